@@ -1,0 +1,61 @@
+"""How many pixels of thresholded edge maps and of annotations find a partner."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equipoise.metrics.pixel_matching import PixelMatcher
+from equipoise.metrics.thinning import pack_levels, thin, unpack
+
+
+def boundary_counts(
+    prediction: NDArray[np.floating],
+    annotations: Sequence[NDArray[np.bool_]],
+    thresholds: NDArray[np.floating],
+    max_distance: float,
+) -> NDArray[np.int64]:
+    """Compares the edge map of one image with its annotations at every threshold, as the BSDS boundary benchmark does.
+
+    At a threshold `t`, pixels with `prediction >= t` are thinned and matched one to one with each annotation. A
+    predicted pixel counts as right once it is matched in any annotation; annotated pixels are counted over all
+    annotations.
+
+    The original (Arbelaez et al., 2011) solves the same assignment problem on a graph whose connections between
+    unmatched pixels are few and drawn at random, and so loses about one match in a thousand; here it is solved exactly.
+
+    Args:
+        prediction: Edge probabilities, `[H, W]`.
+        annotations: Edges drawn by each annotator, one pixel wide, `[H, W]`.
+        thresholds: Ascending thresholds, `[T]`.
+        max_distance: Greatest distance at which pixels may be matched, as a fraction of the image's diagonal.
+
+    Returns:
+        int64 `[4, T]`: matched predicted pixels, predicted pixels, matched annotated pixels, annotated pixels.
+
+    Example:
+        >>> truth = np.eye(8, dtype=bool)
+        >>> boundary_counts(0.6 * truth, [truth], np.array([0.5, 0.7]), max_distance=0.1).tolist()
+        [[8, 0], [8, 0], [8, 0], [8, 8]]
+    """
+    count = len(thresholds)
+    words = thin(pack_levels(np.searchsorted(thresholds, prediction, side="right"), count))
+    positions = np.argwhere(words.any(axis=0))
+    subsets = unpack(words[:, positions[:, 0], positions[:, 1]], count)
+    reach = max_distance * math.hypot(*prediction.shape)
+    matchers = [PixelMatcher(positions, np.argwhere(annotation), reach) for annotation in annotations]
+    counts = np.zeros((4, count), dtype=np.int64)
+    counts[1] = subsets.sum(axis=1)
+    counts[3] = sum(int(annotation.sum()) for annotation in annotations)
+    for k, subset in enumerate(subsets):
+        if k and np.array_equal(subset, subsets[k - 1]):
+            counts[:, k] = counts[:, k - 1]
+            continue
+        right = np.zeros_like(subset)
+        for matcher in matchers:
+            matched_prediction, matched_annotation = matcher.match(subset)
+            right |= matched_prediction
+            counts[2, k] += matched_annotation.sum()
+        counts[0, k] = right.sum()
+    return counts

@@ -1,0 +1,58 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from equipoise.metrics import AngularError
+
+
+def as_map(*vectors: tuple[float, float, float]) -> torch.Tensor:
+    return torch.tensor(vectors).T.reshape(1, 3, 1, -1)
+
+
+def test_hand_solved_case_with_holes() -> None:
+    metric = AngularError()
+    prediction = as_map((0, 0, -5), (0, 3, 0), (0, 0, 1), (1, 0, 0), (0, 0, 0))
+    target = as_map((0, 0, -1), (0, 0, -1), (0, 0, -1), (0, 0, 0), (0, 0, -1))
+    metric.update(prediction.float(), target.float())
+    # 0, 90 and 180 degrees, one hole, and a prediction of no direction, which counts as 90.
+    assert metric.compute().item() == pytest.approx((0 + 90 + 180 + 90) / 4)
+
+
+@pytest.mark.parametrize("degrees", [1e-4, 0.01, 1.0, 89.0, 179.0, 179.99])
+def test_exact_for_small_and_for_large_angles(degrees: float) -> None:
+    angle = math.radians(degrees)
+    metric = AngularError()
+    metric.update(
+        torch.tensor([math.sin(angle), 0.0, -math.cos(angle)], dtype=torch.float64).view(1, 3, 1, 1),
+        torch.tensor([0.0, 0.0, -1.0], dtype=torch.float64).view(1, 3, 1, 1),
+    )
+    assert metric.compute().item() == pytest.approx(degrees, rel=1e-6)
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 10_000), images=st.integers(1, 5), length=st.sampled_from([1e-20, 1.0, 1e15]))
+def test_equals_arc_cosine_for_any_split_and_any_length(seed: int, images: int, length: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    prediction = torch.randn(images, 3, 2, 3, generator=generator, dtype=torch.float64)
+    target = torch.randn(images, 3, 2, 3, generator=generator, dtype=torch.float64)
+    cosine = (prediction * target).sum(1) / prediction.norm(dim=1) / target.norm(dim=1)
+    whole, single = AngularError(), AngularError()
+    whole.update((length * prediction).float(), target.float())
+    for one_prediction, one_target in zip(prediction.split(1), target.split(1), strict=True):
+        single.update(one_prediction, one_target)
+    assert whole.compute().item() == pytest.approx(cosine.acos().rad2deg().mean().item(), rel=1e-5)
+    assert single.compute().item() == pytest.approx(cosine.acos().rad2deg().mean().item(), rel=1e-5)
+
+
+def test_no_label_at_all_is_nan() -> None:
+    metric = AngularError()
+    metric.update(torch.ones(1, 3, 2, 2), torch.zeros(1, 3, 2, 2))
+    assert metric.compute().isnan()
+
+
+def test_shapes_must_agree() -> None:
+    with pytest.raises(ValueError, match=r"\[B, 3, ...\]"):
+        AngularError().update(torch.ones(1, 1, 2, 2), torch.ones(1, 1, 2, 2))
