@@ -1,0 +1,209 @@
+"""NYU Depth v2, the labelled set, at 160x120 pixels."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from equipoise.data.base import Dataset, DatasetError, Transform
+from equipoise.data.files import read_colours, read_lines, read_plane
+from equipoise.tasks import Task
+from equipoise.tasks.depth import Depth
+from equipoise.tasks.edges import Edges
+from equipoise.tasks.semantic_segmentation import SemanticSegmentation
+
+CLASSES = (
+    "wall", "floor", "cabinet", "bed", "chair", "sofa", "table", "door", "window", "bookshelf",
+    "picture", "counter", "blinds", "desk", "shelves", "curtain", "dresser", "pillow", "mirror", "floor mat",
+    "clothes", "ceiling", "books", "refrigerator", "television", "paper", "towel", "shower curtain", "box",
+    "whiteboard", "person", "night stand", "toilet", "sink", "lamp", "bathtub", "bag", "other structure",
+    "other furniture", "other prop",
+)  # fmt: skip
+
+UNLABELLED = 255
+
+
+class NyudMini(Dataset):
+    """The 1,449 labelled images of NYU Depth v2 (Silberman et al., ECCV 2012) at 160x120, in the official split.
+
+    On disk: ``rgb/NNNN.jpg``; ``depth/NNNN.png``, 8 bits, metres = (v + 0.5) / 25.5, without holes;
+    ``label40/NNNN.png``, 0 to 39 or 255 where unlabelled; ``train.txt`` (795) and ``test.txt`` (654) with one number
+    NNNN a line. The training images have no class 39 (it is unlabelled there), the test images have.
+
+    Tasks: ``seg`` (40 classes), ``depth`` and ``edge``, which is drawn from the labels by :func:`label_borders`. These
+    are not the edges of the public multi-task NYUD files, which cannot be made from labels.
+
+    The official split has no validation part. ``val`` is held out of train in whole scenes: the numbers follow the
+    order of recording and the split never divides a scene, so every gap in the training numbers is a border between
+    scenes, and a run of consecutive numbers is one scene or several whole ones. Neighbouring images of one scene
+    are near-copies; single images held out would be known from training. Runs are taken in an order drawn by hashing,
+    while they fit into the wanted share, so the same part is held out on every machine and for every training seed.
+
+    Args:
+        root: The directory.
+        split: ``"train"``, ``"val"`` or ``"test"``.
+        tasks: See :class:`Dataset`.
+        transform: See :class:`Dataset`.
+        keep_in_memory: See :class:`Dataset`.
+        validation: The share of the training images to hold out, in [0, 1). With 0 all 795 are for training, which is
+            the protocol of the papers, and there is no ``"val"``.
+        validation_seed: Which scenes are held out.
+
+    Raises:
+        ValueError: ``validation`` is out of range, or 0 though ``"val"`` is asked for.
+        DatasetError: The directory is not there or lacks a part of the dataset, or no scene fits into ``validation``.
+    """
+
+    name = "nyud_mini"
+    splits = ("train", "val", "test")
+    source = (
+        "https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html (the labelled dataset), reduced to 160x120 "
+        "in the layout that `equipoise.data.datasets.nyud_mini` describes"
+    )
+    contents = ("rgb", "depth", "label40", "train.txt", "test.txt")
+
+    def __init__(
+        self,
+        root: str | Path | None = None,
+        *,
+        split: str = "train",
+        tasks: Iterable[str] | None = None,
+        transform: Transform | None = None,
+        keep_in_memory: bool = True,
+        validation: float = 0.1,
+        validation_seed: int = 0,
+    ) -> None:
+        if not 0 <= validation < 1:
+            raise ValueError(f"`validation` should be in [0, 1). Found `validation = {validation}`.")
+        if split == "val" and validation == 0:
+            raise ValueError("`validation` should be above 0 for the split 'val'. Found `validation = 0`.")
+        self.validation = validation
+        self.validation_seed = validation_seed
+        super().__init__(root, split=split, tasks=tasks, transform=transform, keep_in_memory=keep_in_memory)
+
+    @classmethod
+    def all_tasks(cls) -> tuple[Task, ...]:
+        """Return segmentation, depth and edges."""
+        return SemanticSegmentation(name="seg", classes=CLASSES), Depth(name="depth"), Edges(name="edge")
+
+    def identify(self) -> list[str]:
+        """Return the four-digit numbers of the images."""
+        if self.split == "test":
+            return self._numbers("test.txt")
+        numbers = self._numbers("train.txt")
+        held_out = held_out_runs(numbers, share=self.validation, seed=self.validation_seed)
+        if self.split == "train":
+            return [number for number in numbers if number not in held_out]
+        if not held_out:
+            raise DatasetError(
+                self.root / "train.txt",
+                f"has no run of consecutive numbers that fits into `validation = {self.validation}` of its "
+                f"{len(numbers)} images; choose a larger `validation`",
+            )
+        return [number for number in numbers if number in held_out]
+
+    def _numbers(self, file: str) -> list[str]:
+        numbers = read_lines(self.root / file)
+        for number in numbers:
+            if not number.isdecimal():
+                raise DatasetError(self.root / file, f"should hold numbers of images; it holds {number!r}")
+        return numbers
+
+    def file(self, identifier: str, key: str) -> Path:
+        """Return the file of an image or target; edges come from the labels."""
+        folder, suffix, _ = LAYOUT[key]
+        return self.root / folder / f"{identifier}.{suffix}"
+
+    def read(self, identifier: str, key: str) -> Tensor:
+        """Return the image or a target."""
+        _, _, reader = LAYOUT[key]
+        return reader(self.file(identifier, key))
+
+
+def held_out_runs(numbers: list[str], *, share: float, seed: int) -> set[str]:
+    """Choose runs of consecutive numbers for validation.
+
+    Args:
+        numbers: Decimal numbers, ascending.
+        share: How much of them to choose at most; runs that would go beyond are passed over.
+        seed: Which ones.
+
+    Examples:
+        >>> sorted(held_out_runs(["01", "02", "05", "06", "07"], share=0.5, seed=0))
+        ['01', '02']
+    """
+    runs: list[list[str]] = []
+    for number in numbers:
+        if runs and int(number) == int(runs[-1][-1]) + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    # Hashing rather than a random generator: the same on every version of every library.
+    runs.sort(key=lambda run: hashlib.sha256(f"{seed}:{run[0]}".encode()).digest())
+    chosen: set[str] = set()
+    for run in runs:
+        if len(chosen) + len(run) <= round(share * len(numbers)):
+            chosen.update(run)
+    return chosen
+
+
+def read_depth(path: Path) -> Tensor:
+    """Return the depth in metres, float32 ``[1, H, W]``: the middle of the 3.9 cm that each value stands for."""
+    return ((read_plane(path).float() + 0.5) / 25.5)[None]
+
+
+def read_edges(path: Path) -> Tensor:
+    """Return the borders between the labels of a file, uint8 ``[1, H, W]``."""
+    return label_borders(read_plane(path))[None]
+
+
+def label_borders(labels: Tensor) -> Tensor:
+    """Draw lines of one pixel between regions of different labels.
+
+    A pixel is on an edge if one of its four neighbours has a greater label: the line runs along the inner side of the
+    region with the smaller label, so it is one pixel wide in every direction and the mirror image of the labels
+    has the mirror image of the lines.
+
+    The people who labelled NYU left narrow seams between things, which at this size are one or two pixels wide. They
+    are closed first: an unlabelled pixel that touches labelled ones takes the smallest of their labels. Beyond that,
+    nobody knows whether there is an edge where labels are missing: pixels that were unlabelled, and pixels that touch
+    one (also at a corner), are 255 (ignored) unless they are on an edge. So the border of an unlabelled region is
+    never an edge, and a thin unlabelled thing within one region is never "no edge".
+
+    Args:
+        labels: uint8 ``[H, W]``, 255 where unlabelled.
+
+    Returns:
+        uint8 ``[H, W]``, 1 on edges, 0 elsewhere, 255 where unknown.
+
+    Examples:
+        >>> label_borders(torch.tensor([[3, 3, 7, 7, 7, 255, 255, 255]], dtype=torch.uint8))
+        tensor([[  0,   1,   0,   0, 255, 255, 255, 255]], dtype=torch.uint8)
+        >>> label_borders(torch.tensor([[3, 3, 3, 255, 7, 7, 7]], dtype=torch.uint8))
+        tensor([[  0,   0, 255,   1, 255,   0,   0]], dtype=torch.uint8)
+    """
+    unknown = labels == UNLABELLED
+    # The code of the unlabelled is the greatest, so it never wins the minimum over labelled neighbours.
+    smallest_near = -functional.max_pool2d(-labels.float()[None], kernel_size=3, stride=1, padding=1)[0]
+    closed = labels.where(~unknown, smallest_near.to(labels.dtype))
+    edge = torch.zeros_like(unknown)
+    for axis in (0, 1):
+        count = labels.shape[axis] - 1
+        first, second = closed.narrow(axis, 0, count), closed.narrow(axis, 1, count)
+        both = (first != UNLABELLED) & (second != UNLABELLED)
+        edge.narrow(axis, 0, count).logical_or_(both & (first < second))
+        edge.narrow(axis, 1, count).logical_or_(both & (first > second))
+    near_unknown = functional.max_pool2d(unknown.float()[None], kernel_size=3, stride=1, padding=1)[0] > 0
+    return edge.to(torch.uint8).masked_fill(near_unknown & ~edge, UNLABELLED)
+
+
+LAYOUT = {
+    "image": ("rgb", "jpg", read_colours),
+    "seg": ("label40", "png", read_plane),
+    "depth": ("depth", "png", read_depth),
+    "edge": ("label40", "png", read_edges),
+}
+"""Where each part of a sample lies: the folder, the ending of the file and what reads it."""

@@ -1,0 +1,152 @@
+"""The embedded dataset: indoor scenes that are generated, not downloaded."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from equipoise.data.base import Dataset, DatasetError, Transform
+from equipoise.data.files import read_array, read_colours, read_plane, read_text
+from equipoise.data.rooms import CLASS_COLOURS, PART_CLASSES, PART_COLOURS, SEMANTIC_CLASSES, cached
+from equipoise.tasks import Task
+from equipoise.tasks.depth import Depth
+from equipoise.tasks.edges import Edges
+from equipoise.tasks.parts import Parts
+from equipoise.tasks.semantic_segmentation import SemanticSegmentation
+from equipoise.tasks.surface_normals import SurfaceNormals
+
+
+class Rooms(Dataset):
+    """Procedurally generated rooms with exact labels, see :mod:`equipoise.data.rooms`.
+
+    Tasks: ``seg``, ``depth``, ``normals``, ``edge`` (borders of objects) and ``parts`` (of furniture). The splits
+    divide the scenes, so no room is in two of them.
+
+    Args:
+        root: A directory written by :func:`equipoise.data.rooms.generate`. Without it the dataset is generated into the
+            cache directory on first use and found there later.
+        split: ``"train"``, ``"val"`` or ``"test"``.
+        tasks: See :class:`Dataset`.
+        transform: See :class:`Dataset`.
+        keep_in_memory: See :class:`Dataset`.
+        scenes: The number of rooms; the generator's default where not given, like the other three.
+        scans: The number of images of each room.
+        size: The side of the images in pixels.
+        seed: Which rooms.
+
+    Raises:
+        ValueError: An option is out of its range, or ``root`` holds rooms that were generated with other options.
+        DatasetError: The directory is not there or was written by another version of the generator.
+    """
+
+    name = "rooms"
+    splits = ("train", "val", "test")
+    source = "`equipoise.data.rooms.generate`, or leave `root` out"
+    contents = ("manifest.json",)
+
+    def __init__(
+        self,
+        root: str | Path | None = None,
+        *,
+        split: str = "train",
+        tasks: Iterable[str] | None = None,
+        transform: Transform | None = None,
+        keep_in_memory: bool = True,
+        scenes: int | None = None,
+        scans: int | None = None,
+        size: int | None = None,
+        seed: int | None = None,
+    ) -> None:
+        options = {"scenes": scenes, "scans": scans, "size": size, "seed": seed}
+        self.options: dict[str, Any] = {option: value for option, value in options.items() if value is not None}
+        if root is None:
+            root = cached(**self.options)
+        super().__init__(root, split=split, tasks=tasks, transform=transform, keep_in_memory=keep_in_memory)
+
+    @classmethod
+    def prepare(
+        cls, root: str | Path | None, options: Mapping[str, Any], progress: Callable[[int, int], None] | None = None
+    ) -> None:
+        """Generate the rooms into the cache directory if no directory is given."""
+        if root is None:
+            cached(**{option: value for option, value in options.items() if value is not None}, progress=progress)
+
+    @classmethod
+    def all_tasks(cls) -> tuple[Task, ...]:
+        """Return segmentation, depth, normals, edges and parts."""
+        return (
+            SemanticSegmentation(name="seg", classes=SEMANTIC_CLASSES, colours=tuple(CLASS_COLOURS.values())),
+            Depth(name="depth", farthest=8.0),
+            SurfaceNormals(name="normals"),
+            Edges(name="edge"),
+            Parts(name="parts", classes=PART_CLASSES, colours=tuple(PART_COLOURS.values())),
+        )
+
+    def identify(self) -> list[str]:
+        """Return ``<scene>/<scan>`` for every scan of the split's scenes."""
+        manifest = self._manifest()
+        for option, value in self.options.items():
+            if manifest["arguments"][option] != value:
+                raise ValueError(
+                    f"`{option}` should be {manifest['arguments'][option]}, which `root = {self.root}` was generated "
+                    f"with. Found `{option} = {value}`; leave one of the two out."
+                )
+        scenes = manifest["splits"][self.split]
+        return [f"{scene}/{scan:03d}" for scene in sorted(scenes) for scan in range(scenes[scene])]
+
+    def _manifest(self) -> dict[str, Any]:
+        path = self.root / "manifest.json"
+        try:
+            manifest = json.loads(read_text(path))
+            classes, parts = tuple(manifest["classes"]), tuple(manifest["parts"])
+            missing = {"arguments", "splits"} - set(manifest)
+        except (ValueError, KeyError, TypeError) as error:
+            raise DatasetError(path, f"is no manifest of rooms ({error!r})") from error
+        if missing:
+            raise DatasetError(path, f"is no manifest of rooms (it lacks {', '.join(sorted(missing))})")
+        if (classes, parts) != (SEMANTIC_CLASSES, PART_CLASSES):
+            raise DatasetError(
+                path, "lists other classes or parts than this version generates; generate the rooms anew"
+            )
+        return manifest
+
+    def file(self, identifier: str, key: str) -> Path:
+        """Return the file of an image or target."""
+        ending, _ = LAYOUT[key]
+        return self.root / f"{identifier}_{ending}"
+
+    def read(self, identifier: str, key: str) -> Tensor:
+        """Return the image or a target; normals as float16, which rounds their length by less than a thousandth."""
+        _, reader = LAYOUT[key]
+        return reader(self.file(identifier, key))
+
+
+def read_depth(path: Path) -> Tensor:
+    """Return the depth in metres, ``[1, H, W]``."""
+    return read_array(path, channels=1)
+
+
+def read_normals(path: Path) -> Tensor:
+    """Return the unit vectors, ``[3, H, W]``."""
+    return read_array(path, channels=3)
+
+
+def read_mask(path: Path) -> Tensor:
+    """Return an image of 0 and 255 as uint8 ``[1, H, W]`` of 0 and 1."""
+    plane = read_plane(path)
+    if not ((plane == 0) | (plane == 255)).all():
+        raise DatasetError(path, "should hold 0 and 255 alone; it holds other values")
+    return (plane // 255)[None]
+
+
+LAYOUT = {
+    "image": ("image.png", read_colours),
+    "seg": ("segmentation.png", read_plane),
+    "depth": ("depth.npy", read_depth),
+    "normals": ("normals.npy", read_normals),
+    "edge": ("edge.png", read_mask),
+    "parts": ("parts.png", read_plane),
+}
+"""The end of the file name of each part of a sample and what reads it."""

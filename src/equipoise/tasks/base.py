@@ -1,0 +1,137 @@
+"""The contract of a task."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torchmetrics import Metric
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task(ABC):
+    """One thing that a network predicts for every pixel, and all that the rest of the code must know about it.
+
+    Targets are written in a fixed encoding (``dtype``, ``ignore`` where there is no label). A target of one sample has
+    the shape ``[H, W]`` (class indices) or ``[C, H, W]``; a batch has one axis more in front. Methods that say
+    "target" without more take both.
+
+    Attributes:
+        name: How the task is called in samples, predictions and tables, for example ``"seg"``.
+        classes: The names of the classes of a categorical task, in the order of their indices; empty otherwise.
+    """
+
+    name: str
+    classes: tuple[str, ...] = ()
+
+    kind: ClassVar[str]
+    """The name of the kind, which is the name of its file."""
+    dtype: ClassVar[torch.dtype] = torch.float32
+    """The type of a target."""
+    ignore: ClassVar[float | int]
+    """How a pixel without a label is written in a target; padding is filled with it."""
+    metric: ClassVar[str]
+    """The name of the main metric."""
+    higher_is_better: ClassVar[bool]
+    """Whether more of the main metric is better."""
+
+    @property
+    @abstractmethod
+    def channels(self) -> int:
+        """The number of channels that a network predicts."""
+
+    @abstractmethod
+    def valid(self, target: Tensor) -> Tensor:
+        """Return which pixels have a label: a boolean tensor that broadcasts against the target."""
+
+    @abstractmethod
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of a batch.
+
+        Args:
+            prediction: ``[B, channels, H, W]``, as the network puts it out. The loss is computed in float32 (or
+                float64) whatever its type.
+            target: The labels of the batch.
+
+        Returns:
+            A scalar. Without a single labelled pixel it is a zero that still depends on the prediction.
+        """
+
+    @abstractmethod
+    def metrics(self) -> dict[str, Metric]:
+        """Return new metric objects by name, the main one first.
+
+        Each is updated with ``(task.activate(prediction), target)``: probabilities, not logits; no negative depths.
+        """
+
+    @abstractmethod
+    def activate(self, prediction: Tensor) -> Tensor:
+        """Turn the output of a network, ``[B, channels, H, W]``, into what metrics and :meth:`draw` take.
+
+        It is in the encoding of the targets, except that a yes or no becomes a probability.
+        """
+
+    @abstractmethod
+    def draw(self, target: Tensor) -> Tensor:
+        """Return a picture, uint8 ``[3, H, W]`` on the CPU, of the target (or activated prediction) of one sample."""
+
+    @abstractmethod
+    def faults(self, target: Tensor) -> list[str]:
+        """Return what breaks the encoding in the target of one sample, in words; an empty list where all is well."""
+
+    def has_labels(self, target: Tensor) -> bool:
+        """Return whether a target has anything to learn from. Waits for the device; meant for loaders."""
+        return bool(self.valid(target).any())
+
+    def flip(self, target: Tensor) -> Tensor:
+        """Return the target of the mirror image (left and right exchanged)."""
+        return target.flip(-1)
+
+    def zoom(self, target: Tensor, factor: float) -> Tensor:
+        """Return the target after the camera went ``factor`` times nearer, before any resampling.
+
+        This is a rule for values, not for positions: enlarging an image is taken as nearness, which changes a depth
+        and leaves most other labels as they are.
+        """
+        return target
+
+    def resize(self, target: Tensor, size: tuple[int, int]) -> Tensor:
+        """Resample the target of one sample to ``size = (height, width)`` without changing what its values mean.
+
+        Labels are never mixed: the nearest pixel is taken, counted between pixel centres, which keeps labels in place
+        under the bilinear resampling of the image. (OpenCV's nearest, used by the public recipes, counts from the
+        corner and is half a source pixel off when it shrinks.)
+        """
+        planes = target.reshape(1, -1, *target.shape[-2:])
+        # `interpolate` takes no integers on every device; class indices are exact in float32.
+        resized = functional.interpolate(planes.float(), size=size, mode="nearest-exact")
+        return resized.to(target.dtype).reshape(*target.shape[:-2], *size)
+
+
+def same_shape(prediction: Tensor, target: Tensor) -> None:
+    """Check that a prediction and its target fit; silent broadcasting would average over the wrong pixels.
+
+    Raises:
+        ValueError: They do not.
+    """
+    if prediction.shape != target.shape:
+        raise ValueError(
+            f"`prediction` and `target` should have the same shape. Found `prediction.shape = "
+            f"{tuple(prediction.shape)}` and `target.shape = {tuple(target.shape)}`."
+        )
+
+
+def at_least_float32(prediction: Tensor) -> Tensor:
+    """Return a prediction in float32, or in float64 where it was: half precision is too coarse for a sum of pixels."""
+    return prediction.to(torch.promote_types(prediction.dtype, torch.float32))
+
+
+def masked_mean(values: Tensor, valid: Tensor) -> Tensor:
+    """Return the sum of ``values`` where ``valid`` over the number of valid pixels; zero where there is none.
+
+    ``valid`` may have fewer channels than ``values`` (it broadcasts): the divisor counts the entries of ``valid``.
+    The count stays on the device, so nothing waits for it.
+    """
+    return torch.where(valid, values, 0).sum() / valid.sum().clamp(min=1)

@@ -1,0 +1,356 @@
+"""What every kind of task has to fulfil. A new kind fails here until it says what its targets look like."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional
+
+from equipoise import tasks
+from equipoise.tasks import Task
+from equipoise.tasks.depth import Depth
+from equipoise.tasks.edges import Edges
+from equipoise.tasks.parts import Parts
+from equipoise.tasks.semantic_segmentation import SemanticSegmentation
+from equipoise.tasks.surface_normals import SurfaceNormals
+
+BATCH, HEIGHT, WIDTH = 2, 9, 12
+CLASSES = ("wall", "floor", "ceiling", "door")
+
+KINDS: dict[str, Task] = {
+    "depth": Depth(name="depth"),
+    "edges": Edges(name="edge"),
+    "parts": Parts(name="parts", classes=CLASSES),
+    "semantic_segmentation": SemanticSegmentation(name="seg", classes=CLASSES),
+    "surface_normals": SurfaceNormals(name="normals"),
+}
+
+TARGETS = {
+    "depth": lambda: torch.rand(BATCH, 1, HEIGHT, WIDTH) * 9 + 0.5,
+    "edges": lambda: (torch.rand(BATCH, 1, HEIGHT, WIDTH) < 0.3).float(),
+    "parts": lambda: torch.randint(4, (BATCH, HEIGHT, WIDTH)),
+    "semantic_segmentation": lambda: torch.randint(4, (BATCH, HEIGHT, WIDTH)),
+    "surface_normals": lambda: functional.normalize(torch.randn(BATCH, 3, HEIGHT, WIDTH), dim=1),
+}
+
+every_kind = pytest.mark.parametrize("kind", sorted(tasks.available()))
+
+
+def labels(kind: str, *, unlabelled: bool = True) -> tuple[Task, Tensor]:
+    """A batch of targets of which a good part of the pixels is unlabelled."""
+    task, target = KINDS[kind], TARGETS[kind]()
+    if unlabelled:
+        hole = torch.rand(BATCH, 1, HEIGHT, WIDTH) < 0.4
+        target = target.masked_fill(hole if target.ndim == 4 else hole[:, 0], task.ignore)
+    return task, target
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+def test_kinds_are_found_by_their_files() -> None:
+    assert set(tasks.available()) == {"depth", "edges", "parts", "semantic_segmentation", "surface_normals"}
+    for name in tasks.available():
+        assert tasks.kind(name).kind == name
+
+
+def test_create_by_kind() -> None:
+    assert tasks.create("depth", name="distance") == Depth(name="distance")
+
+
+def test_unknown_kind_names_the_nearest() -> None:
+    with pytest.raises(ValueError, match="did you mean 'depth'"):
+        tasks.kind("deepth")
+
+
+@every_kind
+def test_is_immutable(kind: str) -> None:
+    with pytest.raises(AttributeError):
+        KINDS[kind].name = "other"  # type: ignore[misc]
+
+
+@every_kind
+def test_loss_ignores_unlabelled_pixels(kind: str) -> None:
+    task, target = labels(kind)
+    prediction = torch.randn(BATCH, task.channels, HEIGHT, WIDTH, requires_grad=True)
+    valid = task.valid(target).reshape(BATCH, 1, HEIGHT, WIDTH)
+    loss = task.loss(prediction, target)
+    (gradient,) = torch.autograd.grad(loss, prediction)
+    assert gradient.isfinite().all()
+    assert (gradient.masked_select(~valid) == 0).all()
+    assert (gradient.abs().sum(1, keepdim=True).masked_select(valid) > 0).all()
+    elsewhere = prediction.detach().where(valid, 1e4)
+    torch.testing.assert_close(task.loss(elsewhere, target), loss.detach())
+
+
+@every_kind
+def test_loss_is_the_mean_over_all_labelled_pixels_of_the_batch(kind: str) -> None:
+    task, target = labels(kind)
+    prediction = torch.randn(BATCH, task.channels, HEIGHT, WIDTH)
+    counts = [task.valid(target[[i]]).sum() for i in range(BATCH)]
+    losses = [task.loss(prediction[[i]], target[[i]]) for i in range(BATCH)]
+    expected = sum(count * loss for count, loss in zip(counts, losses, strict=True)) / sum(counts)
+    torch.testing.assert_close(task.loss(prediction, target), expected)
+
+
+@every_kind
+def test_loss_without_labels_is_a_zero_with_a_graph(kind: str) -> None:
+    task, target = labels(kind)
+    prediction = torch.randn(BATCH, task.channels, HEIGHT, WIDTH, requires_grad=True)
+    loss = task.loss(prediction, torch.full_like(target, task.ignore))
+    loss.backward()
+    assert loss.item() == 0
+    assert prediction.grad is not None
+    assert (prediction.grad == 0).all()
+
+
+@every_kind
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_loss_is_computed_in_float32_at_least(kind: str, dtype: torch.dtype) -> None:
+    task, target = labels(kind)
+    prediction = torch.randn(BATCH, task.channels, HEIGHT, WIDTH).to(dtype).requires_grad_()
+    loss = task.loss(prediction, target)
+    assert loss.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    torch.testing.assert_close(loss.float(), task.loss(prediction.detach().float(), target))
+    loss.backward()
+    assert prediction.grad is not None
+    assert prediction.grad.dtype == dtype
+
+
+@every_kind
+@pytest.mark.parametrize("scale", [0.0, 1e-8, 1e4])
+def test_loss_and_gradient_are_finite_for_extreme_predictions(kind: str, scale: float) -> None:
+    task, target = labels(kind)
+    prediction = (torch.randn(BATCH, task.channels, HEIGHT, WIDTH) * scale).requires_grad_()
+    loss = task.loss(prediction, target)
+    loss.backward()
+    assert loss.isfinite()
+    assert prediction.grad is not None
+    assert prediction.grad.isfinite().all()
+
+
+@every_kind
+def test_loss_refuses_what_would_broadcast(kind: str) -> None:
+    task, target = labels(kind)
+    with pytest.raises((ValueError, RuntimeError)):
+        task.loss(torch.randn(BATCH, task.channels, HEIGHT, 1), target)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@every_kind
+def test_loss_does_not_wait_for_the_device(kind: str) -> None:
+    task, target = labels(kind)
+    prediction = torch.randn(BATCH, task.channels, HEIGHT, WIDTH)
+    on_device, labels_on_device = prediction.cuda().requires_grad_(), target.cuda()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        loss = task.loss(on_device, labels_on_device)
+        loss.backward()
+        task.activate(on_device)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    torch.testing.assert_close(loss.detach().cpu(), task.loss(prediction, target))
+
+
+@every_kind
+def test_has_labels(kind: str) -> None:
+    task, target = labels(kind)
+    nothing = torch.full_like(target, task.ignore)
+    assert task.has_labels(target)
+    assert task.has_labels(target[0])
+    assert not task.has_labels(nothing)
+
+
+@every_kind
+def test_metrics_take_activated_predictions(kind: str) -> None:
+    task, target = labels(kind)
+    metrics = task.metrics()
+    assert next(iter(metrics)) == task.metric
+    assert metrics[task.metric].higher_is_better is task.higher_is_better
+    for metric in metrics.values():
+        metric.update(task.activate(torch.randn(BATCH, task.channels, HEIGHT, WIDTH)), target)
+        assert metric.compute().isfinite()
+    assert task.metrics()[task.metric] is not metrics[task.metric]
+
+
+@every_kind
+def test_flip_twice_is_the_identity(kind: str) -> None:
+    task, target = labels(kind)
+    for one in (target, target[0]):
+        assert not torch.equal(task.flip(one), one)
+        torch.testing.assert_close(task.flip(task.flip(one)), one)
+
+
+@every_kind
+def test_zoom_keeps_what_is_unlabelled(kind: str) -> None:
+    task, target = labels(kind)
+    assert torch.equal(task.valid(task.zoom(target, 1.7)), task.valid(target))
+    torch.testing.assert_close(task.zoom(task.zoom(target, 2.0), 0.5), target)
+
+
+@every_kind
+@given(height=st.integers(1, 30), width=st.integers(1, 30))
+@settings(max_examples=25, deadline=None)
+def test_resize_takes_the_nearest_pixel(kind: str, height: int, width: int) -> None:
+    task, target = labels(kind)
+    resized = task.resize(target[0], (height, width))
+    rows = ((torch.arange(height) + 0.5) * HEIGHT / height).floor().long()
+    columns = ((torch.arange(width) + 0.5) * WIDTH / width).floor().long()
+    assert resized.dtype == target.dtype
+    assert torch.equal(resized, target[0][..., rows, :][..., columns])
+
+
+@every_kind
+def test_draws_targets_and_predictions(kind: str) -> None:
+    task, target = labels(kind)
+    prediction = task.activate(torch.randn(BATCH, task.channels, HEIGHT, WIDTH))
+    assert prediction.shape == target.shape
+    for one in (target[0], prediction[0], torch.full_like(target[0], task.ignore)):
+        picture = task.draw(one)
+        assert picture.shape == (3, HEIGHT, WIDTH)
+        assert picture.dtype == torch.uint8
+    empty = task.draw(torch.full_like(target[0], task.ignore))
+    assert (empty == empty[:, :1, :1]).all()
+    assert (task.draw(target[0]) != empty).any()
+
+
+@every_kind
+def test_good_targets_have_no_faults(kind: str) -> None:
+    task, target = labels(kind)
+    assert task.faults(target[0]) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "words"),
+    [
+        ("depth", float("nan"), "finite"),
+        ("edges", 7.0, "0, 1 or 255"),
+        ("edges", float("nan"), "0, 1 or 255"),
+        ("parts", 4, "found 4 on 1 pixels"),
+        ("semantic_segmentation", 41, "found 41 on 1 pixels"),
+        ("semantic_segmentation", -1, "found -1 on 1 pixels"),
+        ("surface_normals", 0.2, "length 1; found 1 pixels"),
+        ("surface_normals", float("nan"), "length 1; found 1 pixels"),
+    ],
+)
+def test_faults_are_named(kind: str, value: float, words: str) -> None:
+    task, target = labels(kind, unlabelled=False)
+    target[0, ..., 3, 4] = value
+    (fault,) = task.faults(target[0])
+    assert words in fault
+
+
+def test_cross_entropy_by_hand() -> None:
+    task = SemanticSegmentation(name="seg", classes=("a", "b", "c"))
+    logits = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.5, 3.0], [9.0, 9.0, 9.0]]).T.reshape(1, 3, 1, 3)
+    target = torch.tensor([[[0, 2, 255]]])
+    expected = -(torch.tensor([2.0, 0.0, -1.0]).log_softmax(0)[0] + torch.tensor([0.5, 0.5, 3.0]).log_softmax(0)[2]) / 2
+    torch.testing.assert_close(task.loss(logits, target), expected)
+
+
+def test_depth_loss_by_hand() -> None:
+    prediction = torch.tensor([[[[1.0, 2.0, 3.0, 4.0]]]], requires_grad=True)
+    target = torch.tensor([[[[1.5, 0.0, -1.0, float("nan")]]]])
+    loss = Depth(name="depth").loss(prediction, target)
+    loss.backward()
+    assert loss.item() == 0.5
+    assert prediction.grad is not None
+    assert prediction.grad.flatten().tolist() == [-1, 0, 0, 0]
+
+
+def test_normals_loss_has_both_public_forms() -> None:
+    task, target = labels("surface_normals")
+    prediction = torch.randn_like(target)
+    unit = prediction / prediction.norm(dim=1, keepdim=True)
+    known = target.norm(dim=1) > 0.5
+    by_pixel = (unit - target).abs().sum(1)[known].mean()
+    torch.testing.assert_close(task.loss(prediction, target), by_pixel)
+    torch.testing.assert_close(
+        SurfaceNormals(name="n", average_over="components").loss(prediction, target), by_pixel / 3
+    )
+
+
+def test_normals_loss_is_blind_to_length() -> None:
+    task, target = labels("surface_normals")
+    prediction = torch.randn_like(target)
+    torch.testing.assert_close(task.loss(prediction * 1e-3, target), task.loss(prediction * 50, target))
+
+
+def test_normals_that_sum_to_zero_count() -> None:
+    direction = torch.tensor([0.6, 0.2, -0.8])
+    assert direction.sum() == 0
+    assert KINDS["surface_normals"].valid(direction.reshape(3, 1, 1)).all()
+
+
+def test_flip_of_a_normal() -> None:
+    facing_left_then_down = torch.tensor([[-0.6, 0.0, -0.8], [0.0, 1.0, 0.0]]).T.reshape(3, 1, 2)
+    facing_down_then_right = torch.tensor([[0.0, 1.0, 0.0], [0.6, 0.0, -0.8]]).T.reshape(3, 1, 2)
+    torch.testing.assert_close(KINDS["surface_normals"].flip(facing_left_then_down), facing_down_then_right)
+
+
+def test_zoom_brings_depth_nearer() -> None:
+    torch.testing.assert_close(KINDS["depth"].zoom(torch.tensor([[[3.0, 0.0]]]), 1.5), torch.tensor([[[2.0, 0.0]]]))
+
+
+def test_edge_loss_by_hand() -> None:
+    logits, target = torch.tensor([0.3, -1.2, 2.0]), torch.tensor([1.0, 0.0, 255.0])
+    p = logits.sigmoid()
+    expected = (-0.95 * p[0].log() - 0.05 * (1 - p[1]).log()) / 2
+    loss = KINDS["edges"].loss(logits.reshape(1, 1, 1, 3), target.reshape(1, 1, 1, 3))
+    torch.testing.assert_close(loss, expected)
+
+
+def test_an_image_without_parts_is_unlabelled() -> None:
+    background = torch.zeros(HEIGHT, WIDTH, dtype=torch.int64)
+    assert not KINDS["parts"].has_labels(background)
+    assert KINDS["semantic_segmentation"].has_labels(background)
+
+
+def test_pictures_of_normals_have_the_usual_colours() -> None:
+    towards = torch.tensor([0.0, 0.0, -1.0]).reshape(3, 1, 1)
+    floor = torch.tensor([0.0, -1.0, 0.0]).reshape(3, 1, 1)
+    assert KINDS["surface_normals"].draw(towards).flatten().tolist() == [128, 128, 255]
+    assert KINDS["surface_normals"].draw(floor).flatten().tolist() == [128, 255, 128]
+
+
+def test_pictures_of_classes_have_the_given_colours() -> None:
+    task = replace(SemanticSegmentation(name="seg", classes=("a", "b")), colours=((1, 2, 3), (4, 5, 6)))
+    assert task.draw(torch.tensor([[0, 1, 255]])).permute(1, 2, 0).tolist() == [[[1, 2, 3], [4, 5, 6], [0, 0, 0]]]
+
+
+def test_distinct_classes_have_distinct_colours() -> None:
+    task = SemanticSegmentation(name="seg", classes=tuple(str(i) for i in range(100)))
+    picture = task.draw(torch.arange(100).reshape(1, 100))
+    assert len(picture.unique(dim=2)[0, 0]) == 100
+
+
+def test_near_is_drawn_brighter_than_far() -> None:
+    near, far, unknown = KINDS["depth"].draw(torch.tensor([[[0.5, 9.0, 0.0]]])).float().mean(0)[0].tolist()
+    assert near > far
+    assert unknown == 128
+
+
+@pytest.mark.parametrize(
+    ("build", "argument"),
+    [
+        (lambda: SemanticSegmentation(name="seg"), "classes"),
+        (lambda: SemanticSegmentation(name="seg", classes=("a",) * 256), "classes"),
+        (lambda: SemanticSegmentation(name="seg", classes=("a", "b"), colours=((0, 0, 0),)), "colours"),
+        (lambda: SurfaceNormals(name="n", average_over="images"), "average_over"),  # type: ignore[arg-type]
+        (lambda: Edges(name="edge", positive_weight=1.0), "positive_weight"),
+    ],
+)
+def test_wrong_fields_are_named(build, argument: str) -> None:
+    with pytest.raises(ValueError, match=f"`{argument}` should"):
+        build()
+
+
+def test_the_edge_metric_follows_the_task() -> None:
+    metric = Edges(name="edge", max_distance=0.0075, thresholds=9).metrics()["odsf"]
+    assert metric.max_distance == 0.0075
+    assert len(metric.thresholds) == 9  # type: ignore[arg-type]
