@@ -1,0 +1,74 @@
+"""Multi-task networks: a timm backbone that tasks share, and what each task adds to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+from equipoise.models import architectures
+from equipoise.models.backbone import Backbone
+from equipoise.models.base import MultiTaskModel, Outputs
+from equipoise.models.registry import check_options, choose, discover, option_names
+
+__all__ = ["Backbone", "MultiTaskModel", "Outputs", "available", "create", "options"]
+
+
+@cache
+def _classes() -> dict[str, type[MultiTaskModel]]:
+    return discover(architectures.__name__, MultiTaskModel)
+
+
+def available() -> list[str]:
+    """The names of the architectures.
+
+    >>> "shared" in available()
+    True
+    """
+    return sorted(_classes())
+
+
+def options(architecture: str) -> list[str]:
+    """The names of an architecture's own options, the keyword-only arguments of its class.
+
+    Raises:
+        ValueError: If there is no such architecture.
+
+    >>> "decoder" in options("shared")
+    True
+    """
+    return option_names(choose("architecture", architecture, _classes()))
+
+
+def create(
+    architecture: str,
+    *,
+    tasks: Mapping[str, int],
+    backbone: str,
+    pretrained: bool | str | Path = False,
+    **options: Any,
+) -> MultiTaskModel:
+    """Build a multi-task network, or with one task its single-task counterpart.
+
+    Args:
+        architecture: One of `available()`.
+        tasks: Task name to the number of channels of its prediction, in the order that the network keeps.
+        backbone: Name of a timm model.
+        pretrained: False: random weights and no network traffic. True: timm's weights. A path: weights from that file.
+        options: The architecture's own options, the keyword-only arguments of its class.
+
+    Raises:
+        ValueError: If a name or an option is not known, or weights cannot be had or do not fit.
+
+    >>> import torch
+    >>> tasks = {"seg": 13, "depth": 1}
+    >>> model = create("shared", tasks=tasks, backbone="test_resnet", decoder="conv")
+    >>> outputs = model(torch.rand(2, 3, 50, 70))
+    >>> {task: tuple(prediction.shape) for task, prediction in outputs.predictions.items()}
+    {'seg': (2, 13, 50, 70), 'depth': (2, 1, 50, 70)}
+    """
+    network = choose("architecture", architecture, _classes())
+    check_options(f"Architecture `{architecture}`", network, options)
+    # An architecture's constructor takes more than the base's, whose type is all that is known here.
+    return cast(Callable[..., MultiTaskModel], network)(tasks, backbone, pretrained, **options)

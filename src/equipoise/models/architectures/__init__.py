@@ -1,0 +1,1 @@
+"""Multi-task architectures: one file each, known by the name of its file."""

@@ -1,0 +1,64 @@
+"""One trunk for all tasks, one decoder each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from equipoise.models import decoders
+from equipoise.models.backbone import Backbone
+from equipoise.models.base import MultiTaskModel, Outputs
+from equipoise.models.layers import resize
+
+
+class Shared(MultiTaskModel):
+    """Hard parameter sharing: the multi-task baseline and, built with one task, the single-task baseline.
+
+    With its defaults and a ResNet backbone it is the dilated ResNet (output stride 8) with one DeepLab head a task that
+    multi-task dense prediction is usually compared on.
+
+    Args:
+        tasks: Task name to the number of channels of its prediction.
+        backbone: Name of a timm model.
+        pretrained: False, True (timm's weights) or a file of weights; see `Backbone`.
+        decoder: Name of the decoder that every task gets; see `equipoise.models.decoders`.
+        output_stride: Stride of the trunk's last features, reached by dilation. None leaves the backbone as timm builds
+            it, which is what backbones that cannot be dilated need.
+        decoder_options: Options of the decoder.
+        backbone_options: Further arguments of timm's constructor, for example `{"drop_path_rate": 0.1}`.
+
+    Raises:
+        ValueError: If a name, an option or the weights do not fit.
+    """
+
+    def __init__(
+        self,
+        tasks: Mapping[str, int],
+        backbone: str,
+        pretrained: bool | str | Path = False,
+        *,
+        decoder: str = "deeplab",
+        output_stride: int | None = 8,
+        decoder_options: Mapping[str, Any] | None = None,
+        backbone_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(tasks)
+        self.backbone = Backbone(backbone, pretrained, output_stride, **(backbone_options or {}))
+        self.levels = decoders.get(decoder).levels
+        channels = self.backbone.channels[self.levels]
+        for task, outputs in self.tasks.items():
+            self.decoders[task] = decoders.create(decoder, channels, outputs, **(decoder_options or {}))
+
+    def forward(self, images: Tensor) -> Outputs:
+        """Predict every task; `images` is [B, 3, H, W]."""
+        # Views, because the trunk goes on from its earlier features: one would otherwise be an ancestor of the next.
+        shared = [feature.view_as(feature) for feature in self.backbone(images)[self.levels]]
+        size = images.shape[-2:]
+        return Outputs({task: resize(decoder(shared), size) for task, decoder in self.decoders.items()}, shared)
+
+    def last_shared_layer(self) -> nn.Module:
+        """The backbone's last layer; for a ResNet the last convolution of layer4."""
+        return self.backbone.last_layer()

@@ -1,0 +1,52 @@
+"""Decoders, from shared features to one task's prediction: one file each, known by the name of its file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from equipoise.models.decoder import Decoder
+from equipoise.models.registry import check_options, choose, discover
+
+__all__ = ["available", "create", "get"]
+
+
+@cache
+def _classes() -> dict[str, type[Decoder]]:
+    return discover(__name__, Decoder)
+
+
+def available() -> list[str]:
+    """The names of the decoders.
+
+    >>> available()
+    ['concat', 'conv', 'deeplab']
+    """
+    return sorted(_classes())
+
+
+def get(name: str) -> type[Decoder]:
+    """The class of a decoder.
+
+    Raises:
+        ValueError: If there is no such decoder.
+    """
+    return choose("decoder", name, _classes())
+
+
+def create(name: str, channels: Sequence[int], outputs: int, **options: Any) -> Decoder:
+    """Build a decoder.
+
+    Args:
+        name: One of `available()`.
+        channels: Channels of the features that it reads.
+        outputs: Channels of the prediction.
+        options: The decoder's own options.
+
+    Raises:
+        ValueError: If there is no such decoder or it has no such option.
+    """
+    decoder = get(name)
+    check_options(f"Decoder `{name}`", decoder, options)
+    return decoder(channels, outputs, **options)
