@@ -1,0 +1,352 @@
+"""The balancer: losses in, balanced gradients in `.grad`."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Literal, TypedDict
+from zlib import crc32
+
+import torch
+from torch import Tensor, nn
+
+from equipoise.balancing import processes
+from equipoise.balancing.checks import require
+from equipoise.balancing.errors import NonFiniteError
+from equipoise.balancing.gradients import Rows, Source, Step, layer_parameters
+from equipoise.balancing.graph import deliver
+from equipoise.balancing.registry import Method
+
+
+class Common(TypedDict, total=False):
+    """Options that every balancer takes."""
+
+    nonfinite: Literal["raise", "skip"]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a method sees of one step.
+
+    Tensors carry no graph and, but for those at the features, are the same on every process.
+
+    Attributes:
+        tasks: The T tasks present, in the order of the losses.
+        losses: [T], means over processes.
+        gram: Inner products of the task gradients, [T, T], float64, if the method asked for gradients.
+        gradients: The task gradients themselves, in pieces, if it asked for gradients.
+        features: The features, if it looks there; like the gradients there, those of this process's part of the batch.
+    """
+
+    tasks: tuple[str, ...]
+    losses: Tensor
+    gram: Tensor | None = None
+    gradients: Rows | None = None
+    features: tuple[Tensor, ...] = ()
+
+    @cached_property
+    def rows(self) -> Tensor:
+        """The task gradients as a matrix of their own, [T, P].
+
+        Raises:
+            TypeError: The method did not ask for gradients.
+        """
+        if self.gradients is None:
+            raise TypeError(
+                "A method that sees losses alone has no gradients to look at; its `source` should say what it needs."
+            )
+        return self.gradients.matrix()
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a method makes of the evidence.
+
+    Attributes:
+        weights: [T], of the task gradients in the update of the shared parameters; none if it gives a direction.
+        direction: [P], the gradient that the shared parameters (or the features) receive instead of a weighted sum.
+        head_weights: [T], for the tasks' own parameters; none if they are the weights, or ones where there are no
+            weights.
+    """
+
+    weights: Tensor | None = None
+    direction: Tensor | None = None
+    head_weights: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Balance:
+    """What one step did. Tensors are on the losses' device; reading one as a number waits for the device.
+
+    Attributes:
+        losses: Loss by task, mean over processes.
+        weights: What each task's loss was multiplied by, for methods whose update is a weighted sum.
+        norms: Norm of each task's unweighted gradient, where the method measured it.
+        cosines: Cosines between task gradients, [T, T] in the order of `losses`, where the method measured them.
+        skipped: Whether the step was left out because a loss or gradient was not finite. There is nothing for an
+            optimiser to do then, except under a gradient scaler, which skips the step itself.
+    """
+
+    losses: dict[str, Tensor]
+    weights: dict[str, Tensor] | None = None
+    norms: dict[str, Tensor] | None = None
+    cosines: Tensor | None = None
+    skipped: bool = False
+
+
+class Balancer(nn.Module, ABC):
+    """Base of all methods: one call that replaces `loss.backward()`.
+
+    A method says what it must see (`source`) and what it makes of it (`decide`, or more conveniently what the bases in
+    `balancing/bases.py` ask for); this class and the engine do the rest. What it remembers lives in `memory`, a
+    dictionary of tensors and numbers, nested or not, that goes into `state_dict()` and follows the losses to their
+    device. Methods put new values there and never change a tensor or a nested dictionary in place, so that a refused
+    step can be undone.
+
+    Args:
+        nonfinite: What to do about a NaN or infinite loss or gradient: "raise" `NonFiniteError`, or "skip" the step and
+            count it in `skipped_steps`. Either way no `.grad` is touched and the memory stays as it was.
+    """
+
+    record: ClassVar[Method]
+
+    def __init__(self, *, nonfinite: Literal["raise", "skip"] = "raise") -> None:
+        super().__init__()
+        require(nonfinite in ("raise", "skip"), "nonfinite", nonfinite, "be 'raise' or 'skip'")
+        self.nonfinite = nonfinite
+        self.skipped_steps = 0
+        self.memory: dict[str, Any] = {}
+
+    # What a method says
+
+    def source(self, tasks: Sequence[str]) -> Source:
+        """What must be seen of the step that is about to be made with these tasks."""
+        return self.record.sees
+
+    @abstractmethod
+    def decide(self, evidence: Evidence) -> Decision:
+        """What the parameters receive, given what was seen."""
+
+    # What the caller calls
+
+    def backward(
+        self,
+        losses: Mapping[str, Tensor],
+        *,
+        features: Tensor | Sequence[Tensor] | None = None,
+        shared: Iterable[Tensor] | None = None,
+        last_layer: nn.Module | Tensor | Sequence[Tensor] | None = None,
+        retain_graph: bool = False,
+        scaler: torch.amp.GradScaler | None = None,
+    ) -> Balance:
+        """Accumulate the balanced gradient into `.grad`, as `loss.backward()` accumulates that of one loss.
+
+        Under `torch.distributed` the losses and gradients are means over all processes, wrapped modules or not.
+
+        Args:
+            losses: A scalar for each task that has labels in this batch. Not multiplied by anything: no weights, no
+                scaler.
+            features: The shared representation: the tensor or tensors that the task heads read. Everything they were
+                computed from is shared. Where the trunk itself goes on from one of them (heads at several depths), give
+                the heads `feature.view_as(feature)` and name that, else the step is correct but slower.
+            shared: Parameters to treat as shared. Needed only without `features`, and even then found by default: those
+                that more than one loss depends on.
+            last_layer: The last layer that all tasks share, for the methods that look there.
+            retain_graph: Keep the graph for another backward pass.
+            scaler: The gradient scaler of fp16 training. Methods see unscaled values, `.grad` receives scaled ones. A
+                step with infinite gradients leaves the method's memory alone and is passed on for the scaler to skip.
+
+        Returns:
+            Losses, weights and what else was measured.
+
+        Raises:
+            NonFiniteError: A loss or gradient is NaN or infinite (and `nonfinite` is "raise"). It names the tasks, or
+                all tasks where only the gradient of their sum was computed and none of their own parameters tells them
+                apart.
+            ValueError: An argument is wrong, or misses what this method needs.
+        """
+        tasks = tuple(losses)
+        given = [features] if isinstance(features, Tensor) else list(features or ())
+        values, step = _prepare(losses, given, shared or (), retain_graph, scaler)
+        processes.mean_(values)
+        by_task = dict(zip(tasks, values, strict=True))
+        bad = _not_finite(tasks, values)
+        if bad:
+            return self._refuse(by_task, bad, "loss")
+
+        self.memory = _moved(self.memory, values.device)
+        source = self.source(tasks)
+        rows = self._observe(step, source, given, last_layer, 1.0 if scaler is None else scaler.get_scale())
+        gram = None
+        if rows is not None:
+            gram = rows.gram().to(values.device)
+            if source is Source.FEATURES:
+                processes.sum_(gram)
+            bad = _not_finite(tasks, gram.diagonal())
+            if bad and scaler is None:
+                return self._refuse(by_task, bad, "gradient")
+            if bad:
+                deliver(_gradients(step, rows, source, Decision(torch.ones_like(values))))
+                return Balance(by_task, skipped=True)
+
+        before = dict(self.memory)
+        seen = tuple(feature.detach() for feature in step.features) if source is Source.FEATURES else ()
+        try:
+            decision = self.decide(Evidence(tasks, values, gram, rows, seen))
+            gradients = _gradients(step, rows, source, decision)
+        except BaseException:
+            self.memory = before
+            raise
+        finite = _finite(gradients.values())
+        if not finite:
+            self.memory = before
+            if scaler is None:
+                return self._refuse(by_task, step.implicated(gradients), "gradient")
+        deliver(gradients)
+        if not finite:
+            return Balance(by_task, skipped=True)
+        weights = None if decision.weights is None else dict(zip(tasks, decision.weights.to(values), strict=True))
+        return Balance(by_task, weights, **({} if gram is None else _measured(tasks, gram)))
+
+    # How it is done
+
+    def _observe(
+        self,
+        step: Step,
+        source: Source,
+        features: Sequence[Tensor],
+        last_layer: nn.Module | Tensor | Sequence[Tensor] | None,
+        scale: float,
+    ) -> Rows | None:
+        name = self.record.name
+        if source is Source.LAST_LAYER:
+            if last_layer is None:
+                raise ValueError(
+                    f"`last_layer` should be given: {name} looks at the gradients there. Found none. Pass the last "
+                    "layer that all tasks share, such as `encoder.layer4[-1].conv2` of a ResNet-18."
+                )
+            return step.last_layer_rows(layer_parameters(last_layer), scale)
+        if source is Source.FEATURES:
+            if not step.features:
+                raise ValueError(
+                    "`features` should hold tensors that require a gradient, none computed from another, and all "
+                    f"that the heads read of the trunk: {name} looks at the gradients there. Found {len(features)} "
+                    "that will not do."
+                )
+            return step.feature_rows(scale)
+        if source is Source.SHARED:
+            if not step.shared:
+                raise ValueError(
+                    f"`features` or `shared` should lead to shared parameters that require a gradient: {name} "
+                    "balances theirs. Found none. Unfreeze the trunk, or use `uniform` or `fixed`."
+                )
+            return step.shared_rows(scale)
+        return None
+
+    def _refuse(self, losses: dict[str, Tensor], tasks: tuple[str, ...], what: str) -> Balance:
+        if self.nonfinite == "raise":
+            listed = ", ".join(f"`{task}`" for task in tasks)
+            raise NonFiniteError(
+                f"The {what} of {listed} is NaN or infinite; no `.grad` was changed. Look for a division by zero, an "
+                "overflow or a learning rate that is too high, or create the balancer with `nonfinite='skip'` to "
+                "leave such steps out.",
+                tasks,
+            )
+        self.skipped_steps += 1
+        return Balance(losses, skipped=True)
+
+    # What a checkpoint holds
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """The memory, for `state_dict()`."""
+        return {"memory": dict(self.memory), "skipped_steps": self.skipped_steps}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Take over the memory of a `state_dict()`."""
+        self.memory = dict(state["memory"])
+        self.skipped_steps = state["skipped_steps"]
+
+
+def _prepare(
+    losses: Mapping[str, Tensor],
+    features: Sequence[Tensor],
+    shared: Iterable[Tensor],
+    retain_graph: bool,
+    scaler: torch.amp.GradScaler | None,
+) -> tuple[Tensor, Step]:
+    # A process that refuses its losses must say so to the others, which would wait for it for ever.
+    first = next((loss for loss in losses.values() if isinstance(loss, Tensor)), None)
+    device = torch.device("cpu") if first is None else first.device
+    try:
+        values = _check(losses)
+        scaled = losses if scaler is None else {task: scaler.scale(loss) for task, loss in losses.items()}
+        step = Step(scaled, features, shared, retain_graph)
+    except ValueError as error:
+        processes.require_agreement(str(error), device)
+        raise
+    if processes.world_size() > 1:
+        shapes = [[tuple(leaf.shape) for leaf in leaves] for leaves in (step.shared, *step.heads)]
+        layout = f"{len(step.leaves())} parameters, layout {crc32(str(shapes).encode()):08x}"
+        processes.require_agreement(f"{', '.join(losses)} ({layout})", device)
+    return values, step
+
+
+def _check(losses: Mapping[str, Tensor]) -> Tensor:
+    require(len(losses) > 0, "losses", losses, "hold the loss of at least one task")
+    for task, loss in losses.items():
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
+            found = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+            raise ValueError(f"`losses[{task!r}]` should be a scalar tensor. Found `{found}`. Take its mean or sum.")
+        if not loss.requires_grad:
+            raise ValueError(
+                f"`losses[{task!r}]` should depend on the model. Found a tensor without a graph: it was detached, "
+                "computed under `no_grad`, or all that it depends on is frozen. Leave out tasks without labels in a "
+                "batch."
+            )
+    device = next(iter(losses.values())).device
+    values = [loss.detach().reshape(()).to(device) for loss in losses.values()]
+    return torch.stack([value if value.dtype == torch.float64 else value.float() for value in values])
+
+
+def _gradients(step: Step, rows: Rows | None, source: Source, decision: Decision) -> dict[Tensor, Tensor]:
+    weights, heads = decision.weights, decision.head_weights
+    if weights is not None:
+        if source is Source.SHARED and rows is not None:
+            return step.combined(rows, weights, weights if heads is None else heads)
+        return step.weighted(weights, heads)
+    if decision.direction is None or rows is None or source is Source.LAST_LAYER:
+        raise TypeError(
+            "A method should decide on weights, or, if it sees the features or the shared parameters, on a direction."
+        )
+    heads = torch.ones(len(step.tasks), device=decision.direction.device) if heads is None else heads
+    directed = step.directed if source is Source.SHARED else step.directed_features
+    return directed(rows, decision.direction, heads)
+
+
+def _not_finite(tasks: Sequence[str], values: Tensor) -> tuple[str, ...]:
+    return tuple(task for task, finite in zip(tasks, values.isfinite().tolist(), strict=True) if not finite)
+
+
+def _finite(tensors: Iterable[Tensor]) -> bool:
+    tensors = list(tensors)
+    # A finite norm proves all entries finite, at a fraction of the time that it takes to look at each one. The norm
+    # itself can overflow, so that an infinite one proves nothing.
+    if bool(torch.nn.utils.get_total_norm(tensors).isfinite()):
+        return True
+    return all(bool(tensor.isfinite().all()) for tensor in tensors)
+
+
+def _measured(tasks: tuple[str, ...], gram: Tensor) -> dict[str, Any]:
+    norms = gram.diagonal().clamp(min=0).sqrt()
+    safe = torch.where(norms > 0, norms, torch.ones_like(norms))
+    return {"norms": dict(zip(tasks, norms, strict=True)), "cosines": gram / (safe[:, None] * safe[None, :])}
+
+
+def _moved(memory: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    # Floating-point values only: the state of a random generator belongs on the processor.
+    def move(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: move(inner) for key, inner in value.items()}
+        return value.to(device) if isinstance(value, Tensor) and value.is_floating_point() else value
+
+    return {key: move(value) for key, value in memory.items()}

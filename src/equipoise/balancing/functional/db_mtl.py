@@ -1,0 +1,72 @@
+"""DB-MTL: gradients of logarithms of losses, smoothed, all as long as the longest."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+_MARGIN = 1e-8
+
+
+class DBMTLState(NamedTuple):
+    """The memory of DB-MTL.
+
+    Attributes:
+        buffer: The running averages of the gradients of log-losses, shape ``[T, D]``, at least float32.
+        steps: The number of steps taken, a scalar.
+    """
+
+    buffer: Tensor
+    steps: Tensor
+
+    @classmethod
+    def start(cls, jacobian: Tensor) -> "DBMTLState":
+        """The state before the first step, for gradients like these."""
+        dtype = torch.promote_types(jacobian.dtype, torch.float32)
+        return cls(torch.zeros_like(jacobian, dtype=dtype), torch.zeros((), dtype=dtype, device=jacobian.device))
+
+
+@torch.no_grad()
+def db_mtl(
+    jacobian: Tensor, losses: Tensor, state: DBMTLState, *, beta: float = 0.9, beta_decay: float = 0.0
+) -> tuple[Tensor, DBMTLState]:
+    r"""Direction of DB-MTL (Lin et al. 2023), sum convention, and its new state.
+
+    .. math:: b_i \leftarrow h_i + \frac{\beta}{t^\sigma} (b_i - h_i),\quad h_i = \frac{g_i}{L_i + 10^{-8}},\qquad
+        d = \sum_i \frac{\max_k \lVert b_k \rVert}{\lVert b_i \rVert + 10^{-8}}\, b_i
+
+    Buffers start at zero without bias correction, as in the authors' code: with the default ``beta`` the first update
+    is a tenth of its usual length. Heads take the plain gradients of the log-losses. A task whose buffer is zero adds
+    nothing. Runs on the device of ``jacobian`` without waiting for it.
+
+    Args:
+        jacobian: Gradients of the losses (not of their logarithms), one a row, shape ``[T, D]``.
+        losses: Positive losses, shape ``[T]``.
+        state: The state, at first ``DBMTLState.start(jacobian)``.
+        beta: Share of the old buffer, in [0, 1).
+        beta_decay: :math:`\sigma`, exponent of its decay.
+
+    Returns:
+        The direction, shape ``[D]``, and the new state.
+
+    Raises:
+        ValueError: If ``jacobian`` does not fit ``state``.
+
+    Example:
+        >>> import torch
+        >>> jacobian = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
+        >>> direction, state = db_mtl(jacobian, torch.ones(2), DBMTLState.start(jacobian), beta=0.0)
+        >>> direction
+        tensor([2., 2.])
+    """
+    if jacobian.shape != state.buffer.shape:
+        raise ValueError(
+            f"`jacobian` should have the shape of `state.buffer`, {list(state.buffer.shape)}. "
+            f"Found {list(jacobian.shape)}."
+        )
+    count = state.steps + 1
+    slopes = jacobian.to(state.buffer) / (losses.to(state.buffer)[:, None] + _MARGIN)
+    buffer = slopes + beta / count**beta_decay * (state.buffer - slopes)
+    norms = torch.linalg.vector_norm(buffer, dim=1)
+    weights = norms.max() / (norms + _MARGIN)
+    return (weights @ buffer).to(jacobian.dtype), DBMTLState(buffer, count)

@@ -1,0 +1,76 @@
+"""MGDA: the convex combination of the gradients of least norm."""
+
+import torch
+from torch import Tensor
+
+from equipoise.balancing.solvers import minimum_norm_weights, read_gram
+
+
+@torch.no_grad()
+def mgda(gram: Tensor) -> Tensor:
+    r"""Weights of MGDA (Désidéri 2012; Sener and Koltun, NeurIPS 2018).
+
+    .. math:: w = \arg\min_{w \ge 0,\ \sum_i w_i = 1} w^T G w
+
+    The direction ``d = J.T @ w`` satisfies ``<g_i, d> >= ||d||^2``, with equality where ``w_i > 0``. It is zero exactly
+    at Pareto-stationary points, in particular if a gradient is zero. For dependent gradients (duplicates, more tasks
+    than parameters) the direction is unique and the weights are not. The solver is exact (active set); author codes
+    iterate, do not enforce their iteration limit, clamp the weights of two tasks to [0.001, 0.999] and fail for one
+    task.
+
+    Args:
+        gram: Gram matrix of the gradients, or of normalised ones (see :func:`mgda_scales`), shape ``[T, T]``.
+
+    Returns:
+        Weights on the simplex, shape ``[T]``, dtype and device of ``gram``. Solved in float64.
+
+    Raises:
+        ValueError: If ``gram`` is not a finite symmetric matrix.
+        SolverError: If the optimality condition was not reached.
+
+    Example:
+        >>> import torch
+        >>> mgda(torch.tensor([[4.0, 0.0], [0.0, 1.0]]))
+        tensor([0.2000, 0.8000])
+    """
+    return minimum_norm_weights(read_gram(gram), torch.finfo(gram.dtype).eps).to(gram)
+
+
+@torch.no_grad()
+def mgda_scales(gram: Tensor, losses: Tensor, normalization: str) -> Tensor:
+    r"""The divisors :math:`Z_i` of MGDA with normalised gradients (Sener and Koltun, section 5 of their code).
+
+    The weights are those of ``gram / (Z[:, None] * Z)``. Implementations differ in what they do with them: the authors'
+    code applies them to the raw gradients, ``d = J.T @ w``; LibMTL applies them to the normalised ones, ``d = J.T @ (w
+    / Z)``. These are different directions. A divisor of zero (zero gradient or zero loss) is replaced by one.
+
+    Args:
+        gram: Gram matrix of the raw gradients, shape ``[T, T]``.
+        losses: Positive losses, shape ``[T]``.
+        normalization: ``"none"`` (1), ``"l2"`` (norm of the gradient), ``"loss"`` (the loss) or ``"loss+"`` (their
+            product).
+
+    Returns:
+        Divisors, shape ``[T]``, dtype and device of ``gram``.
+
+    Raises:
+        ValueError: If ``normalization`` is none of these.
+
+    Example:
+        >>> import torch
+        >>> mgda_scales(torch.tensor([[4.0, 0.0], [0.0, 1.0]]), torch.tensor([0.5, 3.0]), "loss+")
+        tensor([1., 3.])
+    """
+    norms = gram.diagonal().double().sqrt()
+    scales = {
+        "none": torch.ones_like(norms),
+        "l2": norms,
+        "loss": losses.to(norms),
+        "loss+": norms * losses.to(norms),
+    }
+    if normalization not in scales:
+        raise ValueError(
+            f"`normalization` should be one of {sorted(scales)}. Found `normalization = {normalization!r}`."
+        )
+    chosen = scales[normalization]
+    return chosen.where(chosen != 0, torch.ones_like(chosen)).to(gram)

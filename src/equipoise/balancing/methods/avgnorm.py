@@ -1,0 +1,104 @@
+"""AvgNorm: every task contributes a gradient of the same norm, that of the plain sum."""
+
+from collections.abc import Sequence
+from typing import Unpack
+
+import torch
+from torch import Tensor
+
+from equipoise.balancing.balancer import Common, Evidence
+from equipoise.balancing.bases import GradientBalancer, Place
+from equipoise.balancing.checks import require
+from equipoise.balancing.functional import avgnorm
+from equipoise.balancing.gradients import Source
+from equipoise.balancing.registry import Method
+
+
+class AvgNorm(GradientBalancer):
+    """Weights w_i = ||sum_j g_j|| / ||g_i|| with g_i the gradient of the unweighted loss i at the last shared layer.
+
+    Source: P1 (Guo et al., "Revisit the Imbalance Optimization in Multi-task Learning", 2025), equation 6. Weights are
+        constants
+    for the backward pass, come from the current step's raw gradients, and are neither smoothed nor normalised, as in
+    the paper. A task whose gradient is zero in a step gets the weight 0 and does not count in the sum; when all are
+    zero (the first step of a ResNet whose residual branches start at zero) all weights are 1, else nothing would ever
+    move.
+
+    The update's direction does not depend on the losses' scales, its length does. Fully conflicting gradients cancel in
+    the sum and make the step zero.
+
+    Args:
+        every: Steps between two measurements. In between the last weights are used and a step costs what a plain one
+            costs.
+        ema: Share of the old weights in an exponential moving average of the weights; 0 is the paper's method.
+        max_weight: Upper limit of each weight; none in the paper.
+        measure_at: Where norms are measured: at the last shared layer, at the features, or at all shared parameters. P1
+            reports that the last layer is enough.
+        scale_heads: Whether the tasks' own parameters also receive the weighted gradient. The paper weights the loss,
+            hence them too.
+
+    Example:
+        >>> import torch, equipoise
+        >>> layer = torch.nn.Linear(2, 2, bias=False)
+        >>> a, b = layer(torch.ones(1, 2))[0]
+        >>> balance = equipoise.AvgNorm().backward({"a": a, "b": 100 * b}, last_layer=layer)
+        >>> layer.weight.grad.norm(dim=1)  # equal norms, although one loss is a hundred times the other
+        tensor([141.4284, 141.4284])
+    """
+
+    record = Method(
+        name="avgnorm",
+        title="AvgNorm",
+        paper='Guo et al., "Revisit the Imbalance Optimization in Multi-task Learning", 2025, equation 6',
+        sees=Source.LAST_LAYER,
+        scale="absolute: every weighted gradient has the norm of the plain sum",
+        state="weights between measurements or for the moving average; step counter",
+        sources={
+            "every": "P1: every step",
+            "ema": "P1: none",
+            "max_weight": "P1: none",
+            "measure_at": "P1, section VI",
+        },
+    )
+
+    def __init__(
+        self,
+        *,
+        every: int = 1,
+        ema: float = 0.0,
+        max_weight: float | None = None,
+        measure_at: Place = "last_layer",
+        scale_heads: bool = True,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(measure_at=measure_at, scale_heads=scale_heads, **common)
+        require(every >= 1, "every", every, "be at least 1")
+        require(0.0 <= ema < 1.0, "ema", ema, "be in [0, 1)")
+        require(max_weight is None or max_weight > 0, "max_weight", max_weight, "be positive or None")
+        self.every, self.ema, self.max_weight = every, ema, max_weight
+        self.memory = {"step": 0, "weights": {}}
+
+    def source(self, tasks: Sequence[str]) -> Source:
+        """The chosen place when a measurement is due or a task has never been measured, else the losses alone."""
+        due = self.memory["step"] % self.every == 0 or any(task not in self.memory["weights"] for task in tasks)
+        return super().source(tasks) if due else Source.LOSSES
+
+    def weigh(self, evidence: Evidence) -> Tensor:
+        """P1, equation 6, with the moving average, the limit and the held weights where they are asked for."""
+        held: dict[str, Tensor] = self.memory["weights"]
+        if evidence.gram is None:
+            weights = torch.stack([held[task] for task in evidence.tasks])
+        else:
+            weights = avgnorm(evidence.gram)
+            nonzero = evidence.gram.diagonal() > 0
+            if self.ema > 0:
+                old = torch.stack([held.get(t, w) for t, w in zip(evidence.tasks, weights, strict=True)])
+                weights = torch.where(nonzero, self.ema * old + (1 - self.ema) * weights, weights)
+            if self.max_weight is not None:
+                weights = weights.clamp(max=self.max_weight)
+            if self.every > 1 or self.ema > 0:
+                # A zero gradient says nothing about the steps to come.
+                measured = zip(evidence.tasks, weights, nonzero.tolist(), strict=True)
+                held = held | {task: weight for task, weight, useful in measured if useful}
+        self.memory = {"step": self.memory["step"] + 1, "weights": held}
+        return weights

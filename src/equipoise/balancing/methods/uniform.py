@@ -1,0 +1,41 @@
+"""Uniform weights: the plain sum of the losses."""
+
+from typing import Unpack
+
+import torch
+from torch import Tensor
+
+from equipoise.balancing.balancer import Common, Evidence
+from equipoise.balancing.bases import WeightBalancer
+from equipoise.balancing.gradients import Source
+from equipoise.balancing.registry import Method
+
+
+class Uniform(WeightBalancer):
+    """The plain sum of the losses: every weight is 1.
+
+    Papers and libraries also call the mean (weights 1 / T) uniform; it is `Fixed` with these weights, and with Adam it
+    differs only through epsilon, weight decay and clipping.
+
+    Example:
+        >>> import torch, equipoise
+        >>> x = torch.tensor([1.0, 2.0], requires_grad=True)
+        >>> _ = equipoise.Uniform().backward({"a": x.sum(), "b": (x * x).sum()})
+        >>> x.grad
+        tensor([3., 5.])
+    """
+
+    record = Method(
+        name="uniform",
+        title="Uniform weights",
+        paper="the plain sum of losses",
+        sees=Source.LOSSES,
+        scale="sum: T identical tasks give T times the gradient of one",
+    )
+
+    def __init__(self, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
+
+    def weigh(self, evidence: Evidence) -> Tensor:
+        """All ones."""
+        return torch.ones_like(evidence.losses)

@@ -1,0 +1,22 @@
+"""The small convex problems behind the balancing methods, on a float64 Gram matrix in host memory.
+
+Every solver verifies the optimality condition of what it returns and raises
+:class:`~equipoise.balancing.errors.SolverError` if the condition does not hold. All loops are bounded.
+"""
+
+from equipoise.balancing.solvers.ball import ball_multipliers
+from equipoise.balancing.solvers.bargaining import bargaining_weights
+from equipoise.balancing.solvers.gram import normalized, read_gram, stationarity_floor
+from equipoise.balancing.solvers.nonnegative import nonnegative_multipliers
+from equipoise.balancing.solvers.simplex import minimum_norm_weights, project_to_simplex
+
+__all__ = [
+    "ball_multipliers",
+    "bargaining_weights",
+    "minimum_norm_weights",
+    "nonnegative_multipliers",
+    "normalized",
+    "project_to_simplex",
+    "read_gram",
+    "stationarity_floor",
+]

@@ -1,0 +1,142 @@
+"""The best worst-case improvement within a ball around the mean gradient: the conic problem of CAGrad."""
+
+import math
+from operator import mul
+
+import torch
+from torch import Tensor
+
+from equipoise.balancing.errors import SolverError
+from equipoise.balancing.solvers.gram import stationarity_floor
+from equipoise.balancing.solvers.nonnegative import nonnegative_multipliers
+from equipoise.balancing.solvers.simplex import minimum_norm_weights
+
+_EXCHANGES = 16
+_SEARCHES = 100
+_SIGN = 1e-12
+_TOLERANCE = 1e-9
+
+
+def ball_multipliers(cosines: Tensor, slopes: Tensor, costs: Tensor, radius: float, precision: float) -> Tensor | None:
+    r"""Solve :math:`\max_d \min_i \langle g_i, d \rangle` with :math:`\lVert d - g_0 \rVert \le r`, given angles only.
+
+    With unit gradients :math:`u_i` and :math:`\lVert g_0 \rVert = 1`, the optimum is :math:`d = g_0 + \sum_i y_i u_i`
+    with
+
+    .. math:: y \ge 0,\quad s = C y + a - \nu k \ge 0,\quad y^T s = 0,\quad y^T C y = r^2,
+
+    where :math:`a_i = \langle u_i, g_0 \rangle` and :math:`k_i` is proportional to :math:`1 / n_i`. For a given set of
+    positive :math:`y_i` these are linear equations in :math:`y` and a quadratic one in :math:`\nu`; the set is
+    exchanged until all signs are right. If that cycles, :math:`\nu` is searched for, with a non-negative least-squares
+    problem at each value.
+
+    Args:
+        cosines: :math:`C`, unit diagonal, shape ``[T, T]``.
+        slopes: :math:`a`, shape ``[T]``.
+        costs: :math:`k`, positive, at most 1, shape ``[T]``.
+        radius: :math:`r > 0`.
+        precision: Relative precision of the entries of :math:`C`.
+
+    Returns:
+        :math:`y`, shape ``[T]``, or None if the optimum is not unique: the least improvement within the ball is zero,
+        because some convex combination of the gradients vanishes.
+
+    Raises:
+        SolverError: If the optimality condition was not reached.
+    """
+    found = _exchange(cosines, slopes, costs, radius)
+    if found is None:
+        found = _search(cosines, slopes, costs, radius, precision)
+    if found is None:
+        return None
+    # The radius over the sum of y is the norm of the convex combination of unit gradients that y stands for.
+    return found if radius**2 >= stationarity_floor(len(slopes), precision) * found.sum().item() ** 2 else None
+
+
+def _exchange(cosines: Tensor, slopes: Tensor, costs: Tensor, radius: float) -> Tensor | None:
+    shifted = cosines.clone()
+    shifted.diagonal().add_(4 * len(slopes) * torch.finfo(cosines.dtype).eps)
+    sides = torch.stack((costs, slopes), 1)
+    active = slopes < _orthogonal_level(slopes.tolist(), costs.tolist(), radius) * costs
+    for _ in range(_EXCHANGES):
+        solved = _on_active_set(shifted, sides, active, radius)
+        if solved is None:
+            return None
+        multipliers, level = solved
+        slack = torch.mv(cosines, multipliers).add_(slopes).sub_(costs, alpha=level)
+        wrong = (multipliers + slack) < -_SIGN
+        if not wrong.any().item():
+            exact = torch.maximum(-slack, slack * active).max().item() <= _TOLERANCE
+            return multipliers.clamp(min=0) if exact and _on_sphere(cosines, multipliers, radius) else None
+        active = active ^ wrong
+    return None
+
+
+def _orthogonal_level(slopes: list[float], costs: list[float], radius: float) -> float:
+    """The level for orthogonal gradients, roughly: Newton's method from above, on a convex function."""
+    level = min((slope + radius) / cost for slope, cost in zip(slopes, costs, strict=True))
+    for _ in range(4):
+        gaps = [max(level * cost - slope, 0.0) for slope, cost in zip(slopes, costs, strict=True)]
+        growth = sum(map(mul, gaps, costs))
+        level -= (sum(map(mul, gaps, gaps)) - radius**2) / (2 * growth)
+    return level
+
+
+def _on_active_set(shifted: Tensor, sides: Tensor, active: Tensor, radius: float) -> tuple[Tensor, float] | None:
+    """The multipliers and the level with zero slack on ``active``, zero multipliers off it, at distance ``radius``."""
+    kept = active.to(shifted.dtype)
+    system = shifted * kept * kept[:, None]
+    system.diagonal().add_(1 - kept)
+    right = sides * kept[:, None]
+    triangle, failed = torch.linalg.cholesky_ex(system)
+    if failed.item():
+        return None
+    solved = torch.cholesky_solve(right, triangle)
+    (cost_cost, cost_slope), (_, slope_slope) = (right.T @ solved).tolist()
+    if cost_cost <= 0:
+        return None
+    # |sum y_i u_i|^2 = level^2 kk - 2 level ka + aa; without a real root the vertex is the nearest to the sphere.
+    discriminant = cost_slope**2 - cost_cost * (slope_slope - radius**2)
+    level = (cost_slope + math.sqrt(max(discriminant, 0.0))) / cost_cost
+    return solved[:, 0] * level - solved[:, 1], level
+
+
+def _on_sphere(cosines: Tensor, multipliers: Tensor, radius: float) -> bool:
+    return abs((multipliers @ cosines @ multipliers).item() - radius**2) <= _TOLERANCE * radius**2
+
+
+def _search(cosines: Tensor, slopes: Tensor, costs: Tensor, radius: float, precision: float) -> Tensor | None:
+    """Find the level by bisection: the distance from the mean gradient grows with it."""
+    nothing = torch.zeros_like(slopes, dtype=torch.bool)
+
+    def nearest(level: float, active: Tensor) -> tuple[Tensor, float]:
+        multipliers = nonnegative_multipliers(cosines, (slopes - level * costs)[None], active[None], precision)[0]
+        return multipliers, math.sqrt(max((multipliers @ cosines @ multipliers).item(), 0.0))
+
+    low = (slopes / costs).min().item()
+    multipliers, distance = nearest(0.0, nothing)
+    high = 0.0
+    if distance <= radius:
+        combination = minimum_norm_weights(cosines, precision)
+        if (combination @ cosines @ combination).item() < stationarity_floor(len(slopes), precision):
+            return None
+        low, high = max(low, 0.0), 1.0
+        for _ in range(_SEARCHES):
+            multipliers, distance = nearest(high, multipliers > 0)
+            if distance > radius:
+                break
+            low, high = high, 4 * high
+    shifted = cosines.clone()
+    shifted.diagonal().add_(4 * len(slopes) * torch.finfo(cosines.dtype).eps)
+    sides = torch.stack((costs, slopes), 1)
+    for _ in range(_SEARCHES):
+        solved = _on_active_set(shifted, sides, multipliers > 0, radius)
+        level = solved[1] if solved is not None and low < solved[1] < high else (low + high) / 2
+        multipliers, distance = nearest(level, multipliers > 0)
+        if abs(distance**2 - radius**2) <= _TOLERANCE * radius**2:
+            return multipliers
+        low, high = (level, high) if distance < radius else (low, level)
+    residual = abs(distance / radius - 1)
+    if residual <= 10 * _TOLERANCE:
+        return multipliers
+    raise SolverError(f"The conic problem stopped at the relative residual {residual:.3g}.", residual)
