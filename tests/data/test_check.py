@@ -106,7 +106,7 @@ def test_progress_and_text(nyud_tree: Path) -> None:
 
 
 def test_unknown_names_are_errors(nyud_tree: Path) -> None:
-    with pytest.raises(ValueError, match="did you mean 'nyud_mini'"):
+    with pytest.raises(ValueError, match="Did you mean `nyud_mini`"):
         data.check("nyud-mini", nyud_tree)
-    with pytest.raises(ValueError, match="did you mean 'train'"):
+    with pytest.raises(ValueError, match="Did you mean `train`"):
         data.check("nyud_mini", nyud_tree, splits=["trian"])

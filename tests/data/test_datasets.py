@@ -67,11 +67,11 @@ def test_every_dataset_is_named_after_its_file() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"name": "nyud_mnii"}, "`name` should be one of .* did you mean 'nyud_mini'"),
-        ({"split": "tset"}, "`split` should be one of train, val, test.* did you mean 'test'"),
-        ({"tasks": ["seg", "dept"]}, "`tasks` should be one of .* did you mean 'depth'"),
+        ({"name": "nyud_mnii"}, "`name` should be one of .* Did you mean `nyud_mini`"),
+        ({"split": "tset"}, "`split` should be one of train, val, test.* Did you mean `test`"),
+        ({"tasks": ["seg", "dept"]}, "`tasks` should be one of .* Did you mean `depth`"),
         ({"tasks": []}, "`tasks` should name one of seg, depth, edge"),
-        ({"valdation": 0.2}, "`options` should be one of .* did you mean 'validation'"),
+        ({"valdation": 0.2}, "Dataset `nyud_mini` takes the options .* Did you mean `validation`"),
         ({"root": None}, "`root` should be the directory of the dataset 'nyud_mini'.*Get it from"),
     ],
 )

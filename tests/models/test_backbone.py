@@ -145,7 +145,7 @@ def test_weights_that_do_not_fit_are_named(name, key, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "resnet81"}, r"the name of a timm model. Found 'resnet81'. Did you mean \"resnet18\"\?"),
+        ({"name": "resnet81"}, r"the name of a timm model. Found 'resnet81'. Did you mean `resnet18`\?"),
         ({"name": "test_vit", "output_stride": 8}, r"with output_stride = 8 .* need `output_stride = None`"),
         ({"name": "resnet18", "output_stride": 5}, r"output_stride = 5"),
         ({"name": "resnet18", "no_such_option": 3}, r"with no_such_option = 3"),

@@ -64,7 +64,7 @@ def test_create_by_kind() -> None:
 
 
 def test_unknown_kind_names_the_nearest() -> None:
-    with pytest.raises(ValueError, match="did you mean 'depth'"):
+    with pytest.raises(ValueError, match="Did you mean `depth`"):
         tasks.kind("deepth")
 
 

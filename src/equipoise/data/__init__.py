@@ -7,7 +7,7 @@ edit elsewhere.
 from equipoise.data.base import Dataset, DatasetError, Sample, Transform
 from equipoise.data.check import Fault, Report, check
 from equipoise.data.collate import Collate
-from equipoise.data.registry import available, create, dataset_class, tasks
+from equipoise.data.registry import available, create, dataset_class, options, tasks
 from equipoise.data.sheet import contact_sheet
 
 __all__ = [
@@ -23,5 +23,6 @@ __all__ = [
     "contact_sheet",
     "create",
     "dataset_class",
+    "options",
     "tasks",
 ]

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from equipoise.data.files import DatasetError
+from equipoise.naming import unknown
 from equipoise.tasks import Task
-from equipoise.tasks.registry import unknown
 
 Sample = dict[str, Tensor]
 """``"image"``: float32 ``[3, H, W]`` in [0, 1]; the name of a task: its target. A missing key means no label."""

@@ -77,6 +77,18 @@ class TaskSummary:
             counts = torch.bincount(labels.clamp(0, len(task.classes)).long(), minlength=len(task.classes) + 1)
             self.histogram.update(dict(zip(task.classes, counts.tolist(), strict=False)))
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the numbers as plain data; none where there is no labelled pixel."""
+        some = self.labelled > 0
+        return {
+            "samples": self.samples,
+            "labelled": self.labelled / self.pixels if self.pixels else None,
+            "min": self.smallest if some else None,
+            "max": self.largest if some else None,
+            "mean": self.mean if some else None,
+            "histogram": dict(self.histogram),
+        }
+
 
 @dataclass
 class SplitSummary:
@@ -117,6 +129,23 @@ class Report:
         fault = Fault(path, what)
         if fault not in self.faults:
             self.faults.append(fault)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as plain data: samples by split, statistics by task, and a list of faults.
+
+        Of a task: ``samples`` with labels, the fraction of ``labelled`` pixels, ``min``, ``max`` and ``mean`` over them
+        (for yes or no the fraction of yes), and the ``histogram`` of pixels by class where there are classes.
+        """
+        splits = {
+            split: {
+                "samples": summary.samples,
+                "sizes": [[height, width, count] for (height, width), count in sorted(summary.sizes.items())],
+                "tasks": {name: task.to_json() for name, task in summary.tasks.items()},
+            }
+            for split, summary in self.splits.items()
+        }
+        faults = [{"file": str(fault.path), "what": fault.what} for fault in self.faults]
+        return {"dataset": self.dataset, "splits": splits, "faults": faults}
 
     def __str__(self) -> str:
         lines = []

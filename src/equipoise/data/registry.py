@@ -1,23 +1,21 @@
 """Datasets by name."""
 
-import inspect
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import equipoise.data.datasets
 from equipoise.data.base import Dataset, Transform
+from equipoise.naming import check_options, choose, discover, option_types
 from equipoise.tasks import Task
-from equipoise.tasks.registry import discover, unknown
 
-COMMON = frozenset(inspect.signature(Dataset).parameters) - {"keep_in_memory"}
-"""What :func:`create` takes by name for every dataset; the rest of a constructor's parameters are its options."""
+COMMON = frozenset({"split", "tasks", "transform"})
+"""What :func:`create` takes by name for every dataset; the other keyword-only arguments of its class are options."""
 
 
 @cache
 def _datasets() -> dict[str, type[Dataset]]:
-    return discover(equipoise.data.datasets, Dataset)
+    return discover("equipoise.data.datasets", Dataset)
 
 
 def available() -> tuple[str, ...]:
@@ -39,9 +37,28 @@ def dataset_class(name: str) -> type[Dataset]:
     Raises:
         ValueError: There is no such dataset.
     """
-    if name not in _datasets():
-        raise unknown("name", name, available())
-    return _datasets()[name]
+    return choose("name", name, _datasets())
+
+
+def _own_options(name: str) -> dict[str, Any]:
+    types = option_types(dataset_class(name))
+    return {option: kind for option, kind in types.items() if option not in COMMON}
+
+
+def options(name: str) -> dict[str, Any]:
+    """Return the types of a dataset's own options by their names.
+
+    Args:
+        name: One of :func:`available`.
+
+    Raises:
+        ValueError: There is no such dataset.
+
+    Examples:
+        >>> "scenes" in options("rooms")
+        True
+    """
+    return _own_options(name)
 
 
 def tasks(name: str, names: Iterable[str] | None = None) -> dict[str, Task]:
@@ -84,9 +101,5 @@ def create(
         ValueError: There is no such dataset, split, task or option.
         DatasetError: The directory is not there or lacks a part of the dataset.
     """
-    chosen = dataset_class(name)
-    valid = [parameter for parameter in inspect.signature(chosen).parameters if parameter not in COMMON]
-    for option in options:
-        if option not in valid:
-            raise unknown("options", option, valid)
-    return chosen(root, split=split, tasks=tasks, transform=transform, **options)
+    check_options(f"Dataset `{name}`", _own_options(name), options)
+    return dataset_class(name)(root, split=split, tasks=tasks, transform=transform, **options)

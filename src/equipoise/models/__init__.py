@@ -10,7 +10,7 @@ from typing import Any, cast
 from equipoise.models import architectures
 from equipoise.models.backbone import Backbone
 from equipoise.models.base import MultiTaskModel, Outputs
-from equipoise.models.registry import check_options, choose, discover, option_names
+from equipoise.naming import check_options, choose, discover, option_types
 
 __all__ = ["Backbone", "MultiTaskModel", "Outputs", "available", "create", "options"]
 
@@ -29,8 +29,8 @@ def available() -> list[str]:
     return sorted(_classes())
 
 
-def options(architecture: str) -> list[str]:
-    """The names of an architecture's own options, the keyword-only arguments of its class.
+def options(architecture: str) -> dict[str, Any]:
+    """The types of an architecture's own options, the keyword-only arguments of its class, by their names.
 
     Raises:
         ValueError: If there is no such architecture.
@@ -38,7 +38,7 @@ def options(architecture: str) -> list[str]:
     >>> "decoder" in options("shared")
     True
     """
-    return option_names(choose("architecture", architecture, _classes()))
+    return option_types(choose("architecture", architecture, _classes()))
 
 
 def create(
@@ -69,6 +69,6 @@ def create(
     {'seg': (2, 13, 50, 70), 'depth': (2, 1, 50, 70)}
     """
     network = choose("architecture", architecture, _classes())
-    check_options(f"Architecture `{architecture}`", network, options)
+    check_options(f"Architecture `{architecture}`", option_types(network), options)
     # An architecture's constructor takes more than the base's, whose type is all that is known here.
     return cast(Callable[..., MultiTaskModel], network)(tasks, backbone, pretrained, **options)

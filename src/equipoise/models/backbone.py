@@ -13,7 +13,7 @@ from timm.layers.format import Format
 from torch import Tensor, nn
 from torch.autograd.graph import Node
 
-from equipoise.models.registry import nearest
+from equipoise.naming import hint
 
 
 class Backbone(nn.Module):
@@ -46,8 +46,8 @@ class Backbone(nn.Module):
     ) -> None:
         super().__init__()
         if not timm.is_model(name):
-            hint = nearest(name, timm.list_models())
-            raise ValueError(f"`backbone` should be the name of a timm model. Found {name!r}.{hint}")
+            question = hint(name, timm.list_models())
+            raise ValueError(f"`backbone` should be the name of a timm model. Found {name!r}.{question}")
         if output_stride is not None:
             options = {**options, "output_stride": output_stride}
         try:

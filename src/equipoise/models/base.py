@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
+
+Adapt = Callable[[str, Sequence[Tensor]], Sequence[Tensor]]
+"""What a task reads in place of the shared features: from its name and the features to tensors of the same shapes."""
+
+
+def as_they_are(task: str, features: Sequence[Tensor]) -> Sequence[Tensor]:
+    """The features themselves, whatever the task."""
+    return features
 
 
 @dataclass
@@ -17,9 +25,9 @@ class Outputs:
     Attributes:
         predictions: Task name to its raw prediction, [B, channels, H, W] at the size of the images. Under autocast they
             have autocast's type.
-        shared: The tensors where the trunk ends, as the tasks read them. None of them is an ancestor of another one in
-            the autograd graph, so `torch.autograd.grad(loss, shared)` counts everything that a task asks of the trunk
-            once.
+        shared: The tensors where the trunk ends, as the tasks read them, before `adapt`. None of them is an ancestor of
+            another one in the autograd graph, so `torch.autograd.grad(loss, shared)` counts everything that a task asks
+            of the trunk once.
         auxiliary: Task name to predictions made on the way (deep supervision), in any size; a task without any has no
             entry.
     """
@@ -60,11 +68,12 @@ class MultiTaskModel(nn.Module, ABC):
         self.decoders = nn.ModuleDict()
 
     @abstractmethod
-    def forward(self, images: Tensor) -> Outputs:
+    def forward(self, images: Tensor, adapt: Adapt = as_they_are) -> Outputs:
         """Predict every task.
 
         Args:
             images: [B, 3, H, W], normalised as the backbone expects.
+            adapt: Called once a task with all of `Outputs.shared`; what it returns is what the task's modules read.
         """
 
     @abstractmethod

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -65,6 +65,10 @@ class Task(ABC):
 
         Each is updated with ``(task.activate(prediction), target)``: probabilities, not logits; no negative depths.
         """
+
+    def while_training(self) -> Self:
+        """Return the task with metrics that are cheap enough to watch a training run; by default they all are."""
+        return self
 
     @abstractmethod
     def activate(self, prediction: Tensor) -> Tensor:

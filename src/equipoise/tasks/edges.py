@@ -1,7 +1,7 @@
 """Edges: whether the border of something passes through a pixel."""
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -74,6 +74,10 @@ class Edges(Task):
     def metrics(self) -> dict[str, Metric]:
         """Return the F-measure at the best threshold of the whole dataset."""
         return {"odsf": OdsF(max_distance=self.max_distance, thresholds=self.thresholds)}
+
+    def while_training(self) -> Self:
+        """Return the task with a fifth of the thresholds, in a fifth of the time."""
+        return replace(self, thresholds=min(self.thresholds, 19))
 
     def activate(self, prediction: Tensor) -> Tensor:
         """Return the probability of an edge."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from equipoise.models import decoders
 from equipoise.models.backbone import Backbone
-from equipoise.models.base import MultiTaskModel, Outputs
+from equipoise.models.base import Adapt, MultiTaskModel, Outputs, as_they_are
 from equipoise.models.layers import resize
 
 
@@ -52,12 +52,15 @@ class Shared(MultiTaskModel):
         for task, outputs in self.tasks.items():
             self.decoders[task] = decoders.create(decoder, channels, outputs, **(decoder_options or {}))
 
-    def forward(self, images: Tensor) -> Outputs:
-        """Predict every task; `images` is [B, 3, H, W]."""
+    def forward(self, images: Tensor, adapt: Adapt = as_they_are) -> Outputs:
+        """Predict every task; `images` is [B, 3, H, W], and the decoder of a task reads what `adapt` makes for it."""
         # Views, because the trunk goes on from its earlier features: one would otherwise be an ancestor of the next.
         shared = [feature.view_as(feature) for feature in self.backbone(images)[self.levels]]
         size = images.shape[-2:]
-        return Outputs({task: resize(decoder(shared), size) for task, decoder in self.decoders.items()}, shared)
+        predictions = {
+            task: resize(decoder(list(adapt(task, shared))), size) for task, decoder in self.decoders.items()
+        }
+        return Outputs(predictions, shared)
 
     def last_shared_layer(self) -> nn.Module:
         """The backbone's last layer; for a ResNet the last convolution of layer4."""

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from equipoise.models.decoder import Decoder
-from equipoise.models.registry import check_options, choose, discover
+from equipoise.naming import check_options, choose, discover, option_types
 
 __all__ = ["available", "create", "get"]
 
@@ -48,5 +48,5 @@ def create(name: str, channels: Sequence[int], outputs: int, **options: Any) -> 
         ValueError: If there is no such decoder or it has no such option.
     """
     decoder = get(name)
-    check_options(f"Decoder `{name}`", decoder, options)
+    check_options(f"Decoder `{name}`", option_types(decoder), options)
     return decoder(channels, outputs, **options)
