@@ -1,0 +1,331 @@
+"""What a run and a study are, as typed configuration: YAML files plus `key.sub=value` on the command line."""
+
+import difflib
+import inspect
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
+
+from equipoise import balancing, data, models
+from equipoise.balancing import Need
+from equipoise.data import Transform, transforms
+from equipoise.naming import check_options, choose, option_types, unknown
+
+SINGLE = "single"
+"""What tables call the single-task networks."""
+
+TRAINER_PROVIDES = frozenset(
+    {Need.AGAIN, Need.FURTHER, Need.VALIDATION, Need.TEACHERS, Need.OPTIMIZER, Need.ADAPT, Need.AFTER_STEP}
+)
+"""What balancing methods may need beyond losses and features, see `equipoise.training.context`."""
+
+
+class ConfigError(ValueError):
+    """A configuration is wrong; the message names key, value and fix."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class _WithOptions(_Strict):
+    """Its own keys, and those of a class that it names; values are converted to the types that the class asks for."""
+
+    model_config = ConfigDict(extra="allow")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of the named class."""
+        return dict(self.model_extra or {})
+
+    def _check(self, owner: str, types: Mapping[str, Any]) -> None:
+        check_options(owner, types, self.options)
+        for name, value in self.options.items():
+            try:
+                converted = TypeAdapter(types[name], config={"arbitrary_types_allowed": True}).validate_python(value)
+            except ValidationError as error:
+                message = error.errors(include_url=False)[0]["msg"]
+                raise ValueError(f"{message[0].lower()}{message[1:]}. Found `{name} = {value!r}`") from error
+            (self.model_extra or {})[name] = converted
+
+
+class DataConfig(_WithOptions):
+    """The dataset: its name, its directory, and the options of its class."""
+
+    name: str
+    root: str | None = None
+
+    @field_validator("root")
+    @classmethod
+    def _absolute(cls, root: str | None) -> str | None:
+        # A run is known by what it is made from, which must not depend on where the command was called.
+        return None if root is None else str(Path(root).expanduser().absolute())
+
+    @model_validator(mode="after")
+    def _known(self) -> "DataConfig":
+        if self.name not in data.available():
+            raise unknown("name", self.name, data.available())
+        self._check(f"dataset `{self.name}`", data.options(self.name))
+        return self
+
+
+class AugmentationConfig(_Strict):
+    """What is done to training samples at random; evaluation sees them as they are."""
+
+    flip: bool = True
+    scale: tuple[float, float] | None = None
+    """Smallest and largest factor of a random scale, P1's being 0.5 and 2; the result is cut or padded to `size`."""
+    size: tuple[int, int] | None = None
+    """Height and width of training images."""
+    colour: bool = False
+
+    @model_validator(mode="after")
+    def _possible(self) -> "AugmentationConfig":
+        if self.scale is not None and self.size is None:
+            raise ValueError(
+                "`scale` needs `size` too, the height and width to cut to: images of a batch have one size"
+            )
+        self.transforms()
+        return self
+
+    def transforms(self) -> tuple[Transform, ...]:
+        """The random transforms, in the order of P1's recipe: scale, crop, flip, colour."""
+        found: list[Transform] = []
+        if self.scale is not None:
+            found.append(transforms.RandomScale(*self.scale))
+        if self.size is not None:
+            found.append(transforms.RandomCrop(self.size))
+        if self.flip:
+            found.append(transforms.RandomHorizontalFlip())
+        if self.colour:
+            found.append(transforms.ColourJitter())
+        return tuple(found)
+
+
+class ModelConfig(_WithOptions):
+    """The network: architecture, backbone, initialisation, and the options of the architecture."""
+
+    architecture: str = "shared"
+    backbone: str = "resnet18"
+    pretrained: bool | str = False
+
+    @model_validator(mode="after")
+    def _known(self) -> "ModelConfig":
+        self._check(f"architecture `{self.architecture}`", models.options(self.architecture))
+        return self
+
+
+class BalancerConfig(_WithOptions):
+    """The balancing method with its hyper-parameters; a bare name stands for one with none."""
+
+    name: str
+    label: str | None = Field(default=None, min_length=1)
+    """How tables call it, where the name alone would not tell two apart."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _known(self) -> "BalancerConfig":
+        method = choose("name", self.name, balancing.all_methods())
+        self._check(f"balancer `{self.name}`", option_types(method))
+        lacking = balancing.create(self.name, **self.options).needs - TRAINER_PROVIDES
+        if lacking:
+            needed = ", ".join(need.value for need in lacking)
+            raise ValueError(
+                f"balancer `{self.name}` needs {needed}, which this trainer does not provide; use it from Python, in a "
+                "training loop of your own"
+            )
+        return self
+
+    @property
+    def title(self) -> str:
+        """What tables call it."""
+        return self.label or self.name
+
+
+class TrainingConfig(_Strict):
+    """How a network is trained."""
+
+    epochs: int = Field(default=100, ge=1)
+    batch_size: int = Field(default=6, ge=1)
+    optimizer: Literal["adam", "adamw"] = "adam"
+    learning_rate: float = Field(default=1e-4, gt=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    schedule: Literal["poly", "constant"] = "poly"
+    schedule_power: float = Field(default=0.9, gt=0)
+    schedule_every: Literal["epoch", "step"] = "step"
+    clip: float = Field(default=0.0, ge=0)
+    """Largest norm of the whole gradient; 0 leaves it as it is."""
+    evaluate_every: int = Field(default=1, ge=1)
+    """Epochs between evaluations; the last epoch is always evaluated."""
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    workers: int = Field(default=0, ge=0)
+    augmentation: AugmentationConfig = Field(default_factory=AugmentationConfig)
+
+
+Protocol = Literal["validation", "paper_one"]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class _Experiment(_Strict):
+    """What a run and a study have in common."""
+
+    data: DataConfig
+    tasks: tuple[str, ...] = Field(min_length=1)
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    protocol: Protocol = "validation"
+    """`validation`: the checkpoint is chosen on held-out training data, and the test split read once. `paper_one`: the
+    checkpoint is chosen on the test split."""
+
+    @model_validator(mode="after")
+    def _tasks(self) -> Self:
+        data.tasks(self.data.name, self.tasks)
+        if len(set(self.tasks)) < len(self.tasks):
+            raise ValueError(f"each of `tasks` should occur once. Found `tasks = {list(self.tasks)}`")
+        return self
+
+
+class RunConfig(_Experiment):
+    """One training run, wholly described."""
+
+    balancer: BalancerConfig
+    seed: Seed = 0
+
+
+class Recipe(_Experiment):
+    """A study: which networks are trained on what, and compared."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    description: str = ""
+    balancers: tuple[BalancerConfig, ...] = Field(min_length=1)
+    seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1)
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        for balancer in self.balancers:
+            weights = balancer.options.get("weights")
+            missing = [task for task in self.tasks if isinstance(weights, Mapping) and task not in weights]
+            if missing:
+                raise ValueError(
+                    f"balancer `{balancer.name}` should have a weight for every task, also for {', '.join(missing)}"
+                )
+        titles = [balancer.title for balancer in self.balancers]
+        if len({SINGLE, *titles}) < len(titles) + 1:
+            raise ValueError(f"two balancers share a name, or one is called `{SINGLE}`: give them different `label`s")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"each of `seeds` should occur once. Found `seeds = {list(self.seeds)}`")
+        return self
+
+
+Config = TypeVar("Config", bound=BaseModel)
+
+
+def load(path: Path, kind: type[Config], overrides: Sequence[str] = ()) -> Config:
+    """Read a configuration.
+
+    Args:
+        path: A YAML file.
+        kind: What it should be.
+        overrides: Changes such as `training.epochs=5`; values are YAML, list entries are named by their number.
+
+    Raises:
+        ConfigError: The file cannot be read, or does not describe a `kind`.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"`{path}` cannot be read: {error.strerror or error}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"`{path}` is not YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"`{path}` should hold keys and values. Found {type(content).__name__}.")
+    for override in overrides:
+        _override(content, override)
+    return parse(content, kind, str(path))
+
+
+def parse(content: Mapping[str, Any], kind: type[Config], where: str) -> Config:
+    """Check plain data against a configuration class.
+
+    Args:
+        content: The data.
+        kind: What it should be.
+        where: What to call its origin in messages.
+
+    Raises:
+        ConfigError: It does not fit; every fault is named, unknown keys with the nearest valid one.
+    """
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        valid = _keys(kind)
+        lines = [f"  {_explain(fault, valid)}" for fault in error.errors(include_url=False)]
+        raise ConfigError(f"`{where}` cannot be used:\n" + "\n".join(lines)) from error
+
+
+def _override(content: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    steps = key.strip().split(".")
+    if not equals or not all(steps):
+        raise ConfigError(f"`{override}` should have the form key.sub=value, such as training.epochs=5.")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"`{override}` has a value that is not YAML: {text!r}. Put it in quotes?") from error
+    place: Any = content
+    for number, step in enumerate(steps):
+        where = ".".join(steps[:number])
+        if isinstance(place, list):
+            if not step.isdecimal() or int(step) >= len(place):
+                raise ConfigError(f"`{override}`: `{where}` has {len(place)} entries, counted from 0. Found `{step}`.")
+            index: Any = int(step)
+        elif isinstance(place, dict):
+            index = step
+            place.setdefault(step, None)
+        else:
+            raise ConfigError(f"`{override}`: `{where}` has no keys of its own.")
+        if number == len(steps) - 1:
+            place[index] = value
+        elif place[index] is None:
+            place[index] = {}
+        elif isinstance(place, list) and isinstance(place[index], str):
+            # A bare name in a list stands for a mapping with that name: `balancers.0.every=10`.
+            place[index] = {"name": place[index]}
+        place = place[index]
+
+
+def _keys(kind: type[BaseModel]) -> list[str]:
+    """All keys of a configuration class, nested ones with dots."""
+    found = []
+    for name, field in kind.model_fields.items():
+        found.append(name)
+        if inspect.isclass(field.annotation) and issubclass(field.annotation, BaseModel):
+            found += [f"{name}.{key}" for key in _keys(field.annotation)]
+    return found
+
+
+def _explain(fault: Any, valid: Sequence[str]) -> str:
+    key = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        # The same word elsewhere is a better guess than a similar word here.
+        same = [name for name in valid if name.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]]
+        nearest = same or difflib.get_close_matches(key, valid, n=1, cutoff=0.0)
+        return f"unknown key `{key}`; did you mean `{nearest[0]}`?"
+    if fault["type"] == "missing":
+        return f"`{key}` is missing"
+    message = fault["msg"].removeprefix("Value error, ").replace("tuple", "list").rstrip(".")
+    if fault["type"] == "model_type":
+        message = "should be a mapping of keys to values"
+    found = fault["input"]
+    own = fault["type"] == "value_error"
+    shown = "" if own or isinstance(found, dict | list) else f". Found `{key} = {found!r}`"
+    prefix = f"`{key}`: " if key else ""
+    return f"{prefix}{message[0].lower()}{message[1:]}{shown}"

@@ -1,0 +1,58 @@
+"""The list of balancing methods, for people and as data."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from equipoise.balancing import Balancer, Need, Source, hyper_parameters
+
+_COSTS = {
+    Source.LOSSES: "as a plain step",
+    Source.LAST_LAYER: "as a plain step and T gradients of one layer",
+    Source.FEATURES: "as a plain step",
+    Source.SHARED: "T passes through the trunk",
+}
+
+
+def method_records(methods: Mapping[str, type[Balancer]]) -> list[dict[str, Any]]:
+    """The record of every method as plain data."""
+    return [
+        {
+            "name": name,
+            "title": method.record.title,
+            "paper": method.record.paper,
+            "sees": method.record.sees.value,
+            "cost": _COSTS[method.record.sees],
+            "needs": [need.value for need in Need if need in method.record.needs],
+            "scale": method.record.scale,
+            "heads": method.record.heads,
+            "state": method.record.state,
+            "hyper_parameters": {
+                key: "required" if default is inspect.Parameter.empty else default
+                for key, default in hyper_parameters(method).items()
+            },
+            "sources": dict(method.record.sources),
+        }
+        for name, method in methods.items()
+    ]
+
+
+def method_table(records: Sequence[Mapping[str, Any]]) -> Table:
+    """The methods as a table for a terminal of any width."""
+    table = Table(box=box.HORIZONTALS, show_header=False, show_lines=True, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for record in records:
+        hyper = ", ".join(f"{key}={value}" for key, value in record["hyper_parameters"].items() if key != "nonfinite")
+        lines = [
+            record["paper"],
+            f"sees the {record['sees']}; costs {record['cost']}",
+            f"remembers: {record['state']}",
+            f"hyper-parameters: {hyper or 'none'}",
+        ]
+        table.add_row(Text(record["name"], "bold"), Text("\n".join(lines)))
+    return table

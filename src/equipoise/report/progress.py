@@ -1,0 +1,188 @@
+"""What people see while something long goes on: bars on a terminal, single lines in a file or a pipe."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import fmean
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from equipoise.studies import Event, PlannedRun
+from equipoise.training import Status, read_result
+
+SILENCE = 300.0
+"""Seconds after which a line says that something is still going on, where there are no bars."""
+
+
+@contextmanager
+def counting(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how much of something is done; the bar appears with the first call, so not when there is nothing to do."""
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        bars: list[TaskID] = []
+
+        def show(done: int, total: int) -> None:
+            if not bars:
+                bars.append(progress.add_task(what, total=total))
+                if not console.is_terminal:
+                    console.print(f"{what} ...", markup=False, highlight=False, soft_wrap=True)
+            progress.update(bars[0], completed=done, total=total)
+
+        yield show
+
+
+class Estimate:
+    """How long the runs of a study will take still.
+
+    A batch of several tasks takes longer than one of a single task, so the pace of a run that has not begun is that of
+    the runs with as many tasks. As long as there are none, half a single-task network's time is added for every further
+    task: a task adds a decoder, while the trunk, the larger part, is shared.
+
+    Args:
+        runs: The runs that are not finished yet.
+        jobs: How many are made at a time.
+        clock: Tells the time in seconds.
+    """
+
+    def __init__(self, runs: Sequence[PlannedRun], jobs: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._tasks = {run.key: len(run.config.tasks) for run in runs}
+        self._jobs = jobs
+        self._clock = clock
+        self._left = dict.fromkeys(self._tasks, 1.0)
+        self._begun: dict[str, tuple[float, float]] = {}
+        self._seconds: dict[str, float] = {}
+
+    def update(self, key: str, status: Status) -> None:
+        """Take note of how far a run is."""
+        if status.total:
+            done, now = status.done / status.total, self._clock()
+            begun, begun_at = self._begun.setdefault(key, (done, now))
+            self._left[key] = 1 - done
+            # The first batches of a run say little: files are read and memory is laid out.
+            if done - begun > 0.02:
+                self._seconds[key] = (now - begun_at) / (done - begun)
+
+    def end(self, key: str) -> None:
+        """Take note that a run has ended, well or not."""
+        self._left[key] = 0.0
+
+    def left(self) -> float | None:
+        """Seconds to go, or none while there is nothing to judge by."""
+        if not self._seconds:
+            return None
+        longest = max(left * self._whole(key) for key, left in self._left.items())
+        return max(longest, sum(left * self._whole(key) for key, left in self._left.items()) / self._jobs)
+
+    def done(self) -> float:
+        """The share of all work that is done."""
+        if not self._seconds:
+            return 0.0
+        whole = {key: self._whole(key) for key in self._left}
+        return 1 - sum(left * whole[key] for key, left in self._left.items()) / max(sum(whole.values()), 1e-9)
+
+    def _whole(self, key: str) -> float:
+        if key in self._seconds:
+            return self._seconds[key]
+        tasks = self._tasks[key]
+        like = [seconds for other, seconds in self._seconds.items() if self._tasks[other] == tasks]
+        if like:
+            return fmean(like)
+        return fmean(seconds * (1 + tasks) / (1 + self._tasks[other]) for other, seconds in self._seconds.items())
+
+
+class StudyProgress:
+    """A bar for the whole study with the time that is left, one for every running run, and a line for every ended one.
+
+    Where the console is no terminal there are lines alone: one for every ended run, and one when nothing has been said
+    for long.
+
+    Args:
+        console: Where to.
+        planned: The runs.
+        root: Where runs are kept, to tell which are finished already.
+        jobs: How many are made at a time.
+    """
+
+    def __init__(self, console: Console, planned: Sequence[PlannedRun], root: Path, jobs: int = 1) -> None:
+        self._console = console
+        waiting = [run for run in planned if read_result(run.directory(root)) is None]
+        self._runs, self._finished_before, self._ended = len(waiting), len(planned) - len(waiting), 0
+        self._estimate = Estimate(waiting, jobs)
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=20),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.fields[left]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._bars: dict[str, TaskID] = {}
+        self._begun: dict[str, float] = {}
+        self._spoke = time.monotonic()
+
+    def __enter__(self) -> "StudyProgress":
+        if self._finished_before:
+            self._say(f"{self._finished_before} of {self._finished_before + self._runs} runs are finished already.")
+        if self._runs:
+            self._progress.start()
+            self._whole = self._progress.add_task(f"All {self._runs} runs", total=1.0, left="")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for bar in self._progress.task_ids:
+            self._progress.remove_task(bar)
+        self._progress.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Show an event of `equipoise.studies.execute`."""
+        key, name = event.run.key, event.run.name
+        self._begun.setdefault(key, time.monotonic())
+        if event.status is not None:
+            self._estimate.update(key, event.status)
+            if key not in self._bars:
+                self._bars[key] = self._progress.add_task(name, total=None, left="")
+            self._progress.update(
+                self._bars[key],
+                completed=event.status.done,
+                total=event.status.total or None,
+                description=f"  {name}: {event.status.doing}",
+            )
+            if not self._console.is_terminal and time.monotonic() - self._spoke > SILENCE:
+                self._say(f"{name}: {event.status.doing}{self._outlook()}")
+        if event.ended:
+            self._ended += 1
+            self._estimate.end(key)
+            if key in self._bars:
+                self._progress.remove_task(self._bars.pop(key))
+            outcome = f"failed: {event.error}" if event.error else f"finished in {_duration(self._took(key))}"
+            self._say(f"{name}: {outcome}{self._outlook()}", "red" if event.error else "")
+        left = self._estimate.left()
+        shown = "" if left is None else f"about {_duration(left)} left"
+        self._progress.update(self._whole, completed=self._estimate.done(), left=shown)
+
+    def _took(self, key: str) -> float:
+        return time.monotonic() - self._begun[key]
+
+    def _outlook(self) -> str:
+        left = self._estimate.left()
+        if self._console.is_terminal or left is None or self._ended == self._runs:
+            return ""
+        return f" ({self._ended} of {self._runs} runs ended, about {_duration(left)} left)"
+
+    def _say(self, line: str, style: str = "") -> None:
+        self._spoke = time.monotonic()
+        self._console.print(Text(line, style), soft_wrap=True)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,115 @@
+"""What a study found, made anew from the run directories."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from equipoise.config import SINGLE
+from equipoise.data import tasks
+from equipoise.metrics import delta_m
+from equipoise.studies.execute import FAILURE
+from equipoise.studies.matrix import PlannedRun
+from equipoise.training import RunResult, read_result
+from equipoise.training.files import write_json
+from equipoise.training.selection import main_metrics
+
+
+class Record(BaseModel):
+    """One run of a study, as `results.json` lists it.
+
+    Attributes:
+        dataset: Name of the dataset.
+        architecture: Name of the architecture.
+        backbone: Name of the backbone.
+        balancer: Label of the method, else its name; `single` for a single-task network.
+        tasks: What the network was trained on.
+        seed: Of the run.
+        protocol: How its checkpoint was chosen.
+        status: `finished`, `failed`, or `missing` where it has not been run.
+        metrics: By `task.metric` on the test split: miou and odsf in percent, rmse in metres, merr in degrees; NaN
+            (null on disk) where one cannot be had.
+        delta_m: Percent, against the mean over seeds of the single-task networks (P1, equation 5); none where it cannot
+            be had.
+        weights: Mean loss weight by task.
+        seconds: Time of the run.
+        directory: Where the run is.
+        error: Why it failed; not in `results.json`, but in `failure.json` of its directory.
+        selection: What its checkpoint was chosen by; not in `results.json`, but in `result.json` of its directory.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    dataset: str
+    architecture: str
+    backbone: str
+    balancer: str
+    tasks: tuple[str, ...]
+    seed: int
+    protocol: str
+    status: Literal["finished", "failed", "missing"]
+    metrics: dict[str, float]
+    delta_m: float | None
+    weights: dict[str, float]
+    seconds: float
+    directory: str
+    error: str | None = Field(default=None, exclude=True)
+    selection: str | None = Field(default=None, exclude=True)
+
+
+def collect(planned: Sequence[PlannedRun], root: Path) -> list[Record]:
+    """The records of all planned runs, in their order."""
+    results = {run.key: read_result(run.directory(root)) for run in planned}
+    single = _single(planned, results)
+    return [_record(run, results[run.key], single, root) for run in planned]
+
+
+def write_results(records: Sequence[Record], path: Path) -> None:
+    """Write `results.json`: a list with one object a run."""
+    write_json(path, [record.model_dump(mode="json") for record in records])
+
+
+def _single(planned: Sequence[PlannedRun], results: Mapping[str, RunResult | None]) -> dict[str, float]:
+    values: dict[str, list[float]] = {}
+    for run in planned:
+        result = results[run.key]
+        if run.title == SINGLE and result is not None:
+            for key, value in result.metrics.items():
+                values.setdefault(key, []).append(value)
+    return {key: fmean(found) for key, found in values.items()}
+
+
+def _record(run: PlannedRun, result: RunResult | None, single: Mapping[str, float], root: Path) -> Record:
+    config, directory = run.config, run.directory(root)
+    error = None
+    if result is None and (directory / FAILURE).exists():
+        error = json.loads((directory / FAILURE).read_text(encoding="utf-8"))["error"]
+    return Record(
+        dataset=config.data.name,
+        architecture=config.model.architecture,
+        backbone=config.model.backbone,
+        balancer=run.title,
+        tasks=config.tasks,
+        seed=config.seed,
+        protocol=config.protocol,
+        status="failed" if error else "missing" if result is None else "finished",
+        metrics={} if result is None else result.metrics,
+        delta_m=None if result is None else _delta_m(run, result, single),
+        weights={} if result is None else result.weights,
+        seconds=0.0 if result is None else result.seconds,
+        directory=str(directory),
+        error=error,
+        selection=None if result is None else result.selection,
+    )
+
+
+def _delta_m(run: PlannedRun, result: RunResult, single: Mapping[str, float]) -> float | None:
+    directions = main_metrics(tasks(run.config.data.name, run.config.tasks))
+    measured = {key: result.metrics.get(key, math.nan) for key in directions}
+    base = {key: single.get(key, math.nan) for key in directions}
+    usable = all(map(math.isfinite, measured.values())) and all(math.isfinite(v) and v > 0 for v in base.values())
+    return delta_m(measured, base, directions) if usable else None

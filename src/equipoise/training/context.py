@@ -1,0 +1,58 @@
+"""What a balancing method may ask of the trainer beyond the losses of one batch."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from equipoise.balancing import Context, Forward, undisturbed
+from equipoise.training.evaluation import task_losses
+from equipoise.training.setup import Session
+
+
+def forward(session: Session, batch: dict[str, Tensor]) -> Forward:
+    """The losses and shared features of a batch, as the network is now."""
+    with session.fabric.autocast():
+        outputs = session.model(batch["image"], session.balancer.adapt)
+        return Forward(task_losses(outputs, batch, session.tasks), outputs.shared)
+
+
+def context_of(session: Session, batch: dict[str, Tensor], further: Iterator[dict[str, Any]]) -> Context:
+    """The context of a step.
+
+    Args:
+        session: Of the run.
+        batch: What the step is made on.
+        further: Batches that are independent of it; also given to methods that ask for a validation batch, because
+            validation data choose the checkpoint and must not take part in the training.
+    """
+
+    def silently(batch_of: Callable[[], dict[str, Tensor]]) -> Callable[[], Forward]:
+        def run() -> Forward:
+            with undisturbed(session.model):
+                return forward(session, batch_of())
+
+        return run
+
+    other = silently(lambda: session.fabric.to_device(next(further)))
+    return Context(
+        again=silently(lambda: batch),
+        further=other,
+        validation=other,
+        teachers=lambda: taught(session, batch),
+        optimizer=session.optimizer,
+    )
+
+
+@torch.no_grad()
+def taught(session: Session, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The last shared features of every teacher."""
+    with session.fabric.autocast():
+        return {task: teacher(batch["image"]).shared[-1] for task, teacher in session.teachers.items()}
+
+
+def endless(session: Session) -> Iterator[dict[str, Any]]:
+    """Training batches in an order of their own; nothing is loaded until the first is asked for."""
+    while True:
+        yield from session.further_loader

@@ -1,0 +1,263 @@
+"""The training loop."""
+
+import platform
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+import yaml
+from torch import Tensor
+
+import equipoise
+from equipoise.balancing import Balance, Need
+from equipoise.config import RunConfig
+from equipoise.training.context import context_of, endless, forward
+from equipoise.training.evaluation import Evaluation, evaluate
+from equipoise.training.files import replace, sweep, write_tensors, write_text
+from equipoise.training.logs import Log
+from equipoise.training.result import RunResult, read_result
+from equipoise.training.selection import Selection
+from equipoise.training.setup import BEST, Held, Session, prepare
+from equipoise.training.teachers import load_teachers
+
+CHECKPOINT, BEST_BALANCER = "checkpoint.pt", "best_balancer.pt"
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a run is, for whoever watches: units of work (batches trained or evaluated) and what is going on."""
+
+    done: int
+    total: int
+    doing: str
+
+
+@dataclass
+class Progress:
+    """What besides weights a checkpoint must hold for a resumed run to end as if it had never stopped."""
+
+    epoch: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    best_score: float = float("-inf")
+    best_epoch: int = 0
+    best_metrics: dict[str, float] = field(default_factory=dict)
+    best_losses: dict[str, float] = field(default_factory=dict)
+    first_losses: dict[str, float] = field(default_factory=dict)
+    weight_sums: dict[str, float] = field(default_factory=dict)
+    weight_counts: dict[str, int] = field(default_factory=dict)
+
+
+def train(
+    config: RunConfig,
+    directory: Path,
+    *,
+    single: Mapping[str, float] | None = None,
+    teachers: Mapping[str, Path] | None = None,
+    watch: Callable[[Status], None] = lambda status: None,
+) -> RunResult:
+    """Train a network, or go on where an interrupted training stopped, or return the result that is there already.
+
+    Args:
+        config: What to train.
+        directory: The run's own; holds `config.yaml`, `metrics.jsonl`, TensorBoard files, `checkpoint.pt` while
+            training, `best.safetensors` (and `best_balancer.pt` where the balancer is a part of the network) and at the
+            end `result.json`.
+        single: Main metrics (`task.metric`) of single-task networks on the split the checkpoint is chosen on.
+        teachers: Directories of finished single-task runs by task, for balancers that learn from their networks.
+        watch: Told how far the run is.
+
+    Raises:
+        NonFiniteError: A loss or gradient became NaN or infinite.
+        ValueError: The configuration asks for what cannot be had, or the balancer for a teacher that is not there.
+    """
+    if (finished := read_result(directory)) is not None:
+        return finished
+    directory.mkdir(parents=True, exist_ok=True)
+    sweep(directory)
+    write_text(directory / "config.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+    session = prepare(config)
+    if Need.TEACHERS in session.balancer.needs:
+        session.teachers = load_teachers(teachers or {}, session.tasks, session.fabric.device)
+    progress = _restore(session, directory)
+    selection = Selection(session.tasks, single, progress.first_losses)
+    epochs, every = config.training.epochs, config.training.evaluate_every
+    evaluations = [epoch for epoch in range(1, epochs + 1) if epoch % every == 0 or epoch == epochs]
+    meter = _Meter(watch, session, epochs, evaluations, progress.epoch)
+    started = time.monotonic() - progress.seconds
+    with Log(directory, progress.epoch, progress.step) as log:
+        for epoch in range(progress.epoch + 1, epochs + 1):
+            averages = _train_epoch(session, config, epoch, progress, meter)
+            progress.epoch = epoch
+            log.write(epoch, progress.step, "train", **averages)
+            if epoch in evaluations:
+                meter.doing = f"epoch {epoch}/{epochs}, measuring"
+                found = _measure(session, session.chosen_on, meter)
+                log.write(epoch, progress.step, session.chosen_on.split, metric=found.metrics, loss=found.losses)
+                _keep_if_best(session, found, selection, progress, directory)
+            progress.seconds = time.monotonic() - started
+            _checkpoint(session, progress, directory)
+    weights_file = directory / BEST
+    session.model.load_state_dict(safetensors.torch.load_file(weights_file, device=str(session.fabric.device)))
+    skipped_steps = session.balancer.skipped_steps
+    if Need.ADAPT in session.balancer.needs:
+        state = torch.load(directory / BEST_BALANCER, map_location=session.fabric.device, weights_only=True)
+        session.balancer.load_state_dict(state)
+    meter.doing = "testing"
+    # A checkpoint that was chosen on the test split has been measured there.
+    tested = session.chosen_on.split == "test"
+    metrics = progress.best_metrics if tested else _measure(session, session.test, meter).metrics
+    result = RunResult(
+        config=config,
+        metrics=metrics,
+        validation=progress.best_metrics,
+        losses=progress.best_losses,
+        weights=_mean_weights(progress),
+        epoch=progress.best_epoch,
+        steps=progress.step,
+        skipped_steps=skipped_steps,
+        parameters=_count(session),
+        seconds=time.monotonic() - started,
+        selection=selection.criterion,
+        versions={"equipoise": equipoise.__version__, "torch": torch.__version__, "python": platform.python_version()},
+    )
+    result.write(directory)
+    (directory / CHECKPOINT).unlink(missing_ok=True)
+    return result
+
+
+def _train_epoch(
+    session: Session, config: RunConfig, epoch: int, progress: Progress, meter: "_Meter"
+) -> dict[str, Any]:
+    _seed_epoch(session, config.seed, epoch)
+    meter.doing = f"epoch {epoch}/{config.training.epochs}"
+    sums: dict[str, dict[str, Tensor]] = {"loss": {}, "weight": {}}
+    counts: dict[str, int] = defaultdict(int)
+    further = endless(session)
+    for batch in session.train_loader:
+        balance = _step(session, session.fabric.to_device(batch), further, config.training.clip)
+        if balance is not None and not balance.skipped:
+            for group, values in (("loss", balance.losses), ("weight", balance.weights or {})):
+                for task, value in values.items():
+                    sums[group][task] = sums[group].get(task, 0) + value.float()
+            for task in balance.losses:
+                counts[task] += 1
+        if config.training.schedule_every == "step":
+            session.schedule.step()
+        progress.step += 1
+        meter()
+    session.balancer.end_epoch()
+    if config.training.schedule_every == "epoch":
+        session.schedule.step()
+    totals = {group: {task: float(value) for task, value in values.items()} for group, values in sums.items()}
+    for task, value in totals["weight"].items():
+        progress.weight_sums[task] = progress.weight_sums.get(task, 0.0) + value
+        progress.weight_counts[task] = progress.weight_counts.get(task, 0) + counts[task]
+    averages = {group: {task: v / counts[task] for task, v in values.items()} for group, values in totals.items()}
+    return averages | {"rate": {"learning": session.optimizer.param_groups[0]["lr"]}}
+
+
+def _step(
+    session: Session, batch: dict[str, Tensor], further: Iterator[dict[str, Tensor]], clip: float
+) -> Balance | None:
+    """Make one step; none if the batch has no labels at all."""
+    session.optimizer.zero_grad(set_to_none=True)
+    now = forward(session, batch)
+    if not now.losses:
+        return None
+    context = context_of(session, batch, further)
+    balance = session.balancer.backward(
+        now.losses, features=now.features, last_layer=session.last_layer, context=context
+    )
+    if clip > 0:
+        torch.nn.utils.clip_grad_norm_(session.model.parameters(), clip)
+    if not balance.skipped:
+        session.optimizer.step()
+        session.balancer.after_step(context)
+    return balance
+
+
+def _measure(session: Session, held: Held, meter: "_Meter") -> Evaluation:
+    return evaluate(session.fabric, session.model, session.balancer.adapt, held.tasks, held.loader, meter)
+
+
+def _seed_epoch(session: Session, seed: int, epoch: int) -> None:
+    # One seed an epoch stands for all random states: order of the data, augmentation, dropout. A resumed run starts at
+    # an epoch.
+    mixed = seed * 1_000_003 + epoch
+    torch.manual_seed(mixed)
+    for number, loader in enumerate((session.train_loader, session.further_loader)):
+        if isinstance(loader.generator, torch.Generator):
+            loader.generator.manual_seed(mixed + number * 2**48)
+
+
+def _keep_if_best(
+    session: Session, found: Evaluation, selection: Selection, progress: Progress, directory: Path
+) -> None:
+    score = selection.score(found)
+    progress.first_losses = selection.first_losses
+    if progress.best_epoch == 0 or score > progress.best_score:
+        progress.best_score, progress.best_epoch = score, progress.epoch
+        progress.best_metrics, progress.best_losses = found.metrics, found.losses
+        weights = {name: value.contiguous() for name, value in session.model.state_dict().items()}
+        replace(directory / BEST, lambda beside: safetensors.torch.save_file(weights, beside))
+        if Need.ADAPT in session.balancer.needs:
+            write_tensors(directory / BEST_BALANCER, session.balancer.state_dict())
+
+
+def _checkpoint(session: Session, progress: Progress, directory: Path) -> None:
+    state = {
+        "model": session.model.state_dict(),
+        "optimizer": session.optimizer.state_dict(),
+        "schedule": session.schedule.state_dict(),
+        "balancer": session.balancer.state_dict(),
+        "progress": vars(progress),
+    }
+    write_tensors(directory / CHECKPOINT, state)
+
+
+def _restore(session: Session, directory: Path) -> Progress:
+    path = directory / CHECKPOINT
+    if not path.exists():
+        return Progress()
+    state = torch.load(path, map_location=session.fabric.device, weights_only=True)
+    session.model.load_state_dict(state["model"])
+    session.optimizer.load_state_dict(state["optimizer"])
+    session.schedule.load_state_dict(state["schedule"])
+    session.balancer.load_state_dict(state["balancer"])
+    return Progress(**state["progress"])
+
+
+def _mean_weights(progress: Progress) -> dict[str, float]:
+    counts = progress.weight_counts
+    return {task: value / counts[task] for task, value in progress.weight_sums.items() if counts[task]}
+
+
+def _count(session: Session) -> dict[str, int]:
+    shared = sum(parameter.numel() for parameter in session.model.shared_parameters())
+    own = {task: sum(p.numel() for p in session.model.task_parameters(task)) for task in session.tasks}
+    return {"shared": shared, **own}
+
+
+class _Meter:
+    """Counts batches, trained or measured, and tells whoever watches."""
+
+    def __init__(
+        self, watch: Callable[[Status], None], session: Session, epochs: int, evaluations: list[int], done: int
+    ) -> None:
+        steps, measured = len(session.train_loader), len(session.chosen_on.loader)
+        tested = 0 if session.chosen_on.split == "test" else len(session.test.loader)
+        self._watch = watch
+        self._done = done * steps + sum(epoch <= done for epoch in evaluations) * measured
+        self._total = epochs * steps + len(evaluations) * measured + tested
+        self.doing = "starting"
+        watch(Status(self._done, self._total, self.doing))
+
+    def __call__(self) -> None:
+        self._done += 1
+        self._watch(Status(self._done, self._total, self.doing))

@@ -1,0 +1,161 @@
+"""Everything a run needs, built from its configuration."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch.utils.data import DataLoader
+
+from equipoise import balancing, data, models
+from equipoise.balancing import Balancer
+from equipoise.config import RunConfig, TrainingConfig
+from equipoise.data import Collate, Dataset, Transform, transforms
+from equipoise.models import MultiTaskModel
+from equipoise.tasks import Task
+
+BEST = "best.safetensors"
+"""In the directory of a run: the weights of the network at the best evaluation."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """A split that is measured, not trained on.
+
+    Attributes:
+        split: Its name.
+        tasks: What is measured on it, with the metrics to measure.
+        loader: Its batches.
+    """
+
+    split: str
+    tasks: Mapping[str, Task]
+    loader: DataLoader[dict[str, Any]]
+
+
+@dataclass
+class Session:
+    """The moving parts of a run.
+
+    Attributes:
+        fabric: Device and precision.
+        tasks: What the network learns.
+        model: The network.
+        last_layer: The last layer of it that all tasks share; finding it takes longer than a step may.
+        balancer: What turns its losses into gradients.
+        optimizer: What turns gradients into steps.
+        schedule: The learning rate over steps or epochs.
+        train_loader: Training batches; reseeded every epoch.
+        further_loader: The same batches in another order, for balancing methods that ask for more than one.
+        chosen_on: The split the checkpoint is chosen on.
+        test: The test split.
+        teachers: Finished single-task networks by task, for a balancer that asks for them.
+    """
+
+    fabric: Fabric
+    tasks: Mapping[str, Task]
+    model: MultiTaskModel
+    last_layer: torch.nn.Module
+    balancer: Balancer
+    optimizer: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    train_loader: DataLoader[dict[str, Any]]
+    further_loader: DataLoader[dict[str, Any]]
+    chosen_on: Held
+    test: Held
+    teachers: Mapping[str, MultiTaskModel] = field(default_factory=dict)
+
+
+def prepare(config: RunConfig) -> Session:
+    """Build a run.
+
+    The network's initial weights depend on the seed alone, so that methods are compared from the same start.
+
+    Raises:
+        ValueError: The configuration asks for what cannot be had, such as a backbone that timm does not know.
+        DatasetError: The dataset is not there or lacks a split.
+    """
+    torch.manual_seed(config.seed)
+    settings = config.training
+    fabric = Fabric(accelerator=settings.accelerator, devices=1, precision=settings.precision)
+    tasks = data.tasks(config.data.name, config.tasks)
+    model = build_network(config, config.model.pretrained)
+    model = model.to(fabric.device).train()
+    balancer = balancing.create(config.balancer.name, **config.balancer.options).to(fabric.device)
+    optimizer = _optimizer(settings, [*model.parameters(), *balancer.parameters()])
+    normalize = transforms.Normalize()
+    train = _open(config, "train", transforms.Compose((*settings.augmentation.transforms(), normalize)))
+    train_loader, further_loader = (_loader(train, tasks, settings, shuffle=True) for _ in range(2))
+    test_loader = _loader(_open(config, "test", normalize), tasks, settings, shuffle=False)
+    if config.protocol == "paper_one":
+        chosen_on = Held("test", tasks, test_loader)
+    else:
+        validation = _loader(_open(config, "val", normalize), tasks, settings, shuffle=False)
+        chosen_on = Held("val", {name: task.while_training() for name, task in tasks.items()}, validation)
+    periods = settings.epochs * (len(train_loader) if settings.schedule_every == "step" else 1)
+    schedule = _schedule(settings, optimizer, periods)
+    last_layer = model.last_shared_layer()
+    return Session(
+        fabric,
+        tasks,
+        model,
+        last_layer,
+        balancer,
+        optimizer,
+        schedule,
+        train_loader,
+        further_loader,
+        chosen_on,
+        Held("test", tasks, test_loader),
+    )
+
+
+def build_network(config: RunConfig, pretrained: bool | str) -> MultiTaskModel:
+    """The network of a run, with random or pretrained weights."""
+    return models.create(
+        config.model.architecture,
+        tasks={name: task.channels for name, task in data.tasks(config.data.name, config.tasks).items()},
+        backbone=config.model.backbone,
+        pretrained=pretrained,
+        **config.model.options,
+    )
+
+
+def _open(config: RunConfig, split: str, transform: Transform) -> Dataset:
+    return data.create(
+        config.data.name,
+        root=config.data.root,
+        split=split,
+        tasks=config.tasks,
+        transform=transform,
+        **config.data.options,
+    )
+
+
+def _loader(dataset: Dataset, tasks: Mapping[str, Task], settings: TrainingConfig, shuffle: bool) -> DataLoader[Any]:
+    return DataLoader(
+        dataset,
+        batch_size=settings.batch_size,
+        shuffle=shuffle,
+        # A last batch of one sample has no statistics for batch normalisation.
+        drop_last=shuffle and len(dataset) >= settings.batch_size,
+        num_workers=settings.workers,
+        persistent_workers=settings.workers > 0,
+        pin_memory=settings.accelerator != "cpu" and torch.cuda.is_available(),
+        collate_fn=Collate(tasks),
+        generator=torch.Generator(),
+    )
+
+
+def _optimizer(settings: TrainingConfig, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    return kinds[settings.optimizer](parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+
+
+def _schedule(
+    settings: TrainingConfig, optimizer: torch.optim.Optimizer, periods: int
+) -> torch.optim.lr_scheduler.LRScheduler:
+    if settings.schedule == "poly":
+        return torch.optim.lr_scheduler.PolynomialLR(optimizer, total_iters=periods, power=settings.schedule_power)
+    return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=0)

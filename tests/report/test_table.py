@@ -1,0 +1,121 @@
+import csv
+import math
+
+import pytest
+from rich.console import Console
+
+from equipoise.report import comparison, on_console, relative_change, write_csv, write_figure, write_markdown
+from equipoise.studies import Record
+
+DIRECTIONS = {"seg.miou": True, "depth.rmse": False}
+
+
+def record(balancer, tasks=("seg", "depth"), seed=0, **changes) -> Record:
+    content = {
+        "dataset": "rooms",
+        "architecture": "shared",
+        "backbone": "resnet18",
+        "balancer": balancer,
+        "tasks": tasks,
+        "seed": seed,
+        "protocol": "validation",
+        "status": "finished",
+        "metrics": {"seg.miou": 40.0, "seg.pixel_accuracy": 50.0, "depth.rmse": 0.5},
+        "delta_m": 1.0,
+        "weights": {"seg": 1.0, "depth": 2.0},
+        "seconds": 3.0,
+        "directory": "runs/a",
+        "selection": "delta_m",
+    }
+    return Record.model_validate(content | changes)
+
+
+def study(**failed) -> list[Record]:
+    found = []
+    for seed in (0, 1):
+        found += [
+            record("single", ("seg",), seed, metrics={"seg.miou": 40.0 + seed}, delta_m=-1.0 + 2 * seed, weights={}),
+            record("single", ("depth",), seed, metrics={"depth.rmse": 0.5}, delta_m=0.0, weights={}),
+            record("uniform", seed=seed, metrics={"seg.miou": 38.0, "depth.rmse": 0.61 + seed / 50}, delta_m=-9.0),
+            record("a|b", seed=seed, metrics={"seg.miou": 42.0 + seed, "depth.rmse": 0.55}, delta_m=-2.0 + seed),
+        ]
+    return found
+
+
+def test_rows_are_means_over_seeds_and_the_best_is_marked(tmp_path):
+    table = comparison(study(), DIRECTIONS)
+    assert [row.name for row in table.rows] == ["single", "uniform", "a|b"]
+    write_markdown(table, tmp_path / "table.md")
+    lines = (tmp_path / "table.md").read_text().splitlines()
+    assert lines[0] == "| method | seg miou ↑ | depth rmse ↓ | delta_m % ↑ | weight seg | weight depth |"
+    assert lines[2] == "| single | 40.50 | **0.5000** | **0.00** | – | – |"
+    assert lines[3] == "| uniform | 38.00 | 0.6200 | -9.00 | 1.00 | 2.00 |"
+    assert lines[4] == r"| a\|b | **42.50** | 0.5500 | -1.50 | 1.00 | 2.00 |"
+    assert "means over seeds 0, 1" in lines[6]
+    assert any("the test split was read once" in line for line in lines)
+
+
+def test_csv_has_every_digit_and_counts_runs(tmp_path):
+    table = comparison(study(), DIRECTIONS)
+    write_csv(table, tmp_path / "table.csv")
+    rows = list(csv.DictReader((tmp_path / "table.csv").read_text().splitlines()))
+    assert [row["method"] for row in rows] == ["single", "uniform", "a|b"]
+    assert float(rows[1]["depth_rmse"]) == pytest.approx(0.62, abs=1e-15)
+    assert float(rows[2]["delta_m"]) == -1.5
+    assert rows[0]["weight_seg"] == ""
+    assert [(row["runs"], row["finished"]) for row in rows] == [("4", "4"), ("2", "2"), ("2", "2")]
+
+
+def test_failed_and_missing_runs_are_told():
+    records = study()
+    records[3] = record("a|b", status="failed", metrics={}, delta_m=None, weights={}, error="NonFiniteError: seg")
+    records[4] = record("single", ("seg",), 1, status="missing", metrics={}, delta_m=None, weights={})
+    table = comparison(records, DIRECTIONS)
+    single, _, broken = table.rows
+    assert broken.title == "a|b (1/2 runs)"
+    assert broken.values[0] == 43.0
+    assert single.values[2] is None
+    assert "a|b on seg, depth (seed 0) failed: NonFiniteError: seg" in table.notes
+    assert "single on seg (seed 1) missing." in table.notes
+
+
+def test_a_number_that_is_not_finite_is_a_gap():
+    records = [record("uniform", metrics={"seg.miou": math.nan, "depth.rmse": 0.5}, delta_m=None)]
+    table = comparison(records, DIRECTIONS)
+    assert table.cell(0, 0) == "–"
+    assert table.best(0) is None
+
+
+def test_protocol_and_fallback_are_told():
+    table = comparison([record("uniform", protocol="paper_one", selection="mean relative loss")], DIRECTIONS)
+    assert any("test split itself" in note for note in table.notes)
+    assert any("mean relative loss" in note for note in table.notes)
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_the_console_shows_every_number_whole(width):
+    console = Console(width=width, record=True, force_terminal=False)
+    directions = DIRECTIONS | {"normals.merr": False, "edge.odsf": True}
+    weights = {"seg": 1.0, "depth": 2.0, "normals": 2.0, "edge": 50.0}
+    metrics = {"seg.miou": 40.0, "depth.rmse": 0.5, "normals.merr": 20.0, "edge.odsf": 70.0}
+    records = [record(name, tuple(weights), metrics=metrics, weights=weights) for name in ("single", "a_long_name")]
+    with console.capture() as captured:
+        console.print(on_console(comparison(records, directions)))
+    text = captured.get()
+    assert max(map(len, text.splitlines())) <= width
+    line = next(line for line in text.splitlines() if "a_long_name" in line)
+    assert line.split() == ["a_long_name", "40.00", "0.5000", "20.00", "70.00", "1.00", "1.00", "2.00", "2.00", "50.00"]
+
+
+@pytest.mark.parametrize("records", [study(), study()[:2], [record("uniform", status="missing", metrics={})]])
+def test_the_figure_is_drawn_whatever_is_finished(tmp_path, records):
+    write_figure(relative_change(records, DIRECTIONS), tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 1000
+    assert [path.name for path in tmp_path.iterdir()] == ["figure.png"]
+
+
+def test_bars_are_signed_changes_against_single_task():
+    axes = relative_change(study(), DIRECTIONS).axes[0]
+    heights = [[bar.get_height() for bar in group] for group in axes.containers]
+    assert heights[0] == pytest.approx([100 * (38 / 40.5 - 1), 100 * (42.5 / 40.5 - 1)])
+    assert heights[1] == pytest.approx([-100 * (0.62 / 0.5 - 1), -100 * (0.55 / 0.5 - 1)])

@@ -1,0 +1,260 @@
+import json
+import math
+import multiprocessing
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from equipoise.config import SINGLE, Recipe
+from equipoise.metrics import delta_m
+from equipoise.studies import collect, execute, plan, write_results
+from equipoise.training import read_result
+
+KEYS = (
+    "dataset, architecture, backbone, balancer, tasks, seed, protocol, status, metrics, delta_m, weights, seconds, "
+    "directory"
+)
+
+
+def recipe(rooms: Path, **changes) -> Recipe:
+    content = {
+        "name": "tiny",
+        "data": {"name": "rooms", "root": str(rooms)},
+        "tasks": ["seg", "depth"],
+        "model": {"backbone": "test_resnet", "decoder": "conv", "output_stride": 8},
+        "training": {"epochs": 1, "batch_size": 3, "learning_rate": 1e-3},
+        "balancers": ["uniform", "avgnorm"],
+    }
+    return Recipe.model_validate(content | changes)
+
+
+def outcomes(root: Path) -> dict[str, dict]:
+    results = {path.name: read_result(path) for path in (root / "runs").iterdir()}
+    return {name: result.model_dump(exclude={"seconds"}) for name, result in results.items() if result is not None}
+
+
+def times_of_writing(root: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in root.rglob("result.json")}
+
+
+def test_a_plan_has_single_tasks_first_and_a_run_of_each_method_and_seed(rooms):
+    planned = plan(recipe(rooms, seeds=[0, 7]))
+    assert [(run.title, run.config.tasks, run.config.seed) for run in planned] == [
+        (title, tasks, seed)
+        for seed in (0, 7)
+        for title, tasks in (
+            (SINGLE, ("seg",)),
+            (SINGLE, ("depth",)),
+            ("uniform", ("seg", "depth")),
+            ("avgnorm", ("seg", "depth")),
+        )
+    ]
+    made = set()
+    for run in planned:
+        assert made.issuperset(run.needs)
+        made.add(run.key)
+    assert len(made) == len(planned)
+
+
+def test_runs_are_known_by_what_defines_them(rooms):
+    def keys(**changes):
+        return [run.key for run in plan(recipe(rooms, **changes))]
+
+    plain = {"epochs": 1, "batch_size": 3, "learning_rate": 1e-3}
+    original = keys()
+    assert keys(name="other", description="text") == original
+    assert keys(balancers=[{"name": "uniform", "label": "plain"}, "avgnorm"]) == original
+    assert keys(training={**plain, "workers": 2, "accelerator": "cpu"}) == original
+    assert keys(balancers=["uniform", {"name": "avgnorm", "ema": 0.5}])[:3] == original[:3]
+    assert keys(balancers=["uniform", {"name": "avgnorm", "ema": 0.5}])[3] != original[3]
+    for changes in ({"seeds": [1]}, {"protocol": "paper_one"}, {"training": {**plain, "epochs": 2}}):
+        assert not set(keys(**changes)) & set(original)
+
+
+def test_a_study_ends_in_records_and_is_not_made_twice(rooms, tmp_path):
+    planned = plan(recipe(rooms))
+    events = []
+    execute(planned, tmp_path, watch=events.append)
+    assert [event.run.key for event in events if event.ended] == [run.key for run in planned]
+    records = collect(planned, tmp_path)
+    write_results(records, tmp_path / "results.json")
+    written = json.loads((tmp_path / "results.json").read_text())
+    assert [list(entry) for entry in written] == [KEYS.split(", ")] * 4
+    assert {entry["status"] for entry in written} == {"finished"}
+    single = written[0]["metrics"] | written[1]["metrics"]
+    for entry in written[2:]:
+        keys = {"seg.miou": True, "depth.rmse": False}
+        expected = delta_m({key: entry["metrics"][key] for key in keys}, {key: single[key] for key in keys}, keys)
+        assert entry["delta_m"] == pytest.approx(expected)
+        assert set(entry["weights"]) == {"seg", "depth"}
+    assert written[2]["weights"] == {"seg": 1.0, "depth": 1.0}
+    assert written[3]["weights"] != {"seg": 1.0, "depth": 1.0}
+    assert read_result(Path(records[2].directory)).selection == "delta_m"
+
+    before = times_of_writing(tmp_path)
+    again = []
+    execute(planned, tmp_path, watch=again.append)
+    assert not again
+    assert times_of_writing(tmp_path) == before
+
+
+def test_a_failed_run_does_not_stop_the_others(rooms, tmp_path):
+    # Too large for float32.
+    diverging = {"name": "fixed", "label": "diverging", "weights": {"seg": 1e39, "depth": 1e39}}
+    planned = plan(recipe(rooms, balancers=[diverging, "uniform"]))
+    execute(planned, tmp_path)
+    by_title = {record.balancer: record for record in collect(planned, tmp_path)}
+    assert by_title["uniform"].status == "finished"
+    assert by_title["diverging"].status == "failed"
+    assert "NonFiniteError" in by_title["diverging"].error
+    assert by_title["diverging"].metrics == {}
+    assert by_title["diverging"].delta_m is None
+    failure = json.loads((Path(by_title["diverging"].directory) / "failure.json").read_text())
+    assert "Traceback" in failure["traceback"]
+
+
+def test_a_damaged_image_fails_runs_until_it_is_mended(rooms, tmp_path):
+    damaged = tmp_path / "rooms"
+    shutil.copytree(rooms, damaged)
+    depth = next(damaged.glob("*/000_depth.npy"))
+    whole = depth.read_bytes()
+    depth.write_bytes(whole[:50])
+    root = tmp_path / "out"
+    planned = plan(recipe(damaged, balancers=["uniform"]))
+    execute(planned, root)
+    seg, single_depth, multi = collect(planned, root)
+    assert (seg.status, single_depth.status, multi.status) == ("finished", "failed", "failed")
+    assert str(depth) in multi.error
+    depth.write_bytes(whole)
+    before = times_of_writing(root)
+    execute(planned, root)
+    assert {record.status for record in collect(planned, root)} == {"finished"}
+    assert before.items() <= times_of_writing(root).items()
+
+
+def test_without_single_task_results_there_is_no_delta_m(rooms, tmp_path):
+    planned = plan(recipe(rooms))
+    records = collect(planned, tmp_path)
+    assert {record.status for record in records} == {"missing"}
+    execute(planned[2:3], tmp_path)
+    record = collect(planned, tmp_path)[2]
+    assert record.status == "finished"
+    assert record.delta_m is None
+    assert record.selection == "mean relative loss"
+
+
+def test_delta_m_is_against_the_mean_over_seeds(rooms, tmp_path):
+    planned = plan(recipe(rooms, tasks=["depth"], balancers=["uniform"], seeds=[0, 1]))
+    execute(planned, tmp_path)
+    records = collect(planned, tmp_path)
+    single = [record.metrics["depth.rmse"] for record in records if record.balancer == SINGLE]
+    assert single[0] != single[1]
+    for record in records:
+        mean = sum(single) / 2
+        assert record.delta_m == pytest.approx(100 * (mean - record.metrics["depth.rmse"]) / mean)
+
+
+def test_a_result_that_is_damaged_is_made_anew(rooms, tmp_path):
+    planned = plan(recipe(rooms))[:1]
+    execute(planned, tmp_path)
+    result = planned[0].directory(tmp_path) / "result.json"
+    whole = json.loads(result.read_text())
+    result.write_text(result.read_text()[:100])
+    assert collect(planned, tmp_path)[0].status == "missing"
+    execute(planned, tmp_path)
+    again = json.loads(result.read_text())
+    assert {**again, "seconds": 0} == {**whole, "seconds": 0}
+
+
+def test_numbers_that_are_not_finite_stay_valid_json(rooms, tmp_path):
+    planned = plan(recipe(rooms))[:1]
+    execute(planned, tmp_path)
+    result = read_result(planned[0].directory(tmp_path))
+    result.model_copy(update={"metrics": {"seg.miou": math.nan}}).write(planned[0].directory(tmp_path))
+    records = collect(planned, tmp_path)
+    assert math.isnan(records[0].metrics["seg.miou"])
+    assert records[0].delta_m is None
+    write_results(records, tmp_path / "results.json")
+    assert json.loads((tmp_path / "results.json").read_text())[0]["metrics"] == {"seg.miou": None}
+
+
+def _execute(study: Recipe, root: Path, jobs: int) -> None:
+    execute(plan(study), root, jobs=jobs)
+
+
+def _spawn(study: Recipe, root: Path, jobs: int = 1):
+    process = multiprocessing.get_context("spawn").Process(target=_execute, args=(study, root, jobs))
+    process.start()
+    return process
+
+
+def _wait_for(condition, process) -> None:
+    while not condition():
+        assert process.is_alive(), "ended too early"
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_jobs_side_by_side_give_the_same_results(rooms, tmp_path):
+    planned = plan(recipe(rooms))
+    execute(planned, tmp_path / "one")
+    events = []
+    execute(planned, tmp_path / "two", jobs=2, watch=events.append)
+    assert sorted(event.run.key for event in events if event.ended) == sorted(run.key for run in planned)
+    assert outcomes(tmp_path / "one") == outcomes(tmp_path / "two")
+
+
+@pytest.mark.slow
+def test_a_killed_job_is_a_failed_run_and_the_others_go_on(rooms, tmp_path):
+    planned = plan(recipe(rooms, tasks=["depth"], training={"epochs": 30, "batch_size": 3, "evaluate_every": 30}))
+    killed = []
+
+    def watch(event):
+        if event.run.title == SINGLE and event.status is not None and not killed:
+            killed.extend(multiprocessing.active_children())
+            assert len(killed) == 1
+            os.kill(killed[0].pid, signal.SIGKILL)
+
+    execute(planned, tmp_path, jobs=2, watch=watch)
+    single, *others = collect(planned, tmp_path)
+    assert single.status == "failed"
+    assert "SIGKILL" in single.error
+    assert {record.status for record in others} == {"finished"}
+    execute(planned, tmp_path)
+    assert {record.status for record in collect(planned, tmp_path)} == {"finished"}
+
+
+@pytest.mark.slow
+def test_two_studies_on_one_directory_share_their_runs(rooms, tmp_path):
+    study = recipe(rooms, training={"epochs": 3, "batch_size": 3})
+    alone = tmp_path / "alone"
+    execute(plan(study), alone)
+    processes = [_spawn(study, tmp_path / "both") for _ in range(2)]
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    assert outcomes(tmp_path / "both") == outcomes(alone)
+    for directory in (tmp_path / "both" / "runs").iterdir():
+        epochs = [json.loads(line)["epoch"] for line in (directory / "metrics.jsonl").read_text().splitlines()]
+        assert epochs == [1, 1, 2, 2, 3, 3]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_killed_study_loses_no_finished_run(rooms, tmp_path, jobs):
+    study = recipe(rooms, training={"epochs": 4, "batch_size": 3})
+    root = tmp_path / "killed"
+    process = _spawn(study, root, jobs)
+    _wait_for(lambda: len(times_of_writing(root)) >= 2, process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    finished = times_of_writing(root)
+    execute(plan(study), root)
+    assert finished.items() <= times_of_writing(root).items()
+    execute(plan(study), tmp_path / "whole")
+    assert outcomes(root) == outcomes(tmp_path / "whole")
+    assert not list(root.rglob(".partial-*"))

@@ -1,0 +1,176 @@
+import inspect
+import json
+import multiprocessing
+import os
+import signal
+import time
+
+import pytest
+import safetensors.torch
+import torch
+
+from equipoise import balancing
+from equipoise.balancing import Need
+from equipoise.config import TRAINER_PROVIDES, BalancerConfig, RunConfig
+from equipoise.training import Status, train
+from equipoise.training.logs import read_log
+from equipoise.training.loop import BEST, CHECKPOINT
+
+
+def run_config(rooms, **changes) -> RunConfig:
+    content = {
+        "data": {"name": "rooms", "root": str(rooms)},
+        "tasks": ["seg", "depth"],
+        "model": {"backbone": "test_resnet", "decoder": "deeplab", "output_stride": 8},
+        "training": {
+            "epochs": 3,
+            "batch_size": 4,
+            "learning_rate": 1e-3,
+            "augmentation": {"flip": True, "colour": True},
+        },
+        "balancer": {"name": "avgnorm", "ema": 0.5},
+    }
+    for key, value in changes.items():
+        content[key] = {**content[key], **value} if isinstance(content.get(key), dict) else value
+    return RunConfig.model_validate(content)
+
+
+def outcome(directory):
+    return safetensors.torch.load_file(directory / BEST), [
+        {key: line[key] for key in ("epoch", "split", "loss")} for line in read_log(directory)
+    ]
+
+
+class Stop(Exception):
+    pass
+
+
+def stop_after(batches):
+    def watch(status: Status):
+        if status.done >= batches:
+            raise Stop
+
+    return watch
+
+
+def test_two_runs_of_one_seed_are_equal_to_the_bit(rooms, tmp_path):
+    config = run_config(rooms)
+    results = [train(config, tmp_path / name) for name in "ab"]
+    (first, log), (second, other_log) = outcome(tmp_path / "a"), outcome(tmp_path / "b")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert log == other_log
+    assert results[0].metrics == results[1].metrics
+    assert results[0].weights == results[1].weights
+
+
+def provided(name: str) -> bool:
+    """Whether the trainer alone has what a method needs, and the method no option that must be given."""
+    method = balancing.all_methods()[name]
+    required = inspect.Parameter.empty in balancing.hyper_parameters(method).values()
+    return not required and balancing.create(name).needs <= TRAINER_PROVIDES - {Need.TEACHERS}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", filter(provided, balancing.available()))
+def test_every_method_trains_and_resumes_to_the_bit(rooms, tmp_path, name):
+    settings = run_config(rooms, training={"epochs": 2, "batch_size": 2})
+    config = settings.model_copy(update={"balancer": BalancerConfig(name=name)})
+    whole = train(config, tmp_path / "whole")
+    with pytest.raises(Stop):
+        train(config, tmp_path / "stopped", watch=stop_after(5))
+    resumed = train(config, tmp_path / "stopped")
+    (first, log), (second, other_log) = outcome(tmp_path / "whole"), outcome(tmp_path / "stopped")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert log == other_log
+    assert resumed.model_dump(exclude={"seconds"}) == whole.model_dump(exclude={"seconds"})
+
+
+@pytest.mark.parametrize("batches", [1, 5, 9])
+def test_a_stopped_run_ends_as_if_it_had_never_stopped(rooms, tmp_path, batches):
+    config = run_config(rooms)
+    whole = train(config, tmp_path / "whole")
+    with pytest.raises(Stop):
+        train(config, tmp_path / "stopped", watch=stop_after(batches))
+    resumed = train(config, tmp_path / "stopped")
+    (first, log), (second, other_log) = outcome(tmp_path / "whole"), outcome(tmp_path / "stopped")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert log == other_log
+    keep = {"seconds"}
+    assert resumed.model_dump(exclude=keep) == whole.model_dump(exclude=keep)
+
+
+def test_a_finished_run_is_not_made_again(rooms, tmp_path):
+    config = run_config(rooms, training={"epochs": 1})
+    first = train(config, tmp_path)
+    assert not (tmp_path / CHECKPOINT).exists()
+    assert train(config, tmp_path, watch=stop_after(0)) == first
+
+
+def test_statuses_count_to_the_end(rooms, tmp_path):
+    seen: list[Status] = []
+    train(run_config(rooms, training={"epochs": 2}), tmp_path, watch=seen.append)
+    assert [status.done for status in seen] == list(range(len(seen)))
+    assert seen[-1].done == seen[-1].total
+    assert "testing" in seen[-1].doing
+
+
+def test_the_checkpoint_is_chosen_on_validation_and_the_test_split_read_once(rooms, tmp_path):
+    result = train(run_config(rooms), tmp_path, single={"seg.miou": 10.0, "depth.rmse": 1.0})
+    splits = [line["split"] for line in read_log(tmp_path)]
+    assert splits.count("val") == 3
+    assert "test" not in splits
+    assert result.selection == "delta_m"
+    measured = {line["epoch"]: line["metric"] for line in read_log(tmp_path) if line["split"] == "val"}
+    scores = {epoch: (m["seg.miou"] - 10) / 10 - (m["depth.rmse"] - 1) / 1 for epoch, m in measured.items()}
+    assert result.epoch == max(scores, key=scores.__getitem__)
+    assert result.validation == measured[result.epoch]
+
+
+def test_protocol_paper_one_chooses_on_test(rooms, tmp_path):
+    result = train(run_config(rooms, protocol="paper_one", training={"epochs": 2}), tmp_path)
+    assert {line["split"] for line in read_log(tmp_path)} == {"train", "test"}
+    assert result.metrics == result.validation
+
+
+def test_a_single_task_is_chosen_by_its_own_metric(rooms, tmp_path):
+    result = train(run_config(rooms, tasks=["depth"], training={"epochs": 2}), tmp_path)
+    assert result.selection == "depth.rmse"
+    rmse = {line["epoch"]: line["metric"]["depth.rmse"] for line in read_log(tmp_path) if line["split"] == "val"}
+    assert result.epoch == min(rmse, key=rmse.__getitem__)
+    assert set(result.parameters) == {"shared", "depth"}
+
+
+def test_bf16_and_clipping_and_epochwise_schedule_train(rooms, tmp_path):
+    settings = {"epochs": 2, "precision": "bf16-mixed", "clip": 1.0, "schedule_every": "epoch", "optimizer": "adamw"}
+    result = train(run_config(rooms, training=settings), tmp_path)
+    rates = [line["rate"]["learning"] for line in read_log(tmp_path) if line["split"] == "train"]
+    assert rates[0] == pytest.approx(1e-3 * 0.5**0.9)
+    assert rates[1] == 0.0
+    assert all(value == value for value in result.metrics.values())
+
+
+def test_logs_are_json_lines_and_tensorboard(rooms, tmp_path):
+    train(run_config(rooms, training={"epochs": 1}), tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["split"] for line in lines] == ["train", "val"]
+    assert set(lines[0]["weight"]) == {"seg", "depth"}
+    assert list((tmp_path / "tensorboard").iterdir())
+
+
+def _train_slowly(config, directory):
+    train(config, directory, watch=lambda status: time.sleep(0.2))
+
+
+@pytest.mark.slow
+def test_a_killed_process_loses_no_more_than_an_epoch(rooms, tmp_path):
+    config = run_config(rooms, training={"epochs": 6})
+    process = multiprocessing.get_context("spawn").Process(target=_train_slowly, args=(config, tmp_path / "killed"))
+    process.start()
+    while not (tmp_path / "killed" / CHECKPOINT).exists():
+        assert process.is_alive()
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    resumed = train(config, tmp_path / "killed")
+    whole = train(config, tmp_path / "whole")
+    assert resumed.model_dump(exclude={"seconds"}) == whole.model_dump(exclude={"seconds"})
