@@ -12,6 +12,7 @@ from scipy.io import loadmat
 from equipoise.metrics import best_counts, boundary_counts, boundary_scores
 from equipoise.metrics.boundary_scores import f_measure, precision_recall
 from equipoise.metrics.edge_suppression import suppress_non_maxima
+from equipoise.metrics.matching_size import matching_sizes
 from equipoise.metrics.pixel_matching import PixelMatcher
 
 
@@ -42,6 +43,58 @@ def test_matching_is_the_best_of_all(seed: int, predicted: int, annotated: int, 
     assert matched_a.sum() == matched_b.sum() == size
     # What was chosen must admit a matching of that size and of the least cost.
     assert best_matching(a[matched_a], b[matched_b], reach) == (size, cost)
+
+
+def sizes_one_by_one(predicted: np.ndarray, annotated: np.ndarray, subsets: np.ndarray, reach: float) -> list[int]:
+    """Sizes of the matchings of least cost, each solved on its own."""
+    matcher = PixelMatcher(predicted, annotated, reach)
+    return [int(matcher.match(subset)[0].sum()) for subset in subsets]
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    seed=st.integers(0, 10_000),
+    density=st.sampled_from([0.02, 0.1, 0.3]),
+    reach=st.sampled_from([1.0, 2.5, 4.3]),
+    nested=st.booleans(),
+)
+def test_sizes_are_those_of_the_best_matchings(seed: int, density: float, reach: float, nested: bool) -> None:
+    generator = np.random.default_rng(seed)
+    predicted = np.argwhere(generator.random((24, 30)) < density)
+    annotated = np.argwhere(generator.random((24, 30)) < 0.1)
+    # Ascending thresholds on one random strength for each pixel, with pixels that come and go as thinning has it; or
+    # sets that have nothing in common.
+    strength = generator.random(len(predicted)) + (0.05 if nested else 2) * generator.random((12, len(predicted)))
+    subsets = strength > (np.linspace(0, 1.1, 12) if nested else generator.uniform(0.5, 2.5, 12))[:, None]
+    sizes = matching_sizes(predicted, annotated, subsets, reach)
+    assert sizes.tolist() == sizes_one_by_one(predicted, annotated, subsets, reach)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_one_more_match_is_worth_moving_all_others(transposed: bool) -> None:
+    # Every pixel is nearest to the wrong neighbour, and all must change for the last two to be matched.
+    left = np.stack([np.zeros(300, dtype=int), 3 * np.arange(300)], axis=1)
+    right = left + np.array([0, 2])
+    predicted, annotated = (right, left) if transposed else (left, right)
+    everything = np.ones((1, 300), dtype=bool)
+    assert matching_sizes(predicted, annotated, everything, max_distance=2).tolist() == [300]
+    assert sizes_one_by_one(predicted, annotated, everything, reach=2) == [300]
+
+
+def test_sizes_on_real_edge_maps(shared_data: Path) -> None:
+    bench = shared_data / "data" / "bsds500" / "bench"
+    thresholds = np.linspace(1 / 10, 9 / 10, 9)
+    total = 0
+    for file in sorted((bench / "groundTruth").glob("*.mat")):
+        edges = np.asarray(Image.open(bench / "png" / f"{file.stem}.png")) / 255
+        predicted = np.argwhere(edges >= thresholds[0])
+        subsets = edges[tuple(predicted.T)] >= thresholds[:, None]
+        for annotator in loadmat(file)["groundTruth"][0][:2]:
+            annotated = np.argwhere(annotator["Boundaries"][0, 0])
+            sizes = matching_sizes(predicted, annotated, subsets, max_distance=6.4)
+            assert sizes.tolist() == sizes_one_by_one(predicted, annotated, subsets, reach=6.4)
+            total += sizes.sum()
+    assert total > 10_000
 
 
 def test_a_pixel_is_matched_once() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise.metrics.matching_size import matching_sizes
 from equipoise.metrics.pixel_matching import PixelMatcher
 from equipoise.metrics.thinning import pack_levels, thin, unpack
 
@@ -44,18 +45,32 @@ def boundary_counts(
     positions = np.argwhere(words.any(axis=0))
     subsets = unpack(words[:, positions[:, 0], positions[:, 1]], count)
     reach = max_distance * math.hypot(*prediction.shape)
-    matchers = [PixelMatcher(positions, np.argwhere(annotation), reach) for annotation in annotations]
     counts = np.zeros((4, count), dtype=np.int64)
     counts[1] = subsets.sum(axis=1)
     counts[3] = sum(int(annotation.sum()) for annotation in annotations)
+    annotated = [np.argwhere(annotation) for annotation in annotations]
+    if len(annotated) == 1:
+        # Which pixels are matched matters only to the union over annotators.
+        counts[[0, 2]] = matching_sizes(positions, annotated[0], subsets, reach)
+    else:
+        counts[[0, 2]] = _matched_in_any(positions, annotated, subsets, reach)
+    return counts
+
+
+def _matched_in_any(
+    predicted: NDArray[np.integer],
+    annotated: Sequence[NDArray[np.integer]],
+    subsets: NDArray[np.bool_],
+    max_distance: float,
+) -> NDArray[np.int64]:
+    """How many predicted pixels of each set are matched in any annotation, and annotated ones in all: `[2, S]`."""
+    matchers = [PixelMatcher(predicted, annotation, max_distance) for annotation in annotated]
+    counts = np.zeros((2, len(subsets)), dtype=np.int64)
     for k, subset in enumerate(subsets):
         if k and np.array_equal(subset, subsets[k - 1]):
             counts[:, k] = counts[:, k - 1]
             continue
-        right = np.zeros_like(subset)
-        for matcher in matchers:
-            matched_prediction, matched_annotation = matcher.match(subset)
-            right |= matched_prediction
-            counts[2, k] += matched_annotation.sum()
-        counts[0, k] = right.sum()
+        matches = [matcher.match(subset) for matcher in matchers]
+        counts[0, k] = np.logical_or.reduce([matched_prediction for matched_prediction, _ in matches]).sum()
+        counts[1, k] = sum(int(matched_annotation.sum()) for _, matched_annotation in matches)
     return counts

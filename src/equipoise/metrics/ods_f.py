@@ -36,7 +36,7 @@ class OdsF(Metric):
         max_distance: Greatest distance of a match as a fraction of the image's diagonal: 0.011 for NYUD, 0.0075 for
             PASCAL and BSDS.
         thresholds: How many thresholds, evenly spaced inside of (0, 1), or the ascending thresholds themselves. Nine
-            find odsF closely enough to watch a training run, in a tenth of the time.
+            find odsF closely enough to watch a training run, in a sixth of the time.
         suppression: Whether predictions go through non-maximum suppression first.
 
     Raises:
