@@ -1,0 +1,152 @@
+"""Time the solvers on Gram matrices of 2 to 64 tasks, on one thread, beside TorchJD's where it is installed.
+
+    python benchmarks/solvers.py [--dimensions 100] [--tasks 2 4 8] [--seconds 0.3]
+
+The residual is that of each method's own optimality condition (for CAGrad and UPGrad: the largest violation of the
+conditions on the direction), so that a fast wrong answer shows.
+"""
+
+import argparse
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from equipoise.balancing import functional
+
+Weigh = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Contest:
+    """A method: ours, the residual of its condition, and the name and options of TorchJD's."""
+
+    name: str
+    ours: Weigh
+    residual: Callable[[Tensor, Tensor], float]
+    theirs: str | None = None
+    options: tuple[float, ...] = ()
+
+
+def bargain(alpha: float) -> Callable[[Tensor, Tensor], float]:
+    return lambda gram, w: ((gram @ w) * w.clamp(min=0) ** (1 / alpha) - 1).abs().max().item()
+
+
+def least_norm(gram: Tensor, w: Tensor) -> float:
+    return ((w @ gram @ w - (gram @ w).min()) / gram.diagonal().max()).item()
+
+
+def conflict(gram: Tensor, w: Tensor) -> float:
+    norms = gram.diagonal().sqrt()
+    return max(0.0, -((gram @ w) / (norms * norms.max())).min().item())
+
+
+def duality_gap(gram: Tensor, w: Tensor, c: float = 0.4) -> float:
+    mean = torch.full_like(w, 1 / len(w))
+    length = (mean @ gram @ mean).sqrt()
+    combination = (w - mean) / (w - mean).sum()
+    bound = combination @ gram @ mean + c * length * (combination @ gram @ combination).sqrt()
+    return ((bound - (gram @ w).min()) / (length * gram.diagonal().max().sqrt())).item()
+
+
+def equal_projections(gram: Tensor, w: Tensor) -> float:
+    projections = (gram @ w) / gram.diagonal().sqrt()
+    return ((projections.max() - projections.min()) / (w @ gram @ w).sqrt()).item()
+
+
+def least_angle(gram: Tensor, w: Tensor) -> float:
+    norms = gram.diagonal().sqrt()
+    combination = w * norms / (w * norms).sum()
+    return least_norm(gram / norms / norms[:, None], combination)
+
+
+def nothing(_gram: Tensor, _w: Tensor) -> float:
+    return 0.0
+
+
+def in_turn(gram: Tensor) -> Tensor:
+    tasks = len(gram)
+    return functional.pcgrad(gram, [[other for other in range(tasks) if other != task] for task in range(tasks)])
+
+
+CONTESTS = [
+    Contest("avgnorm", functional.avgnorm, nothing),
+    Contest("mgda", functional.mgda, least_norm, "MGDAWeighting"),
+    Contest("nash_mtl", functional.nash_mtl, bargain(1.0), "NashMTL"),
+    Contest("fairgrad(1)", lambda gram: functional.fairgrad(gram, 1.0), bargain(1.0), "FairGradWeighting", (1.0,)),
+    Contest("fairgrad(2)", lambda gram: functional.fairgrad(gram, 2.0), bargain(2.0), "FairGradWeighting", (2.0,)),
+    Contest("cagrad(0.4)", functional.cagrad, duality_gap, "CAGradWeighting", (0.4,)),
+    Contest("upgrad", functional.upgrad, conflict, "UPGradWeighting"),
+    Contest("edm", functional.edm, least_angle),
+    Contest("imtl_g", functional.imtl_g, equal_projections, "IMTLGWeighting"),
+    Contest("config", functional.config, equal_projections),
+    Contest("aligned_mtl", functional.aligned_mtl, nothing, "AlignedMTLWeighting"),
+    Contest("pcgrad", in_turn, nothing, "PCGradWeighting"),
+]
+
+
+def milliseconds(call: Callable[[], object], seconds: float) -> float:
+    """The shortest of many short runs: what the machine does when nobody else asks for it."""
+    call()
+    best, end = float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        start = time.perf_counter()
+        call()
+        best = min(best, time.perf_counter() - start)
+    return 1e3 * best
+
+
+def peer(contest: Contest, tasks: int) -> Weigh | None:
+    """TorchJD's weighting, if it and what it needs is installed."""
+    if contest.theirs is None:
+        return None
+    try:
+        import torchjd.aggregation
+
+        if contest.theirs == "NashMTL":
+            return torchjd.aggregation.NashMTL(tasks, max_norm=0.0).weighting
+        return getattr(torchjd.aggregation, contest.theirs)(*contest.options)
+    except (ImportError, NameError):
+        return None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tasks", type=int, nargs="+", default=[2, 4, 8, 16, 32, 64])
+    parser.add_argument("--dimensions", type=int, default=100, help="length of the random gradients")
+    parser.add_argument("--seconds", type=float, default=0.3, help="time for each measurement")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    table = Table("method", "tasks", "ms", "residual", "TorchJD ms", "residual", "times faster")
+    for contest in CONTESTS:
+        for tasks in arguments.tasks:
+            generator = torch.Generator().manual_seed(arguments.seed)
+            jacobian = torch.randn(tasks, arguments.dimensions, dtype=torch.float64, generator=generator)
+            gram = jacobian @ jacobian.T
+            ours = milliseconds(lambda: contest.ours(gram), arguments.seconds)  # noqa: B023 called at once
+            row = [contest.name, str(tasks), f"{ours:.3f}", f"{contest.residual(gram, contest.ours(gram)):.0e}"]
+            theirs = peer(contest, tasks)
+            if theirs is not None:
+                # NashMTL weighs a Jacobian, all others a Gram matrix.
+                evidence = jacobian if contest.theirs == "NashMTL" else gram
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    try:
+                        found = contest.residual(gram, theirs(evidence))
+                        spent = milliseconds(lambda: theirs(evidence), arguments.seconds)  # noqa: B023 called at once
+                        row += [f"{spent:.3f}", f"{found:.0e}", f"{spent / ours:.1f}"]
+                    except (ImportError, NameError) as error:  # a solver that TorchJD needs is not installed
+                        row += ["-", type(error).__name__, "-"]
+            table.add_row(*row)
+        table.add_section()
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
