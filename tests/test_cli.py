@@ -203,3 +203,13 @@ def test_making_data_over_something_else_is_refused(call, tmp_path):
 def test_help_does_not_wait_for_the_laboratory():
     code = "import sys; from equipoise import cli; sys.exit('timm' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_page_of_methods_is_up_to_date():
+    from equipoise import balancing
+    from equipoise.report.methods import method_page, method_records
+
+    page = Path(__file__).parents[1] / "docs" / "methods.md"
+    assert page.read_text(encoding="utf-8") == method_page(method_records(balancing.all_methods())), (
+        "run `equipoise methods --markdown > docs/methods.md`"
+    )

@@ -10,10 +10,32 @@ It needs torch alone. The laboratory (datasets, architectures, studies, reports,
 """
 
 from equipoise import functional
-from equipoise.balancing import Balance, Balancer, NonFiniteError, SolverError, all_methods, available, create
+from equipoise.balancing import (
+    Balance,
+    Balancer,
+    Context,
+    Forward,
+    NonFiniteError,
+    SolverError,
+    all_methods,
+    available,
+    create,
+    undisturbed,
+)
 
 __version__ = "0.1.0"
-__all__ = ["Balance", "Balancer", "NonFiniteError", "SolverError", "available", "create", "functional"]
+__all__ = [
+    "Balance",
+    "Balancer",
+    "Context",
+    "Forward",
+    "NonFiniteError",
+    "SolverError",
+    "available",
+    "create",
+    "functional",
+    "undisturbed",
+]
 
 
 def __getattr__(name: str) -> type[Balancer]:

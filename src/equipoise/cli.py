@@ -114,14 +114,19 @@ def train(
 
 
 @app.command()
-def methods(as_json: Annotated[bool, typer.Option("--json", help="Print the records as JSON.")] = False) -> None:
+def methods(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the records as JSON.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the page docs/methods.md.")] = False,
+) -> None:
     """List the balancing methods: what each sees, what it costs, where it comes from, its hyper-parameters."""
     from equipoise import balancing
-    from equipoise.report.methods import method_records, method_table
+    from equipoise.report.methods import method_page, method_records, method_table
 
     records = method_records(balancing.all_methods())
     if as_json:
         _print_json(records)
+    elif as_markdown:
+        sys.stdout.write(method_page(records))
     else:
         console.print(method_table(records))
 

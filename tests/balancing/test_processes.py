@@ -1,6 +1,7 @@
 """Real processes that train together over gloo take the steps that one process with the whole batch takes."""
 
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 import equipoise
 
-from .networks import Network, label, network, variants
+from .networks import Network, context, label, network, variants
 
 STEPS = 10
 
@@ -21,31 +22,33 @@ STEPS = 10
 class Whole(nn.Module):
     """The network in one forward pass, which is what DistributedDataParallel can wrap."""
 
-    def __init__(self, net: Network) -> None:
+    def __init__(self, net: Network, adapt: Callable[[str, Tensor], Tensor] = lambda task, features: features) -> None:
         super().__init__()
-        self.net = net
+        self.net, self.adapt = net, adapt
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         features = self.net.encode(inputs)
-        return features, self.net.losses(features)
+        return features, self.net.losses(features, adapt=self.adapt)
 
 
 def train(variant: tuple[str, dict[str, Any]], rank: int, processes: int, wrapped: bool) -> list[Tensor]:
     torch.manual_seed(5)
     net, _ = network()
     torch.manual_seed(100 + (rank if processes > 1 else 0))
-    model = Whole(net)
-    caller = DistributedDataParallel(model) if wrapped else model
-    optimiser = torch.optim.SGD(net.parameters(), lr=1e-3, momentum=0.9)
     name, arguments = variant
     balancer = equipoise.create(name, **arguments)
+    model = Whole(net, balancer.adapt)
+    caller = DistributedDataParallel(model) if wrapped else model
+    optimiser = torch.optim.SGD(net.parameters(), lr=1e-3, momentum=0.9)
     generator = torch.Generator().manual_seed(7)
     for _ in range(STEPS):
         batch = torch.randn(8, 5, dtype=torch.float64, generator=generator).chunk(processes)[rank]
         optimiser.zero_grad()
         features, losses = caller(batch)
-        balancer.backward(losses, features=features, last_layer=net.last)
+        around = context(balancer, net, batch, optimiser=optimiser)
+        balancer.backward(losses, features=features, last_layer=net.last, context=around)
         optimiser.step()
+        balancer.after_step(around)
     return [parameter.detach() for parameter in net.parameters()]
 
 
@@ -104,7 +107,9 @@ def nan_in_one_process(rank: int) -> list[str]:
         else:
             losses["b"] = losses["b"] + net.heads["b"](features).sum() * 0
         try:
-            equipoise.create(name, **arguments).backward(losses, features=features, last_layer=net.last)
+            balancer = equipoise.create(name, **arguments)
+            around = context(balancer, net, inputs)
+            balancer.backward(losses, features=features, last_layer=net.last, context=around)
             failures.append(f"{name}: not refused")
         except equipoise.NonFiniteError as error:
             if error.tasks != ("b",) or any(parameter.grad is not None for parameter in net.parameters()):

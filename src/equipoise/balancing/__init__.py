@@ -2,6 +2,7 @@
 
 from equipoise.balancing.balancer import Balance, Balancer, Decision, Evidence
 from equipoise.balancing.bases import DirectionBalancer, GradientBalancer, WeightBalancer
+from equipoise.balancing.context import Context, Forward, Need, undisturbed
 from equipoise.balancing.errors import NonFiniteError, SolverError
 from equipoise.balancing.gradients import Source
 from equipoise.balancing.registry import Method, all_methods, available, create, hyper_parameters
@@ -9,11 +10,14 @@ from equipoise.balancing.registry import Method, all_methods, available, create,
 __all__ = [
     "Balance",
     "Balancer",
+    "Context",
     "Decision",
     "DirectionBalancer",
     "Evidence",
+    "Forward",
     "GradientBalancer",
     "Method",
+    "Need",
     "NonFiniteError",
     "SolverError",
     "Source",
@@ -22,4 +26,5 @@ __all__ = [
     "available",
     "create",
     "hyper_parameters",
+    "undisturbed",
 ]

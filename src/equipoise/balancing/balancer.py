@@ -1,10 +1,10 @@
 """The balancer: losses in, balanced gradients in `.grad`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Literal, TypedDict
+from typing import Any, ClassVar, Literal, TypedDict, TypeVar
 from zlib import crc32
 
 import torch
@@ -12,10 +12,13 @@ from torch import Tensor, nn
 
 from equipoise.balancing import processes
 from equipoise.balancing.checks import require
+from equipoise.balancing.context import Context, Need
 from equipoise.balancing.errors import NonFiniteError
 from equipoise.balancing.gradients import Rows, Source, Step, layer_parameters
 from equipoise.balancing.graph import deliver
 from equipoise.balancing.registry import Method
+
+Features = TypeVar("Features", Tensor, Sequence[Tensor])
 
 
 class Common(TypedDict, total=False):
@@ -36,6 +39,9 @@ class Evidence:
         gram: Inner products of the task gradients, [T, T], float64, if the method asked for gradients.
         gradients: The task gradients themselves, in pieces, if it asked for gradients.
         features: The features, if it looks there; like the gradients there, those of this process's part of the batch.
+        context: Where further forward passes come from.
+        step: The step that is being made, for the methods that go on differentiating.
+        scale: What the gradients of `step`, and those that arrive in `.grad`, are multiplied by: the scaler's factor.
     """
 
     tasks: tuple[str, ...]
@@ -43,6 +49,9 @@ class Evidence:
     gram: Tensor | None = None
     gradients: Rows | None = None
     features: tuple[Tensor, ...] = ()
+    context: Context = field(default_factory=Context)
+    step: Step | None = None
+    scale: float = 1.0
 
     @cached_property
     def rows(self) -> Tensor:
@@ -67,11 +76,13 @@ class Decision:
         direction: [P], the gradient that the shared parameters (or the features) receive instead of a weighted sum.
         head_weights: [T], for the tasks' own parameters; none if they are the weights, or ones where there are no
             weights.
+        complete: Whether the weighted sum of the losses' gradients is the whole update: not if `objectives` adds to it.
     """
 
     weights: Tensor | None = None
     direction: Tensor | None = None
     head_weights: Tensor | None = None
+    complete: bool = True
 
 
 @dataclass(frozen=True)
@@ -80,7 +91,7 @@ class Balance:
 
     Attributes:
         losses: Loss by task, mean over processes.
-        weights: What each task's loss was multiplied by, for methods whose update is a weighted sum.
+        weights: What each task's loss was multiplied by, for methods whose update is a weighted sum of their gradients.
         norms: Norm of each task's unweighted gradient, where the method measured it.
         cosines: Cosines between task gradients, [T, T] in the order of `losses`, where the method measured them.
         skipped: Whether the step was left out because a loss or gradient was not finite. There is nothing for an
@@ -123,11 +134,25 @@ class Balancer(nn.Module, ABC):
         """What must be seen of the step that is about to be made with these tasks."""
         return self.record.sees
 
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What it needs beyond losses, features and the last layer."""
+        return self.record.needs
+
+    def objectives(
+        self, losses: Mapping[str, Tensor], features: Sequence[Tensor], context: Context
+    ) -> Mapping[str, Tensor]:
+        """What is differentiated for each task: its loss, or that and what the method adds to it."""
+        return losses
+
     @abstractmethod
     def decide(self, evidence: Evidence) -> Decision:
         """What the parameters receive, given what was seen."""
 
     # What the caller calls
+
+    def end_epoch(self) -> None:
+        """To be called after every epoch of training, for the methods that go by epochs; the others do nothing."""
 
     def backward(
         self,
@@ -138,6 +163,7 @@ class Balancer(nn.Module, ABC):
         last_layer: nn.Module | Tensor | Sequence[Tensor] | None = None,
         retain_graph: bool = False,
         scaler: torch.amp.GradScaler | None = None,
+        context: Context | None = None,
     ) -> Balance:
         """Accumulate the balanced gradient into `.grad`, as `loss.backward()` accumulates that of one loss.
 
@@ -155,6 +181,7 @@ class Balancer(nn.Module, ABC):
             retain_graph: Keep the graph for another backward pass.
             scaler: The gradient scaler of fp16 training. Methods see unscaled values, `.grad` receives scaled ones. A
                 step with infinite gradients leaves the method's memory alone and is passed on for the scaler to skip.
+            context: Where the methods that need more than one batch or pass get it (`needs`).
 
         Returns:
             Losses, weights and what else was measured.
@@ -167,7 +194,15 @@ class Balancer(nn.Module, ABC):
         """
         tasks = tuple(losses)
         given = [features] if isinstance(features, Tensor) else list(features or ())
-        values, step = _prepare(losses, given, shared or (), retain_graph, scaler)
+        context = context or Context()
+        values, step = open_step(
+            losses,
+            given,
+            shared or (),
+            retain_graph=retain_graph,
+            scaler=scaler,
+            objectives=lambda: self.objectives(losses, given, context),
+        )
         processes.mean_(values)
         by_task = dict(zip(tasks, values, strict=True))
         bad = _not_finite(tasks, values)
@@ -176,7 +211,8 @@ class Balancer(nn.Module, ABC):
 
         self.memory = _moved(self.memory, values.device)
         source = self.source(tasks)
-        rows = self._observe(step, source, given, last_layer, 1.0 if scaler is None else scaler.get_scale())
+        scale = 1.0 if scaler is None else scaler.get_scale()
+        rows = self._observe(step, source, given, last_layer, scale)
         gram = None
         if rows is not None:
             gram = rows.gram().to(values.device)
@@ -192,8 +228,14 @@ class Balancer(nn.Module, ABC):
         before = dict(self.memory)
         seen = tuple(feature.detach() for feature in step.features) if source is Source.FEATURES else ()
         try:
-            decision = self.decide(Evidence(tasks, values, gram, rows, seen))
+            decision = self.decide(Evidence(tasks, values, gram, rows, seen, context, step, scale))
             gradients = _gradients(step, rows, source, decision)
+        except NonFiniteError as error:
+            # In another batch, at which the method looked.
+            self.memory = before
+            if self.nonfinite == "raise":
+                raise
+            return self._refuse(by_task, error.tasks, "loss or gradient")
         except BaseException:
             self.memory = before
             raise
@@ -205,8 +247,29 @@ class Balancer(nn.Module, ABC):
         deliver(gradients)
         if not finite:
             return Balance(by_task, skipped=True)
-        weights = None if decision.weights is None else dict(zip(tasks, decision.weights.to(values), strict=True))
+        weights = None
+        if decision.weights is not None and decision.complete:
+            weights = dict(zip(tasks, decision.weights.to(values), strict=True))
         return Balance(by_task, weights, **({} if gram is None else _measured(tasks, gram)))
+
+    def after_step(self, context: Context | None = None) -> None:
+        """Call it when the optimiser has stepped: some methods look at what the step did, or train parts of their own.
+
+        Args:
+            context: As for `backward`; `again` gives the batch that was stepped on, at the new weights.
+
+        Raises:
+            ValueError: The context misses what this method needs.
+        """
+
+    def adapt(self, task: str, features: Features) -> Features:
+        """What a task's head should read in place of the features, while training and afterwards.
+
+        Args:
+            task: The task.
+            features: The tensor or tensors that are given to `backward` as `features`.
+        """
+        return features
 
     # How it is done
 
@@ -267,19 +330,38 @@ class Balancer(nn.Module, ABC):
         self.skipped_steps = state["skipped_steps"]
 
 
-def _prepare(
+def open_step(
     losses: Mapping[str, Tensor],
     features: Sequence[Tensor],
     shared: Iterable[Tensor],
-    retain_graph: bool,
-    scaler: torch.amp.GradScaler | None,
+    *,
+    retain_graph: bool = False,
+    scaler: torch.amp.GradScaler | None = None,
+    objectives: Callable[[], Mapping[str, Tensor]] | None = None,
 ) -> tuple[Tensor, Step]:
+    """Begin a step: check what was given, and that all processes were given alike.
+
+    Args:
+        losses: As for `Balancer.backward`, like the other arguments.
+        features: The features.
+        shared: The shared parameters.
+        retain_graph: Whether to keep the graph.
+        scaler: The gradient scaler.
+        objectives: Makes what is differentiated in place of the losses.
+
+    Returns:
+        The losses of this process, [T], and the step.
+
+    Raises:
+        ValueError: An argument is wrong, or the processes disagree.
+    """
     # A process that refuses its losses must say so to the others, which would wait for it for ever.
     first = next((loss for loss in losses.values() if isinstance(loss, Tensor)), None)
     device = torch.device("cpu") if first is None else first.device
     try:
         values = _check(losses)
-        scaled = losses if scaler is None else {task: scaler.scale(loss) for task, loss in losses.items()}
+        total = losses if objectives is None else objectives()
+        scaled = total if scaler is None else {task: scaler.scale(loss) for task, loss in total.items()}
         step = Step(scaled, features, shared, retain_graph)
     except ValueError as error:
         processes.require_agreement(str(error), device)

@@ -81,6 +81,23 @@ class Rows:
         gram.addmm_(block[:, :filled], block[:, :filled].T)
         return gram.div_(self.scale**2)
 
+    def cross(self, other: "Rows") -> Tensor:
+        """Inner products with the gradients of another batch, [T, T of the other], float64.
+
+        Args:
+            other: Gradients at the same tensors, in any order; a tensor that only one has does not count.
+        """
+        device = self.like[0].device
+        total = torch.zeros(len(self.pieces), len(other.pieces), dtype=torch.float64, device=device)
+        columns = dict(zip(other.like, zip(*other.pieces, strict=True), strict=True))
+        size = 1 << (16 if device.type == "cpu" else 20)
+        for tensor, column in zip(self.like, zip(*self.pieces, strict=True), strict=True):
+            if tensor in columns:
+                for start in range(0, tensor.numel(), size):
+                    mine, others = (_part(c, tensor, start, size, device) for c in (column, columns[tensor]))
+                    total.addmm_(mine, others.T)
+        return total.div_(self.scale * other.scale)
+
     def combined(self, weights: Tensor) -> dict[Tensor, Tensor]:
         """Weighted sums of the undivided pieces, by tensor; tensors that no task reaches are left out."""
         found: dict[Tensor, Tensor] = {}
@@ -267,6 +284,14 @@ class Step:
         through = self._through_trunk(rows.split(direction), self._trunk_leaves, self.retain_graph)
         return processes.means(found | _present(self._trunk_leaves, through))
 
+    def own(self) -> list[dict[Tensor, Tensor]]:
+        """Each task's gradients at the leaves that are its own, reduced over processes; after `shared_rows`."""
+        shared = set(self.shared)
+        return [
+            processes.means({leaf: gradient for leaf, gradient in found.items() if leaf not in shared})
+            for found in self._at_leaves
+        ]
+
     def implicated(self, gradients: Mapping[Tensor, Tensor]) -> tuple[str, ...]:
         """The tasks to blame for gradients that are not finite: those whose own leaves have them, else all."""
         bad = {leaf for leaf, gradient in gradients.items() if not bool(gradient.isfinite().all())}
@@ -336,6 +361,16 @@ def _gradients(
 ) -> Sequence[Tensor | None]:
     with silenced(tensor for tensor in inputs if tensor.is_leaf):
         return torch.autograd.grad(outputs, inputs, seeds, retain_graph=retain_graph, allow_unused=True)
+
+
+def _part(pieces: Sequence[Tensor | None], like: Tensor, start: int, size: int, device: torch.device) -> Tensor:
+    # Zeros where a task does not reach the tensor.
+    count = min(size, like.numel() - start)
+    part = torch.zeros(len(pieces), count, dtype=torch.float64, device=device)
+    for task, piece in enumerate(pieces):
+        if piece is not None:
+            part[task].copy_(piece.reshape(-1)[start : start + count])
+    return part
 
 
 def _present(tensors: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> dict[Tensor, Tensor]:

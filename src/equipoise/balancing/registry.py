@@ -10,6 +10,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from equipoise.balancing.context import Need
 from equipoise.balancing.gradients import Source
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Method:
         heads: What a task's own parameters receive by default.
         state: What it remembers between steps.
         sources: Where each default comes from, by hyper-parameter.
+        needs: What it needs by default beyond losses, features and the last layer.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Method:
     heads: str = "weighted"
     state: str = "none"
     sources: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    needs: frozenset[Need] = frozenset()
 
 
 def hyper_parameters(method: "type[Balancer]") -> dict[str, Any]:

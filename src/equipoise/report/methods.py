@@ -56,3 +56,28 @@ def method_table(records: Sequence[Mapping[str, Any]]) -> Table:
         ]
         table.add_row(Text(record["name"], "bold"), Text("\n".join(lines)))
     return table
+
+
+def method_page(records: Sequence[Mapping[str, Any]]) -> str:
+    """The methods as a page of documentation, in Markdown."""
+    lines = [
+        "# The balancing methods",
+        "",
+        "Made by `equipoise methods --markdown`; a test keeps it true. Formulas and differences from public code are in",
+        "the docstrings of the classes, the mathematics alone in `equipoise.functional`.",
+        "",
+        "| name | sees | cost of a step | also needs |",
+        "|---|---|---|---|",
+        *(
+            f"| [`{record['name']}`](#{record['name']}) | {record['sees']} | {record['cost']} | "
+            f"{', '.join(record['needs']) or 'nothing'} |"
+            for record in records
+        ),
+    ]
+    for record in records:
+        lines += ["", f"## {record['name']}", "", f"**{record['title']}**: {record['paper']}.", ""]
+        lines += [f"- {key}: {record[key]}" for key in ("sees", "scale", "heads", "state")]
+        for key, value in record["hyper_parameters"].items():
+            source = f" ({record['sources'][key]})" if key in record["sources"] else ""
+            lines.append(f"- `{key} = {value}`{source}" if value != "required" else f"- `{key}`, required{source}")
+    return "\n".join(lines) + "\n"

@@ -104,6 +104,18 @@ def test_opposite_gradients() -> None:
     assert (avgnorm(gram) <= 1e-7).all()
 
 
+@pytest.mark.parametrize("method", [mgda, upgrad])
+def test_opposite_gradients_among_others_in_float32(method: Callable[[Tensor], Tensor]) -> None:
+    generator = torch.Generator().manual_seed(6)
+    for tasks in (3, 5, 8, 16):
+        for factor in (1.0, 3.0):
+            jacobian = torch.randn(tasks, 40, generator=generator)
+            jacobian[1] = -factor * jacobian[0]
+            direction = jacobian.T @ method(jacobian @ jacobian.T)
+            norms = jacobian.norm(dim=1)
+            assert (jacobian @ direction >= -2e-3 * norms * norms.max()).all()
+
+
 def test_a_zero_gradient_among_others() -> None:
     jacobian = torch.randn(3, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     jacobian[1] = 0.0

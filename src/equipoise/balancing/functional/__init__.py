@@ -34,10 +34,12 @@ from equipoise.balancing.functional.modo import modo
 from equipoise.balancing.functional.nash_mtl import nash_mtl
 from equipoise.balancing.functional.pcgrad import pcgrad
 from equipoise.balancing.functional.rlw import rlw
+from equipoise.balancing.functional.rotograd import rotograd, rotograd_slopes
 from equipoise.balancing.functional.sdmgrad import sdmgrad
 from equipoise.balancing.functional.si import si
 from equipoise.balancing.functional.stch import stch, stch_of_logarithms
 from equipoise.balancing.functional.upgrad import upgrad
+from equipoise.balancing.functional.url import url_distance
 from equipoise.balancing.functional.uw import uw
 
 __all__ = [
@@ -75,10 +77,13 @@ __all__ = [
     "nash_mtl",
     "pcgrad",
     "rlw",
+    "rotograd",
+    "rotograd_slopes",
     "sdmgrad",
     "si",
     "stch",
     "stch_of_logarithms",
     "upgrad",
+    "url_distance",
     "uw",
 ]

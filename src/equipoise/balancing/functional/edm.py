@@ -55,7 +55,7 @@ def _of_least_length(cosines: Tensor, precision: float) -> Tensor:
     """Of the combinations of unit gradients of least norm, the one with the shortest coefficients."""
     combination = minimum_norm_weights(cosines, precision)
     slopes = cosines @ combination
-    tied = slopes <= torch.dot(combination, slopes) + 1e-12
+    tied = slopes <= torch.dot(combination, slopes) + max(1e-12, len(slopes) * precision)
     matrix = (cosines + 1)[tied][:, tied]
     triangle, failed = torch.linalg.cholesky_ex(matrix)
     if not failed.item() and triangle.diagonal().min().item() ** 2 > stationarity_floor(len(cosines), precision):
@@ -63,7 +63,7 @@ def _of_least_length(cosines: Tensor, precision: float) -> Tensor:
     # All of `tied` can share the weight. A ridge selects the shortest combination; the vector itself stays attainable.
     goal = matrix @ combination[tied]
     ridged = matrix.clone()
-    ridged.diagonal().add_(_RIDGE)
+    ridged.diagonal().add_(max(_RIDGE, 8 * len(cosines) * precision))
     scale = ridged[0, 0]
     shared = nonnegative_multipliers(
         ridged / scale, (-goal / scale)[None], torch.ones_like(tied[tied])[None], precision

@@ -44,8 +44,14 @@ def graddrop(jacobian: Tensor, uniforms: Tensor, leak: float | Tensor = 0.0) -> 
         leak = leak.to(jacobian)[:, None]
     elif not 0 <= leak <= 1:
         raise ValueError(f"`leak` should be in [0, 1]. Found `leak = {leak}`.")
+    kept = graddrop_mask(jacobian, uniforms).to(jacobian)
+    return ((leak + (1 - leak) * kept) * jacobian).sum(0)
+
+
+@torch.no_grad()
+def graddrop_mask(jacobian: Tensor, uniforms: Tensor) -> Tensor:
+    """The entries that :func:`graddrop` keeps, boolean, shape ``[T, D]``; arguments as there."""
     magnitude = jacobian.abs().sum(0)
     # Where all gradients are zero the probability does not matter: there is nothing to keep.
     purity = 0.5 * (1 + jacobian.sum(0) / magnitude.where(magnitude > 0, torch.ones_like(magnitude)))
-    kept = (purity > uniforms) & (jacobian > 0) | (purity < uniforms) & (jacobian < 0)
-    return ((leak + (1 - leak) * kept) * jacobian).sum(0)
+    return (purity > uniforms) & (jacobian > 0) | (purity < uniforms) & (jacobian < 0)

@@ -32,9 +32,10 @@ def nonnegative_multipliers(matrix: Tensor, offsets: Tensor, active: Tensor, pre
             or what ``precision`` explains.
     """
     size = matrix.shape[0]
-    # Rounding can make a singular matrix slightly indefinite. This shift hides it and is itself below rounding.
+    # Rounding can make a singular matrix slightly indefinite, or turn opposite gradients into a thin cone that is not
+    # there. This shift hides it and is itself below rounding.
     shifted = matrix.clone()
-    shifted.diagonal().add_(4 * size * torch.finfo(matrix.dtype).eps)
+    shifted.diagonal().add_(4 * size * precision)
     solution = torch.zeros_like(offsets)
     for _ in range(_EXCHANGES):
         kept = active.to(matrix.dtype)
@@ -45,7 +46,7 @@ def nonnegative_multipliers(matrix: Tensor, offsets: Tensor, active: Tensor, pre
         # One of the two is zero at every coordinate, so that the sum shows the sign of the other.
         wrong = (solution + slack) < -_SIGN
         if not wrong.any().item():
-            if (slack * kept).abs().max().item() <= _EXACT:
+            if (slack * kept).abs().max().item() <= max(_EXACT, 4 * size * precision):
                 return solution.clamp(min=0)
             break
         active = active ^ wrong

@@ -1,0 +1,150 @@
+"""Auto-Lambda: loss weights that follow what a step with them does to other data."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Unpack
+
+import torch
+from torch import Tensor
+
+from equipoise.balancing import processes
+from equipoise.balancing.balancer import Common, Evidence, open_step
+from equipoise.balancing.bases import WeightBalancer
+from equipoise.balancing.checks import require
+from equipoise.balancing.context import Need, missing
+from equipoise.balancing.errors import NonFiniteError
+from equipoise.balancing.gradients import Source
+from equipoise.balancing.learner import Learner
+from equipoise.balancing.registry import Method
+
+
+class AutoLambda(WeightBalancer):
+    """Weights learnt by looking one step ahead: how would the validation loss of the primary tasks change with them?
+
+    Source: Liu, James, Davison and Johns, "Auto-Lambda: Disentangling Dynamic Task Relationships", TMLR 2022. With
+    learning rate a, momentum buffer m and weight decay d of the optimiser and the gradients g_i of all parameters,
+
+        theta' = theta - a (m + sum_i lambda_i g_i + d theta),    dL/dlambda_i = -a <g_i, grad L_primary(theta')>
+
+    lambda takes a step of Adam against this, and the network's step uses the new lambda. It may become negative. The
+    authors approximate the product by finite differences over two further forward passes; here it is exact, and costs
+    a pass through the trunk for each task. The look ahead is a step of plain gradient descent with momentum, whatever
+    the optimiser is, as in published code. theta is put back exactly.
+
+    The authors' "validation" batches are training batches in another order. To take the data by which checkpoints are
+    chosen would train on it.
+
+    Args:
+        learning_rate: Of lambda, with Adam.
+        initial: lambda at the start.
+        primary: The tasks whose validation losses count; none for all.
+
+    Example:
+        >>> import torch, equipoise
+        >>> trunk, head = torch.nn.Linear(3, 2), torch.nn.Linear(2, 2)
+        >>> def forward():
+        ...     features = trunk(torch.randn(4, 3))
+        ...     a, b = head(features).square().mean(0)
+        ...     return equipoise.Forward({"a": a, "b": b}, features)
+        >>> optimizer = torch.optim.SGD([*trunk.parameters(), *head.parameters()], lr=0.1)
+        >>> context = equipoise.Context(validation=forward, optimizer=optimizer)
+        >>> first = forward()
+        >>> balance = equipoise.AutoLambda().backward(first.losses, features=first.features, context=context)
+        >>> balance.weights["a"] > 0.1
+        tensor(True)
+    """
+
+    record = Method(
+        name="auto_lambda",
+        title="Auto-Lambda",
+        paper='Liu et al., "Auto-Lambda: Disentangling Dynamic Task Relationships", TMLR 2022',
+        sees=Source.SHARED,
+        scale="learnt: the weights start at 0.1 and sum to nothing in particular",
+        state="lambda with Adam's moments",
+        sources={
+            "learning_rate": "the authors' code for dense prediction: 1e-4",
+            "initial": "the authors' code: 0.1",
+            "primary": "all; the paper also has auxiliary tasks",
+        },
+        needs=frozenset({Need.VALIDATION, Need.OPTIMIZER}),
+    )
+
+    def __init__(
+        self,
+        *,
+        learning_rate: float = 1e-4,
+        initial: float = 0.1,
+        primary: Sequence[str] | None = None,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(**common)
+        require(primary is None or len(primary) > 0, "primary", primary, "hold at least one task, or be None")
+        self.primary = None if primary is None else tuple(primary)
+        self.learner = Learner(learning_rate, "adam", initial)
+        self.memory = self.learner.start()
+
+    def weigh(self, evidence: Evidence) -> Tensor:
+        """The new lambda."""
+        slope = self._slope(evidence, self.learner.values(self.memory, evidence.tasks, evidence.losses))
+        if slope is not None:
+            self.memory = self.learner.learned(self.memory, evidence.tasks, slope)
+        return self.learner.values(self.memory, evidence.tasks, evidence.losses)
+
+    def _slope(self, evidence: Evidence, weights: Tensor) -> Tensor | None:
+        context, step, rows, scale = evidence.context, evidence.step, evidence.gradients, evidence.scale
+        assert step is not None
+        assert rows is not None
+        if context.optimizer is None:
+            raise missing(Need.OPTIMIZER, self.record.name, "optimizer")
+        rates: dict[Tensor, float] = {}
+        ahead: dict[Tensor, Tensor] = {}
+        gradients = step.combined(rows, weights, weights)
+        for group in context.optimizer.param_groups:
+            for leaf in group["params"]:
+                if leaf in gradients:
+                    state = context.optimizer.state.get(leaf, {})
+                    move = gradients[leaf] / scale + group.get("weight_decay", 0.0) * leaf.detach()
+                    if (momentum := state.get("momentum_buffer")) is not None:
+                        move = move + group["momentum"] * momentum
+                    rates[leaf] = group["lr"]
+                    ahead[leaf] = leaf.detach() - group["lr"] * move
+        seen = self._validation_gradient(evidence, ahead)
+        if seen is None:
+            return None
+        slopes = torch.zeros(len(step.tasks), dtype=torch.float64, device=evidence.losses.device)
+        for number, (pieces, own) in enumerate(zip(rows.pieces, step.own(), strict=True)):
+            for leaf, gradient in [*zip(rows.like, pieces, strict=True), *own.items()]:
+                if gradient is not None and leaf in seen and leaf in rates:
+                    product = torch.sum(gradient.double() * seen[leaf].double())
+                    slopes[number] -= rates[leaf] / scale * product.to(slopes.device)
+        return slopes.to(evidence.losses)
+
+    def _validation_gradient(self, evidence: Evidence, ahead: Mapping[Tensor, Tensor]) -> dict[Tensor, Tensor] | None:
+        """The gradient of the primary tasks' validation losses, with some parameters at other values."""
+        with _moved(ahead):
+            losses = evidence.context.forward(Need.VALIDATION, self.record.name).losses
+            losses = {task: losses[task] for task in losses if self.primary is None or task in self.primary}
+            if not losses:
+                return None
+            values, step = open_step({task: loss * evidence.scale for task, loss in losses.items()}, (), ())
+            gradients = step.weighted(torch.ones_like(values) / evidence.scale)
+        # So that all processes refuse it, if one does.
+        processes.mean_(values)
+        bad = [task for task, value in zip(step.tasks, values.isfinite().tolist(), strict=True) if not value]
+        if bad or not all(bool(gradient.isfinite().all()) for gradient in gradients.values()):
+            bad = bad or list(step.implicated(gradients))
+            raise NonFiniteError(f"The validation loss or gradient of {', '.join(bad)} is NaN or infinite.", bad)
+        return gradients
+
+
+@contextmanager
+def _moved(values: Mapping[Tensor, Tensor]) -> Iterator[None]:
+    # `data` and not `copy_`: graphs that were built with the parameters as they are remain valid.
+    before = {leaf: leaf.data for leaf in values}
+    for leaf, value in values.items():
+        leaf.data = value
+    try:
+        yield
+    finally:
+        for leaf, value in before.items():
+            leaf.data = value

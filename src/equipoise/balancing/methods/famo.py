@@ -1,0 +1,121 @@
+"""FAMO: equal relative decrease of all losses, learnt from the losses before and after each step."""
+
+from collections.abc import Mapping
+from typing import Unpack
+
+import torch
+from torch import Tensor
+
+from equipoise.balancing import processes
+from equipoise.balancing.balancer import Common, Evidence
+from equipoise.balancing.bases import WeightBalancer
+from equipoise.balancing.checks import require
+from equipoise.balancing.context import Context, Need
+from equipoise.balancing.functional import famo_gradient, famo_weights
+from equipoise.balancing.gradients import Source
+from equipoise.balancing.learner import Learner
+from equipoise.balancing.registry import Method
+from equipoise.balancing.taskwise import gathered, updated
+
+
+class FAMO(WeightBalancer):
+    """Weights w_i proportional to softmax(logits)_i / (L_i - b_i), which sum to 1.
+
+    Source: Liu et al., "FAMO: Fast Adaptive Multitask Optimization", NeurIPS 2023, algorithm 1. After the optimiser's
+    step, `after_step` measures the same batch again (without a graph) and lowers the logits of the tasks whose losses
+    fell most, relative to their size. The re-evaluation is in the mode that the network is in, as in the authors' code;
+    unlike there, batch statistics and random numbers do not notice it if it runs in `equipoise.undisturbed`.
+
+    One `backward` belongs to one `after_step`: after several (accumulated gradients) the last batch counts. Where a
+    loss after the step is not finite or below its minimum, the logits stay as they are. Tasks that are missing from a
+    batch keep their logits; the others share the weight of 1.
+
+    Args:
+        learning_rate: Of the logits, with Adam.
+        gamma: Decay of the logits, added to their gradient (L2, before Adam). The authors' command line has 1e-2.
+        minima: Lower bounds b of the losses, one number or one a task.
+
+    Example:
+        >>> import torch, equipoise
+        >>> layer = torch.nn.Linear(1, 2, bias=False)
+        >>> def forward():
+        ...     a, b = (layer(torch.ones(1, 1))[0] - 1).square()
+        ...     return equipoise.Forward({"a": a, "b": b})
+        >>> balancer = equipoise.FAMO()
+        >>> balance = balancer.backward(forward().losses)
+        >>> torch.optim.SGD(layer.parameters(), lr=0.1).step()
+        >>> balancer.after_step(equipoise.Context(again=forward))
+    """
+
+    record = Method(
+        name="famo",
+        title="FAMO",
+        paper='Liu et al., "FAMO: Fast Adaptive Multitask Optimization", NeurIPS 2023, algorithm 1',
+        sees=Source.LOSSES,
+        scale="simplex: the weights sum to 1",
+        state="logits with Adam's moments; losses between `backward` and `after_step`",
+        sources={
+            "learning_rate": "the authors' code: 0.025",
+            "gamma": "the paper's algorithm: 0.001",
+            "minima": "the paper: 0",
+        },
+        needs=frozenset({Need.AGAIN, Need.AFTER_STEP}),
+    )
+
+    def __init__(
+        self,
+        *,
+        learning_rate: float = 0.025,
+        gamma: float = 1e-3,
+        minima: float | Mapping[str, float] = 0.0,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(**common)
+        require(gamma >= 0, "gamma", gamma, "be non-negative")
+        self.gamma = gamma
+        self.minima = dict(minima) if isinstance(minima, Mapping) else minima
+        self.learner = Learner(learning_rate, "adam", initial=0.0)
+        self.memory = {"logits": self.learner.start(), "before": {}}
+
+    def weigh(self, evidence: Evidence) -> Tensor:
+        """The weights by the logits; the losses are kept for `after_step`."""
+        minima = self._minima(evidence.tasks, evidence.losses)
+        for task, margin in zip(evidence.tasks, (evidence.losses - minima).tolist(), strict=True):
+            if margin < 0:
+                raise ValueError(
+                    f"`losses[{task!r}]` should be at least its minimum: FAMO takes the logarithm of the difference. "
+                    f"Found {-margin:g} less. Give FAMO lower `minima`."
+                )
+        self.memory = self.memory | {"before": updated({}, evidence.tasks, evidence.losses)}
+        logits = self.learner.values(self.memory["logits"], evidence.tasks, evidence.losses)
+        return famo_weights(evidence.losses, logits, minima)
+
+    @torch.no_grad()
+    def after_step(self, context: Context | None = None) -> None:
+        """Learn from what the step did to the losses of its batch.
+
+        Raises:
+            ValueError: The context cannot run the batch again, or gives other tasks.
+        """
+        held: dict[str, Tensor] = self.memory["before"]
+        if not held:
+            return
+        tasks = tuple(held)
+        found = (context or Context()).forward(Need.AGAIN, self.record.name).losses
+        if found.keys() != held.keys():
+            raise ValueError(
+                f"`context.again` should give the losses of {', '.join(tasks)}, as the step did. Found losses of "
+                f"{', '.join(found) or 'no task'}. Run the batch that the step was made on."
+            )
+        before = gathered(held, tasks, next(iter(held.values())))
+        after = gathered({task: loss.detach().reshape(()) for task, loss in found.items()}, tasks, before[0])
+        processes.mean_(after)
+        memory = self.memory["logits"]
+        logits = self.learner.values(memory, tasks, before)
+        gradient = famo_gradient(before, after, logits, self._minima(tasks, before)) + self.gamma * logits
+        learned = self.learner.learned(memory, tasks, gradient) if bool(gradient.isfinite().all()) else memory
+        self.memory = {"logits": learned, "before": {}}
+
+    def _minima(self, tasks: tuple[str, ...], like: Tensor) -> Tensor:
+        given = self.minima
+        return like.new_tensor([given.get(task, 0.0) if isinstance(given, dict) else given for task in tasks])

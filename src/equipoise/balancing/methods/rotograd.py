@@ -1,0 +1,183 @@
+"""RotoGrad: rotations of the features before each head, and equal lengths of the gradients that come back."""
+
+from typing import Any, Literal, Unpack, cast
+
+import torch
+from torch import Tensor
+
+from equipoise.balancing import processes
+from equipoise.balancing.balancer import Common, Evidence, Features
+from equipoise.balancing.bases import WeightBalancer
+from equipoise.balancing.checks import require
+from equipoise.balancing.context import Need
+from equipoise.balancing.functional.rotograd import rotograd, rotograd_slopes, turned
+from equipoise.balancing.gradients import Rows, Source
+from equipoise.balancing.moments import adam
+from equipoise.balancing.registry import Method
+from equipoise.balancing.taskwise import gathered
+
+
+class RotoGrad(WeightBalancer):
+    """Each task's head reads the features through a rotation of its own, learnt so that the task gradients agree.
+
+    Source: Javaloy and Valera, "RotoGrad: Gradient Homogenization in Multitask Learning", ICLR 2022. The gradients that
+    come back to the features get equal lengths (see `functional.rotograd`), and every rotation takes a step towards
+    turning its task's gradient to the common direction. Rotations act on the channels (axis 1), alike at each position;
+    of several feature tensors each has its own.
+
+    The heads must read `balancer.adapt(task, features)`, while training and afterwards: the rotations are part of the
+    network. Where this and the authors' package differ: rotations start as the identity (there, by an oversight of a
+    dependency, at random ones); a step is taken in the tangent space of where the rotation is, and not of where it
+    started; steps use Adam, so that they do not depend on the losses' scale ("sgd" is a plain step, as in the paper's
+    theory).
+
+    A rotation of d channels is a matrix of d x d; to update it costs a matrix exponential a task and step, some d^3
+    operations. For more than some 500 channels choose a `size`.
+
+    Args:
+        learning_rate: Of the rotations.
+        optimizer: "adam" or "sgd", of the rotations.
+        size: Rotate only the first so many channels; none for all.
+        equal_lengths: Whether the gradients get equal lengths, or are summed as they are (the paper's "rotate only").
+        burn_in: The step at which the initial lengths of the gradients are measured anew, counted from 0.
+
+    Example:
+        >>> import torch, equipoise
+        >>> trunk = torch.nn.Linear(3, 4)
+        >>> heads = {"a": torch.nn.Linear(4, 1), "b": torch.nn.Linear(4, 1)}
+        >>> balancer = equipoise.RotoGrad()
+        >>> features = trunk(torch.ones(2, 3))
+        >>> losses = {t: head(balancer.adapt(t, features)).square().mean() for t, head in heads.items()}
+        >>> balance = balancer.backward(losses, features=features)
+        >>> balancer.adapt("a", features).shape
+        torch.Size([2, 4])
+    """
+
+    record = Method(
+        name="rotograd",
+        title="RotoGrad",
+        paper='Javaloy and Valera, "RotoGrad: Gradient Homogenization in Multitask Learning", ICLR 2022',
+        sees=Source.FEATURES,
+        scale="sum-type: T identical gradients give T of them",
+        heads="plain",
+        state="a rotation a task with its moments; initial norms; step counter",
+        sources={
+            "learning_rate": "1e-4, a usual rate of the network; the paper tunes it",
+            "optimizer": "as the network's; the paper leaves it open",
+            "equal_lengths": "the paper: yes",
+            "burn_in": "the authors' package: 20",
+        },
+        needs=frozenset({Need.ADAPT}),
+    )
+
+    def __init__(
+        self,
+        *,
+        learning_rate: float = 1e-4,
+        optimizer: Literal["adam", "sgd"] = "adam",
+        size: int | None = None,
+        equal_lengths: bool = True,
+        burn_in: int = 20,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(**common)
+        require(learning_rate > 0, "learning_rate", learning_rate, "be positive")
+        require(optimizer in ("adam", "sgd"), "optimizer", optimizer, "be 'adam' or 'sgd'")
+        require(size is None or size >= 2, "size", size, "be at least 2 or None")
+        require(burn_in >= 0, "burn_in", burn_in, "be non-negative")
+        self.learning_rate, self.optimizer, self.size = learning_rate, optimizer, size
+        self.equal_lengths, self.burn_in = equal_lengths, burn_in
+        self.memory = {"step": 0, "initial_norms": {}, "rotations": {}, "moments": {}}
+        self._adapted: set[str] = set()
+
+    def adapt(self, task: str, features: Features) -> Features:
+        """The features, rotated for a task.
+
+        Args:
+            task: The task.
+            features: The tensor, [B, C, ...], or all tensors that `backward` is given as `features`.
+
+        Raises:
+            ValueError: There are more or fewer tensors, or other channels, than in the steps before.
+        """
+        self._adapted.add(task)
+        rotations: dict[str, Tensor] = self.memory["rotations"].get(task, {})
+        if not rotations:
+            return features
+        tensors = [features] if isinstance(features, Tensor) else list(features)
+        sizes = [min(self.size or tensor.shape[1], tensor.shape[1]) for tensor in tensors]
+        if sizes != [len(rotation) for rotation in rotations.values()]:
+            raise ValueError(
+                "`features` should be the tensors that `backward` is given, all of them trained. Found tensors of "
+                f"{[tensor.shape[1] for tensor in tensors]} channels, but rotations of "
+                f"{[len(rotation) for rotation in rotations.values()]}."
+            )
+        turned_features = [_rotated(f, r) for f, r in zip(tensors, rotations.values(), strict=True)]
+        return cast(Features, turned_features[0] if isinstance(features, Tensor) else turned_features)
+
+    def weigh(self, evidence: Evidence) -> Tensor:
+        """The weights at the features; the rotations take their step."""
+        assert evidence.gradients is not None
+        assert evidence.gram is not None
+        held: dict[str, dict[str, Tensor]] = self.memory["rotations"]
+        forgotten = [task for task in evidence.tasks if task in held and task not in self._adapted]
+        if forgotten:
+            raise ValueError(
+                f"`losses[{forgotten[0]!r}]` should come from features that went through `adapt`: RotoGrad rotates "
+                f"them before each head. Found none since the last step. Let the head read `balancer.adapt("
+                f"{forgotten[0]!r}, features)`."
+            )
+        self._adapted = set()
+        norms = evidence.gram.diagonal().clamp(min=0).sqrt()
+        initial: dict[str, Tensor] = self.memory["initial_norms"]
+        anew = self.memory["step"] == self.burn_in
+        # A gradient of zero is no length to compare later ones with.
+        measured = zip(evidence.tasks, norms, (norms > 0).tolist(), strict=True)
+        initial = initial | {t: norm.clone() for t, norm, good in measured if good and (anew or t not in initial)}
+        self._turn(evidence.tasks, evidence.gradients, norms, evidence.gram.mean().clamp(min=0).sqrt())
+        self.memory = self.memory | {"step": self.memory["step"] + 1, "initial_norms": initial}
+        if not self.equal_lengths:
+            return torch.ones_like(norms)
+        return rotograd(norms, gathered(initial, evidence.tasks, torch.ones_like(norms[0])))
+
+    def head_weights(self, evidence: Evidence, weights: Tensor) -> Tensor | None:
+        """Ones."""
+        return torch.ones_like(weights)
+
+    def _turn(self, tasks: tuple[str, ...], rows: Rows, norms: Tensor, mean_norm: Tensor) -> None:
+        rotations: dict[str, dict[str, Tensor]] = {task: dict(self.memory["rotations"].get(task, {})) for task in tasks}
+        moments: dict[str, dict[str, Any]] = {task: dict(self.memory["moments"].get(task, {})) for task in tasks}
+        for level, (feature, column) in enumerate(zip(rows.like, zip(*rows.pieces, strict=True), strict=True)):
+            if feature.ndim < 2:
+                raise ValueError(
+                    "`features` should have a batch axis and a channel axis: RotoGrad rotates the channels. Found "
+                    f"`features` of shape {list(feature.shape)}."
+                )
+            size = min(self.size or feature.shape[1], feature.shape[1])
+            gradients = [
+                (torch.zeros_like(feature) if piece is None else piece)[:, :size].transpose(0, 1).reshape(size, -1)
+                for piece in column
+            ]
+            slopes = rotograd_slopes([g.to(rows.dtype) / rows.scale for g in gradients], norms, mean_norm)
+            processes.sum_(slopes)
+            identity = torch.eye(size, dtype=slopes.dtype, device=slopes.device)
+            for task, slope in zip(tasks, slopes, strict=True):
+                key = str(level)
+                if self.optimizer == "adam":
+                    step, moments[task][key] = adam(
+                        torch.zeros_like(slope), slope, moments[task].get(key), self.learning_rate
+                    )
+                else:
+                    step = -self.learning_rate * slope
+                rotations[task][key] = turned(rotations[task].get(key, identity), step)
+        self.memory = self.memory | {
+            "rotations": self.memory["rotations"] | rotations,
+            "moments": self.memory["moments"] | moments,
+        }
+
+
+def _rotated(feature: Tensor, rotation: Tensor) -> Tensor:
+    size = len(rotation)
+    rotation = rotation.to(feature)
+    turned_part = (feature[:, :size].movedim(1, -1) @ rotation.mT).movedim(-1, 1)
+    return turned_part if size == feature.shape[1] else torch.cat([turned_part, feature[:, size:]], 1)

@@ -1,0 +1,172 @@
+"""URL: the losses as they are, and features that stay close to those of single-task networks."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Unpack
+from zlib import crc32
+
+import torch
+from torch import Tensor
+
+from equipoise.balancing.balancer import Balancer, Common, Decision, Evidence
+from equipoise.balancing.checks import require
+from equipoise.balancing.context import Context, Need, missing
+from equipoise.balancing.functional.url import url_distance
+from equipoise.balancing.gradients import Source
+from equipoise.balancing.moments import adam
+from equipoise.balancing.registry import Method
+
+
+class URL(Balancer):
+    """Distillation: to each loss comes the distance between the adapted features and those of a single-task network.
+
+    Source: Li, Liu and Bilen, "Universal Representations: A Unified Look at Multiple Task and Domain Learning", IJCV
+    2023 (before: "Knowledge Distillation for Multi-task Learning", ECCVW 2020). A task's adaptors, 1x1 maps without
+    bias, one for each feature tensor, are trained beside the network by their own Adam when `after_step` is called, and
+    are not part of it afterwards. The distance is `functional.url_distance`.
+
+    The single-task networks come from `context.teachers`. They should be frozen and in evaluation mode; the authors'
+    code leaves them in training mode, so that their batch statistics drift. What `Balance.losses` reports is without
+    the distances.
+
+    Args:
+        strength: lambda, what a task's distance is multiplied by, one number or one a task.
+        learning_rate: Of the adaptors.
+        weight_decay: Of the adaptors.
+        steps: Steps over which the adaptors' rate falls to zero along a cosine; none keeps it.
+        seed: Of the adaptors' initial weights (Xavier, uniform).
+
+    Example:
+        >>> import torch, equipoise
+        >>> trunk, head = torch.nn.Conv2d(3, 4, 1), torch.nn.Conv2d(4, 1, 1)
+        >>> images = torch.randn(2, 3, 5, 5)
+        >>> features = trunk(images)
+        >>> balancer = equipoise.URL()
+        >>> context = equipoise.Context(teachers=lambda: {"a": torch.randn(2, 6, 5, 5)})
+        >>> losses = {"a": head(features).square().mean()}
+        >>> balance = balancer.backward(losses, features=features, context=context)
+        >>> balancer.after_step()
+    """
+
+    record = Method(
+        name="url",
+        title="URL",
+        paper='Li, Liu and Bilen, "Universal Representations", IJCV 2023',
+        sees=Source.FEATURES,
+        scale="sum-type: T identical gradients give T of them",
+        heads="plain",
+        state="adaptors with their moments; step counter",
+        sources={
+            "strength": "1; the authors' code for NYU: 1, 1, 2",
+            "learning_rate": "the authors' code: 0.01",
+            "weight_decay": "the authors' code: 0.0005",
+            "steps": "the authors' code: a cosine over the training",
+        },
+        needs=frozenset({Need.TEACHERS, Need.AFTER_STEP}),
+    )
+
+    def __init__(
+        self,
+        *,
+        strength: float | Mapping[str, float] = 1.0,
+        learning_rate: float = 1e-2,
+        weight_decay: float = 5e-4,
+        steps: int | None = None,
+        seed: int = 0,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(**common)
+        strengths = strength.values() if isinstance(strength, Mapping) else [strength]
+        require(all(0 <= value < math.inf for value in strengths), "strength", strength, "be non-negative and finite")
+        require(learning_rate > 0, "learning_rate", learning_rate, "be positive")
+        require(weight_decay >= 0, "weight_decay", weight_decay, "be non-negative")
+        require(steps is None or steps >= 1, "steps", steps, "be at least 1 or None")
+        self.strength = dict(strength) if isinstance(strength, Mapping) else strength
+        self.learning_rate, self.weight_decay, self.steps, self.seed = learning_rate, weight_decay, steps, seed
+        self.memory = {"step": 0, "adaptors": {}, "moments": {}}
+        # Between `backward` and `after_step`: the adaptors as leaves of the graph, and what their `.grad` is scaled by.
+        self._leaves: dict[str, list[Tensor]] = {}
+        self._scale = 1.0
+
+    def objectives(
+        self, losses: Mapping[str, Tensor], features: Sequence[Tensor], context: Context
+    ) -> Mapping[str, Tensor]:
+        """Each loss and the distance of its task.
+
+        Raises:
+            ValueError: There are no features, or no teacher for a task.
+        """
+        if context.teachers is None:
+            raise missing(Need.TEACHERS, self.record.name, "lambda: {task: features of its own network}")
+        if not features or any(feature.ndim not in (2, 4) for feature in features):
+            raise ValueError(
+                "`features` should be of shape [B, C, H, W], or [B, C]: URL compares them with those of single-task "
+                f"networks. Found {[list(feature.shape) for feature in features]}."
+            )
+        teachers = context.teachers()
+        total = {}
+        for task, loss in losses.items():
+            if task not in teachers:
+                raise ValueError(
+                    f"`context.teachers` should give the features of a single-task network for `{task}`. Found "
+                    f"{', '.join(teachers) or 'none'}. Train one with that task alone."
+                )
+            strength = self.strength.get(task, 1.0) if isinstance(self.strength, dict) else self.strength
+            distance = url_distance(features, teachers[task], self._adaptors(task, features, teachers[task]))
+            total[task] = loss + (strength * distance).to(loss.dtype)
+        return total
+
+    def source(self, tasks: Sequence[str]) -> Source:
+        """The losses alone: the features come in through `objectives`."""
+        return Source.LOSSES
+
+    def decide(self, evidence: Evidence) -> Decision:
+        """The plain sum."""
+        self._scale = evidence.scale
+        return Decision(torch.ones_like(evidence.losses), complete=False)
+
+    @torch.no_grad()
+    def after_step(self, context: Context | None = None) -> None:
+        """Train the adaptors with the gradients that have come together in them."""
+        leaves, self._leaves = self._leaves, {}
+        gradients = {task: [leaf.grad for leaf in of_task if leaf.grad is not None] for task, of_task in leaves.items()}
+        gradients = {task: found for task, found in gradients.items() if found}
+        if not gradients or not all(bool(g.isfinite().all()) for found in gradients.values() for g in found):
+            return
+        done = 0.0 if self.steps is None else min(1.0, self.memory["step"] / self.steps)
+        rate = self.learning_rate * (1 + math.cos(math.pi * done)) / 2
+        adaptors, moments = dict(self.memory["adaptors"]), dict(self.memory["moments"])
+        for task, found in gradients.items():
+            values: dict[str, Tensor] = {}
+            kept: dict[str, Any] = {}
+            for level, (leaf, gradient) in enumerate(zip(leaves[task], found, strict=True)):
+                old = moments.get(task, {}).get(str(level))
+                values[str(level)], kept[str(level)] = adam(
+                    leaf.detach(), gradient / self._scale, old, rate, self.weight_decay
+                )
+            adaptors[task], moments[task] = values, kept
+        self.memory = {"step": self.memory["step"] + 1, "adaptors": adaptors, "moments": moments}
+
+    def _adaptors(self, task: str, features: Sequence[Tensor], teacher: Tensor) -> list[Tensor]:
+        if task not in self._leaves:
+            held = self.memory["adaptors"].get(task)
+            values = _initial(task, features, teacher, self.seed) if held is None else list(held.values())
+            self._leaves[task] = [value.detach().to(features[0].device).clone().requires_grad_() for value in values]
+        shapes = [(teacher.shape[1], feature.shape[1]) for feature in features]
+        if [tuple(leaf.shape) for leaf in self._leaves[task]] != shapes:
+            raise ValueError(
+                f"`features` and the teacher of `{task}` should keep their channels. Found adaptors of "
+                f"{[list(leaf.shape) for leaf in self._leaves[task]]} for {[list(shape) for shape in shapes]}."
+            )
+        return self._leaves[task]
+
+
+def _initial(task: str, features: Sequence[Tensor], teacher: Tensor, seed: int) -> list[Tensor]:
+    # A generator of its own for each task: what a task starts from does not depend on which others there are.
+    generator = torch.Generator().manual_seed(seed + crc32(task.encode()))
+    values = []
+    for feature in features:
+        dtype = torch.promote_types(torch.float32, torch.promote_types(feature.dtype, teacher.dtype))
+        value = torch.empty(teacher.shape[1], feature.shape[1], dtype=dtype)
+        values.append(torch.nn.init.xavier_uniform_(value, generator=generator))
+    return values
