@@ -63,8 +63,8 @@ def method_page(records: Sequence[Mapping[str, Any]]) -> str:
     lines = [
         "# The balancing methods",
         "",
-        "Made by `equipoise methods --markdown`; a test keeps it true. Formulas and differences from public code are in",
-        "the docstrings of the classes, the mathematics alone in `equipoise.functional`.",
+        "Made by `equipoise methods --markdown`; a test keeps it true. Formulas and differences from public code are",
+        "in the docstrings of the classes, the mathematics alone in `equipoise.functional`.",
         "",
         "| name | sees | cost of a step | also needs |",
         "|---|---|---|---|",
