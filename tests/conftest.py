@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-# pytest-xdist runs one process a core; more threads than one each would only fight over the cores.
-if "PYTEST_XDIST_WORKER" in os.environ:
-    torch.set_num_threads(1)
+# One thread, in the processes that tests start too: sums depend on the number of threads in their last bits, and several
+# processes with several threads each would only fight over the cores.
+os.environ["OMP_NUM_THREADS"] = "1"
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -67,7 +67,6 @@ def test_overrides_reach_nested_keys_lists_and_bare_names():
         ("balancers.1.weights=7", "Found `weights = 7`"),
         ("balancers.1.label=single", "called `single`"),
         ("balancers.1.label=uniform", "different `label`s"),
-        ("balancers=[rotograd]", "which this trainer does not provide"),
         ("tasks=seg", "`tasks`: input should be a valid list. Found `tasks = 'seg'`"),
         ("tasks=[]", "`tasks`"),
         ("seeds=[0, 0]", "each of `seeds` should occur once"),

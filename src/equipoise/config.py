@@ -10,17 +10,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from equipoise import balancing, data, models
-from equipoise.balancing import Need
 from equipoise.data import Transform, transforms
 from equipoise.naming import check_options, choose, option_types, unknown
 
 SINGLE = "single"
 """What tables call the single-task networks."""
-
-TRAINER_PROVIDES = frozenset(
-    {Need.AGAIN, Need.FURTHER, Need.VALIDATION, Need.TEACHERS, Need.OPTIMIZER, Need.ADAPT, Need.AFTER_STEP}
-)
-"""What balancing methods may need beyond losses and features, see `equipoise.training.context`."""
 
 
 class ConfigError(ValueError):
@@ -134,13 +128,7 @@ class BalancerConfig(_WithOptions):
     def _known(self) -> "BalancerConfig":
         method = choose("name", self.name, balancing.all_methods())
         self._check(f"balancer `{self.name}`", option_types(method))
-        lacking = balancing.create(self.name, **self.options).needs - TRAINER_PROVIDES
-        if lacking:
-            needed = ", ".join(need.value for need in lacking)
-            raise ValueError(
-                f"balancer `{self.name}` needs {needed}, which this trainer does not provide; use it from Python, in a "
-                "training loop of your own"
-            )
+        balancing.create(self.name, **self.options)
         return self
 
     @property
