@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-# One thread, in the processes that tests start too: sums depend on the number of threads in their last bits, and several
-# processes with several threads each would only fight over the cores.
+# One thread, in the processes that tests start too: sums depend on the number of threads in their last bits, and
+# several processes with several threads each would only fight over the cores.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 
