@@ -28,6 +28,7 @@ CASES = {
     "shared-resnet-deeplab": Case("shared", "test_resnet", {"decoder_options": SMALL}),
     "shared-resnet-conv": Case("shared", "test_resnet", {"decoder": "conv"}),
     "shared-resnet-concat": Case("shared", "test_resnet", {"decoder": "concat", "output_stride": None}),
+    "shared-resnet-pyramid": Case("shared", "test_resnet", {"decoder": "pyramid", "output_stride": None}),
     "shared-resnet18": Case("shared", "resnet18", {"decoder": "conv"}),
     "shared-mobilenet": Case("shared", "mobilenetv3_small_050", {"decoder": "conv", "output_stride": 16}),
     "shared-efficientnet": Case("shared", "test_efficientnet", {"decoder": "concat"}),

@@ -16,6 +16,7 @@ def boundary_counts(
     annotations: Sequence[NDArray[np.bool_]],
     thresholds: NDArray[np.floating],
     max_distance: float,
+    labelled: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.int64]:
     """Compares the edge map of one image with its annotations at every threshold, as the BSDS boundary benchmark does.
 
@@ -31,6 +32,9 @@ def boundary_counts(
         annotations: Edges drawn by each annotator, one pixel wide, `[H, W]`.
         thresholds: Ascending thresholds, `[T]`.
         max_distance: Greatest distance at which pixels may be matched, as a fraction of the image's diagonal.
+        labelled: Where pixels count, `[H, W]`; everywhere if not given. Predictions are thinned before the others are
+            dropped: cut out of the map, unlabelled regions would shape what thinning leaves, and a prediction of edges
+            everywhere would be thinned to lines between them, next to the true edges.
 
     Returns:
         int64 `[4, T]`: matched predicted pixels, predicted pixels, matched annotated pixels, annotated pixels.
@@ -42,6 +46,8 @@ def boundary_counts(
     """
     count = len(thresholds)
     words = thin(pack_levels(np.searchsorted(thresholds, prediction, side="right"), count))
+    if labelled is not None:
+        words[:, ~labelled] = 0
     positions = np.argwhere(words.any(axis=0))
     subsets = unpack(words[:, positions[:, 0], positions[:, 1]], count)
     reach = max_distance * math.hypot(*prediction.shape)

@@ -81,8 +81,8 @@ class OdsF(Metric):
         Args:
             prediction: Edge probabilities (not logits), `[B, 1, H, W]`.
             target: 1 on edges, 0 elsewhere and 255 where unlabelled, `[B, 1, H, W]`. Unlabelled pixels are neither
-                predicted nor true edges, and an image is cut to the rectangle that holds its labelled ones, so that
-                padding does not stretch the diagonal.
+                true edges nor, once the prediction is thinned, predicted ones, and an image is cut to the rectangle
+                that holds its labelled ones, so that padding does not stretch the diagonal.
         """
         if prediction.shape != target.shape or prediction.ndim != 4 or prediction.shape[1] != 1:
             raise ValueError(
@@ -120,11 +120,11 @@ class OdsF(Metric):
             return np.zeros(self.counts.shape, dtype=np.int64)
         rows, columns = np.flatnonzero(labelled.any(axis=1)), np.flatnonzero(labelled.any(axis=0))
         window = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-        edges = np.where(labelled, prediction, 0)[window]
+        edges = prediction[window]
         if self.suppression:
             edges = suppress_non_maxima(edges)
         truth = thin(pack_levels((target[window] == 1).astype(np.int64), maps=1))[0] > 0
-        return boundary_counts(edges, [truth], self.thresholds, self.max_distance)
+        return boundary_counts(edges, [truth], self.thresholds, self.max_distance, labelled[window])
 
 
 def _threshold_array(thresholds: int | Sequence[float]) -> NDArray[np.float64]:

@@ -20,8 +20,8 @@ def _classes() -> dict[str, type[Decoder]]:
 def available() -> list[str]:
     """The names of the decoders.
 
-    >>> available()
-    ['concat', 'conv', 'deeplab']
+    >>> "conv" in available()
+    True
     """
     return sorted(_classes())
 
