@@ -1,26 +1,24 @@
 """The contract of a dataset."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from equipoise.data.collate import Collate, Sample
 from equipoise.data.files import DatasetError
 from equipoise.naming import unknown
 from equipoise.tasks import Task
-
-Sample = dict[str, Tensor]
-"""``"image"``: float32 ``[3, H, W]`` in [0, 1]; the name of a task: its target. A missing key means no label."""
 
 Transform = Callable[[Sample, Mapping[str, Task]], Sample]
 """Acts on an image and its targets together, see :mod:`equipoise.data.transforms`."""
 
 
 class Dataset(torch.utils.data.Dataset[Sample], ABC):
-    """A directory of images and dense labels.
+    """A directory of images (or other inputs) and labels.
 
     A subclass says what it offers (the class attributes and :meth:`all_tasks`), which samples a split has
     (:meth:`identify`) and how one file is read (:meth:`file`, :meth:`read`); the rest is here.
@@ -42,6 +40,8 @@ class Dataset(torch.utils.data.Dataset[Sample], ABC):
         DatasetError: The directory is not there or lacks a part of the dataset.
     """
 
+    input: ClassVar[str] = "image"
+    """What a network reads: its key in a sample."""
     name: ClassVar[str]
     """The name of the dataset, which is the name of its file."""
     splits: ClassVar[tuple[str, ...]]
@@ -138,7 +138,7 @@ class Dataset(torch.utils.data.Dataset[Sample], ABC):
             DatasetError: A file of the sample is missing or damaged.
         """
         stored = self._stored(index)
-        sample = {"image": stored["image"].float() / 255}
+        sample = {self.input: self.to_input(stored[self.input])}
         for name, task in self.active_tasks.items():
             # A copy, so that no transform can reach what is kept.
             sample[name] = stored[name].to(task.dtype, copy=True)
@@ -149,6 +149,14 @@ class Dataset(torch.utils.data.Dataset[Sample], ABC):
                 del sample[name]
         return sample
 
+    def to_input(self, stored: Any) -> Any:
+        """Turn what :meth:`read` returns for the input into what a network reads: an image into float32 in [0, 1]."""
+        return stored.float() / 255
+
+    def collate(self) -> Callable[[Sequence[Sample]], dict[str, Any]]:
+        """Return what puts samples together to a batch, the ``collate_fn`` of a data loader."""
+        return Collate(self.active_tasks)
+
     def _stored(self, index: int) -> Sample:
         if self._kept is None:
             return self._decode(self.identifiers[index])
@@ -157,10 +165,11 @@ class Dataset(torch.utils.data.Dataset[Sample], ABC):
         return self._kept[index]
 
     def _decode(self, identifier: str) -> Sample:
-        sample = {key: self.read(identifier, key) for key in ("image", *self.active_tasks)}
-        size = sample["image"].shape[-2:]
-        for key, values in sample.items():
-            if values.shape[-2:] != size:
+        sample = {key: self.read(identifier, key) for key in (self.input, *self.active_tasks)}
+        size = sample[self.input].shape[-2:]
+        for key, task in self.active_tasks.items():
+            values = sample[key]
+            if task.dense and values.shape[-2:] != size:
                 raise DatasetError(
                     self.file(identifier, key),
                     f"should have the size of its image, {tuple(size)}; it has {tuple(values.shape[-2:])}",

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from equipoise.data.base import Sample
 from equipoise.tasks import Task
+
+Sample = dict[str, Tensor]
+"""``"image"``: float32 ``[3, H, W]`` in [0, 1]; the name of a task: its target. A missing key means no label."""
 
 
 @dataclass(frozen=True)

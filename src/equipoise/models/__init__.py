@@ -11,8 +11,9 @@ from equipoise.models import architectures
 from equipoise.models.backbone import Backbone
 from equipoise.models.base import MultiTaskModel, Outputs
 from equipoise.naming import check_options, choose, discover, option_types
+from equipoise.tasks import Output
 
-__all__ = ["Backbone", "MultiTaskModel", "Outputs", "available", "create", "options"]
+__all__ = ["Backbone", "MultiTaskModel", "Outputs", "available", "create", "default_backbone", "options"]
 
 
 @cache
@@ -44,8 +45,8 @@ def options(architecture: str) -> dict[str, Any]:
 def create(
     architecture: str,
     *,
-    tasks: Mapping[str, int],
-    backbone: str,
+    tasks: Mapping[str, int | Output],
+    backbone: str | None = None,
     pretrained: bool | str | Path = False,
     **options: Any,
 ) -> MultiTaskModel:
@@ -53,8 +54,9 @@ def create(
 
     Args:
         architecture: One of `available()`.
-        tasks: Task name to the number of channels of its prediction, in the order that the network keeps.
-        backbone: Name of a timm model.
+        tasks: Task name to what the network puts out for it (a number is that of the channels of a dense map), in the
+            order that the network keeps.
+        backbone: Name of a timm model; the architecture's own default if left out.
         pretrained: False: random weights and no network traffic. True: timm's weights. A path: weights from that file.
         options: The architecture's own options, the keyword-only arguments of its class.
 
@@ -71,4 +73,24 @@ def create(
     network = choose("architecture", architecture, _classes())
     check_options(f"Architecture `{architecture}`", option_types(network), options)
     # An architecture's constructor takes more than the base's, whose type is all that is known here.
-    return cast(Callable[..., MultiTaskModel], network)(tasks, backbone, pretrained, **options)
+    build = cast(Callable[..., MultiTaskModel], network)
+    if network.default_backbone is None:
+        if backbone is not None or pretrained is not False:
+            raise ValueError(
+                f"Architecture `{architecture}` has a trunk of its own: leave `backbone` and `pretrained` out. "
+                f"Found `backbone = {backbone!r}`, `pretrained = {pretrained!r}`."
+            )
+        return build(tasks, **options)
+    return build(tasks, backbone or network.default_backbone, pretrained, **options)
+
+
+def default_backbone(architecture: str) -> str | None:
+    """The backbone that an architecture is built on where none is named; none if it has a trunk of its own.
+
+    Raises:
+        ValueError: If there is no such architecture.
+
+    >>> default_backbone("shared")
+    'resnet18'
+    """
+    return choose("architecture", architecture, _classes()).default_backbone

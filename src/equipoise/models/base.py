@@ -5,9 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
+
+from equipoise.tasks import Output
 
 Adapt = Callable[[str, Sequence[Tensor]], Sequence[Tensor]]
 """What a task reads in place of the shared features: from its name and the features to tensors of the same shapes."""
@@ -23,18 +25,22 @@ class Outputs:
     """What a forward pass gives.
 
     Attributes:
-        predictions: Task name to its raw prediction, [B, channels, H, W] at the size of the images. Under autocast they
-            have autocast's type.
+        predictions: Task name to its raw prediction, [B, channels, H, W] at the size of the images, or [B, channels]
+            for a task that is not dense. Under autocast they have autocast's type.
         shared: The tensors where the trunk ends, as the tasks read them, before `adapt`. None of them is an ancestor of
             another one in the autograd graph, so `torch.autograd.grad(loss, shared)` counts everything that a task asks
             of the trunk once.
-        auxiliary: Task name to predictions made on the way (deep supervision), in any size; a task without any has no
-            entry.
+        auxiliary: Task name to predictions made on the way (deep supervision), [B, channels, H, W] at the size of the
+            images; each is given the task's loss. A task without any has no entry.
+        categorical: Task name to logits made on the way, [B, categories, H, W] at the size of the images, of the
+            categories that the task sorts its labels into (see `equipoise.tasks.Task.categorise`); each is given the
+            cross entropy. A task without any has no entry.
     """
 
     predictions: dict[str, Tensor]
     shared: list[Tensor]
     auxiliary: dict[str, list[Tensor]] = field(default_factory=dict)
+    categorical: dict[str, list[Tensor]] = field(default_factory=dict)
 
 
 class MultiTaskModel(nn.Module, ABC):
@@ -44,27 +50,39 @@ class MultiTaskModel(nn.Module, ABC):
     into `decoders`, and writes `forward` and `last_shared_layer`. Where a task owns more than its decoder (an attention
     module, a prompt), it also overrides `task_modules`; whatever no task owns is shared.
 
+    A subclass with a trunk of its own sets `default_backbone = None` and takes `(tasks, *, ...options)`.
+
     Args:
-        tasks: Task name to the number of channels of its prediction. The order is kept: some architectures lay out
-            channels by it.
+        tasks: Task name to what the network puts out for it; a number is that of the channels of a dense map. The
+            order is kept: some architectures lay out channels by it.
+
+    Attributes:
+        tasks: Task name to the number of channels of its prediction.
+        outputs: Task name to all that is known of its prediction.
 
     Raises:
         ValueError: If there is no task, a name cannot name a module or a number of channels is not positive.
     """
 
-    def __init__(self, tasks: Mapping[str, int]) -> None:
+    default_backbone: ClassVar[str | None] = "resnet18"
+    """The backbone that it is built on where none is named; none if it has a trunk of its own."""
+
+    def __init__(self, tasks: Mapping[str, int | Output]) -> None:
         super().__init__()
         if not tasks:
             raise ValueError(f"`tasks` should name at least one task. Found `tasks = {dict(tasks)}`.")
-        for name, channels in tasks.items():
+        outputs: dict[str, Output] = {}
+        for name, output in tasks.items():
             if not name or "." in name or hasattr(nn.ModuleDict, name):
                 raise ValueError(
                     "The names in `tasks` should have no dot and be no attribute of `torch.nn.ModuleDict`. "
                     f"Found {name!r}."
                 )
-            if channels < 1:
-                raise ValueError(f"The channels in `tasks` should be 1 or more. Found `tasks[{name!r}] = {channels}`.")
-        self.tasks = dict(tasks)
+            if isinstance(output, int) and output < 1:
+                raise ValueError(f"The channels in `tasks` should be 1 or more. Found `tasks[{name!r}] = {output}`.")
+            outputs[name] = Output(output) if isinstance(output, int) else output
+        self.outputs = outputs
+        self.tasks = {name: output.channels for name, output in outputs.items()}
         self.decoders = nn.ModuleDict()
 
     @abstractmethod

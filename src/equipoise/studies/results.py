@@ -25,7 +25,7 @@ class Record(BaseModel):
     Attributes:
         dataset: Name of the dataset.
         architecture: Name of the architecture.
-        backbone: Name of the backbone.
+        backbone: Name of the backbone; none for an architecture with a trunk of its own.
         balancer: Label of the method, else its name; `single` for a single-task network.
         tasks: What the network was trained on.
         seed: Of the run.
@@ -46,7 +46,7 @@ class Record(BaseModel):
 
     dataset: str
     architecture: str
-    backbone: str
+    backbone: str | None
     balancer: str
     tasks: tuple[str, ...]
     seed: int

@@ -3,7 +3,7 @@
 Every kind of task is one file of this folder, named after the kind; a new kind is a new file and no edit elsewhere.
 """
 
-from equipoise.tasks.base import Task
+from equipoise.tasks.base import Output, Task
 from equipoise.tasks.registry import available, create, kind
 
-__all__ = ["Task", "available", "create", "kind"]
+__all__ = ["Output", "Task", "available", "create", "kind"]

@@ -10,9 +10,33 @@ from torch.nn import functional
 from torchmetrics import Metric
 
 
+@dataclass(frozen=True)
+class Output:
+    """What a network must put out for a task.
+
+    Attributes:
+        channels: The number of values for every pixel, or for the whole input.
+        dense: Whether there is a prediction for every pixel, ``[B, channels, H, W]``, or one for the whole input,
+            ``[B, channels]``.
+        categories: How many categories the labels fall into by :meth:`Task.categorise`, for networks that use labels
+            as classes on the way; none if they cannot be told apart so.
+
+    Raises:
+        ValueError: ``channels`` is not positive.
+    """
+
+    channels: int
+    dense: bool = True
+    categories: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.channels < 1:
+            raise ValueError(f"`channels` should be 1 or more. Found `channels = {self.channels}`.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Task(ABC):
-    """One thing that a network predicts for every pixel, and all that the rest of the code must know about it.
+    """One thing that a network predicts, mostly for every pixel, and all that the rest of the code must know about it.
 
     Targets are written in a fixed encoding (``dtype``, ``ignore`` where there is no label). A target of one sample has
     the shape ``[H, W]`` (class indices) or ``[C, H, W]``; a batch has one axis more in front. Methods that say
@@ -37,10 +61,28 @@ class Task(ABC):
     higher_is_better: ClassVar[bool]
     """Whether more of the main metric is better."""
 
+    dense: ClassVar[bool] = True
+    """Whether there is a label for every pixel or one for the whole input (targets of the shape ``[]`` or ``[C]``)."""
+    categories: ClassVar[int | None] = None
+    """How many categories :meth:`categorise` sorts labels into, if it does."""
+
     @property
     @abstractmethod
     def channels(self) -> int:
         """The number of channels that a network predicts."""
+
+    @property
+    def output(self) -> Output:
+        """What a network must put out."""
+        return Output(self.channels, self.dense, self.categories)
+
+    def categorise(self, target: Tensor) -> Tensor:
+        """Return the labels of a batch as classes below ``categories``, int64 ``[B, H, W]``, 255 where unlabelled.
+
+        Raises:
+            ValueError: The labels of this task do not fall into categories.
+        """
+        raise ValueError(f"The labels of `{self.name}` ({self.kind}) do not fall into categories.")
 
     @abstractmethod
     def valid(self, target: Tensor) -> Tensor:

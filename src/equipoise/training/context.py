@@ -14,7 +14,7 @@ from equipoise.training.setup import Session
 def forward(session: Session, batch: dict[str, Tensor]) -> Forward:
     """The losses and shared features of a batch, as the network is now."""
     with session.fabric.autocast():
-        outputs = session.model(batch["image"], session.balancer.adapt)
+        outputs = session.model(batch[session.input], session.balancer.adapt)
         return Forward(task_losses(outputs, batch, session.tasks), outputs.shared)
 
 
@@ -49,7 +49,7 @@ def context_of(session: Session, batch: dict[str, Tensor], further: Iterator[dic
 def taught(session: Session, batch: dict[str, Tensor]) -> dict[str, Tensor]:
     """The last shared features of every teacher."""
     with session.fabric.autocast():
-        return {task: teacher(batch["image"]).shared[-1] for task, teacher in session.teachers.items()}
+        return {task: teacher(batch[session.input]).shared[-1] for task, teacher in session.teachers.items()}
 
 
 def endless(session: Session) -> Iterator[dict[str, Any]]:

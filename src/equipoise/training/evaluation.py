@@ -7,10 +7,14 @@ from dataclasses import dataclass
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
+from torch.nn import functional
 
 from equipoise.models import MultiTaskModel, Outputs
 from equipoise.models.base import Adapt
 from equipoise.tasks import Task
+
+UNLABELLED = 255
+"""The category of a pixel without a label."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +31,17 @@ def task_losses(outputs: Outputs, batch: Mapping[str, Tensor], tasks: Mapping[st
     for name, task in tasks.items():
         if name in batch:
             predictions = [outputs.predictions[name], *outputs.auxiliary.get(name, [])]
-            losses[name] = torch.stack([task.loss(prediction, batch[name]) for prediction in predictions]).sum()
+            found = [task.loss(prediction, batch[name]) for prediction in predictions]
+            if logits := outputs.categorical.get(name):
+                categories = task.categorise(batch[name])
+                found += [_cross_entropy(one, categories) for one in logits]
+            losses[name] = torch.stack(found).sum()
     return losses
+
+
+def _cross_entropy(logits: Tensor, categories: Tensor) -> Tensor:
+    total = functional.cross_entropy(logits.float(), categories, ignore_index=UNLABELLED, reduction="sum")
+    return total / (categories != UNLABELLED).sum().clamp(min=1)
 
 
 @torch.no_grad()
@@ -38,6 +51,7 @@ def evaluate(
     adapt: Adapt,
     tasks: Mapping[str, Task],
     batches: Iterable[dict[str, Tensor]],
+    input: str,
     after_batch: Callable[[], None],
 ) -> Evaluation:
     """Measure every task over a whole split.
@@ -48,6 +62,7 @@ def evaluate(
         adapt: What it does to the shared features for each task.
         tasks: What to measure.
         batches: The split.
+        input: What the network reads: its key in a batch.
         after_batch: Called after each batch, to show progress.
     """
     was_training = model.training
@@ -60,11 +75,11 @@ def evaluate(
     for batch in batches:
         batch = fabric.to_device(batch)
         with fabric.autocast():
-            outputs = model(batch["image"], adapt)
+            outputs = model(batch[input], adapt)
             losses = task_losses(outputs, batch, tasks)
         for name, loss in losses.items():
-            sums[name] += loss.float() * len(batch["image"])
-            counts[name] += len(batch["image"])
+            sums[name] += loss.float() * len(batch[name])
+            counts[name] += len(batch[name])
             prediction = tasks[name].activate(outputs.predictions[name].float())
             for metric in metrics[name].values():
                 metric.update(prediction, batch[name])

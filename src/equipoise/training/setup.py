@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from equipoise import balancing, data, models
 from equipoise.balancing import Balancer
 from equipoise.config import RunConfig, TrainingConfig
-from equipoise.data import Collate, Dataset, Transform, transforms
+from equipoise.data import Dataset, Transform, transforms
 from equipoise.models import MultiTaskModel
 from equipoise.tasks import Task
 
@@ -50,6 +50,7 @@ class Session:
         further_loader: The same batches in another order, for balancing methods that ask for more than one.
         chosen_on: The split the checkpoint is chosen on.
         test: The test split.
+        input: What the network reads: its key in a batch.
         teachers: Finished single-task networks by task, for a balancer that asks for them.
     """
 
@@ -64,6 +65,7 @@ class Session:
     further_loader: DataLoader[dict[str, Any]]
     chosen_on: Held
     test: Held
+    input: str
     teachers: Mapping[str, MultiTaskModel] = field(default_factory=dict)
 
 
@@ -86,12 +88,12 @@ def prepare(config: RunConfig) -> Session:
     optimizer = _optimizer(settings, [*model.parameters(), *balancer.parameters()])
     normalize = transforms.Normalize()
     train = _open(config, "train", transforms.Compose((*settings.augmentation.transforms(), normalize)))
-    train_loader, further_loader = (_loader(train, tasks, settings, shuffle=True) for _ in range(2))
-    test_loader = _loader(_open(config, "test", normalize), tasks, settings, shuffle=False)
+    train_loader, further_loader = (_loader(train, settings, shuffle=True) for _ in range(2))
+    test_loader = _loader(_open(config, "test", normalize), settings, shuffle=False)
     if config.protocol == "paper_one":
         chosen_on = Held("test", tasks, test_loader)
     else:
-        validation = _loader(_open(config, "val", normalize), tasks, settings, shuffle=False)
+        validation = _loader(_open(config, "val", normalize), settings, shuffle=False)
         chosen_on = Held("val", {name: task.while_training() for name, task in tasks.items()}, validation)
     periods = settings.epochs * (len(train_loader) if settings.schedule_every == "step" else 1)
     schedule = _schedule(settings, optimizer, periods)
@@ -108,6 +110,7 @@ def prepare(config: RunConfig) -> Session:
         further_loader,
         chosen_on,
         Held("test", tasks, test_loader),
+        train.input,
     )
 
 
@@ -115,7 +118,7 @@ def build_network(config: RunConfig, pretrained: bool | str) -> MultiTaskModel:
     """The network of a run, with random or pretrained weights."""
     return models.create(
         config.model.architecture,
-        tasks={name: task.channels for name, task in data.tasks(config.data.name, config.tasks).items()},
+        tasks={name: task.output for name, task in data.tasks(config.data.name, config.tasks).items()},
         backbone=config.model.backbone,
         pretrained=pretrained,
         **config.model.options,
@@ -133,7 +136,7 @@ def _open(config: RunConfig, split: str, transform: Transform) -> Dataset:
     )
 
 
-def _loader(dataset: Dataset, tasks: Mapping[str, Task], settings: TrainingConfig, shuffle: bool) -> DataLoader[Any]:
+def _loader(dataset: Dataset, settings: TrainingConfig, shuffle: bool) -> DataLoader[Any]:
     return DataLoader(
         dataset,
         batch_size=settings.batch_size,
@@ -143,7 +146,7 @@ def _loader(dataset: Dataset, tasks: Mapping[str, Task], settings: TrainingConfi
         num_workers=settings.workers,
         persistent_workers=settings.workers > 0,
         pin_memory=settings.accelerator != "cpu" and torch.cuda.is_available(),
-        collate_fn=Collate(tasks),
+        collate_fn=dataset.collate(),
         generator=torch.Generator(),
     )
 

@@ -12,6 +12,7 @@ from equipoise.models import decoders
 from equipoise.models.backbone import Backbone
 from equipoise.models.base import Adapt, MultiTaskModel, Outputs, as_they_are
 from equipoise.models.layers import resize
+from equipoise.tasks import Output
 
 
 class Shared(MultiTaskModel):
@@ -36,7 +37,7 @@ class Shared(MultiTaskModel):
 
     def __init__(
         self,
-        tasks: Mapping[str, int],
+        tasks: Mapping[str, int | Output],
         backbone: str,
         pretrained: bool | str | Path = False,
         *,
