@@ -81,6 +81,7 @@ def train(
     recipe: Recipe,
     overrides: Overrides = None,
     balancer: Annotated[str | None, typer.Option(help="Which of the recipe's balancers; the first by default.")] = None,
+    variant: Annotated[str | None, typer.Option(help="Which of the recipe's variants; the first by default.")] = None,
     output: Output = Path("studies"),
 ) -> None:
     """Train one multi-task network of a recipe, with one balancer and the first seed, and print its metrics.
@@ -94,8 +95,14 @@ def train(
     from equipoise.training import read_result
 
     study = config.load(recipe, config.Recipe, overrides or ())
-    multi = {run.title: run for run in reversed(studies.plan(study)) if run.needs}
-    run = naming.choose("--balancer", balancer or study.balancers[0].title, multi)
+    multi = [run for run in studies.plan(study) if run.needs]
+    if study.variants:
+        labels = {entry.label: entry.label for entry in study.variants}
+        label = naming.choose("--variant", variant or study.variants[0].label, labels)
+        multi = [run for run in multi if run.variant == label]
+    elif variant is not None:
+        raise ValueError(f"`--variant` needs a recipe with variants. Found `--variant {variant}`.")
+    run = naming.choose("--balancer", balancer or multi[0].title, {run.title: run for run in reversed(multi)})
     if any(read_result(studies.run_directory(output, key)) is None for key in run.needs):
         # A run that is compared with nothing is another run than the one that `bench` will make.
         run = replace(run, needs=())
@@ -191,13 +198,11 @@ def _execute(planned: "Sequence[PlannedRun]", output: Path, jobs: int) -> bool:
     """Make the runs that are not finished; return whether nobody interrupted it."""
     from equipoise import data, studies
     from equipoise.report.progress import StudyProgress, counting
-    from equipoise.training import prepare, read_result
+    from equipoise.training import prepare
 
     output.mkdir(parents=True, exist_ok=True)
-    unfinished = [run for run in planned if read_result(run.directory(output)) is None]
-    if unfinished:
-        # The last run has all tasks. Building it finds out what is wrong with the whole study before the first run.
-        config = unfinished[-1].config
+    # The last run of a variant has all tasks. Building it finds out what is wrong before the first run of the study.
+    for config in {run.variant: run.config for run in studies.unfinished_runs(planned, output)}.values():
         with counting(errors, f"Generating {config.data.name}") as progress:
             data.dataset_class(config.data.name).prepare(config.data.root, config.data.options, progress)
         prepare(config)

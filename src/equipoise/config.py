@@ -192,6 +192,23 @@ class _Experiment(_Strict):
         return self
 
 
+class VariantConfig(_Strict):
+    """What one variant of a study has of its own: a network, an initialisation, another amount of data, ...
+
+    The keys of `data`, `model` and `training` stand in place of the recipe's. Where a variant names another dataset or
+    another architecture, the options of the recipe's are not taken over.
+    """
+
+    label: str = Field(min_length=1)
+    reference: str | None = None
+    """The variant whose single-task networks its delta_m is against; its own if left out."""
+    data: dict[str, Any] = Field(default_factory=dict)
+    model: dict[str, Any] = Field(default_factory=dict)
+    training: dict[str, Any] = Field(default_factory=dict)
+    balancers: tuple[BalancerConfig, ...] | None = Field(default=None, min_length=1)
+    """The balancing methods, where they are not the recipe's."""
+
+
 class RunConfig(_Experiment):
     """One training run, wholly described."""
 
@@ -205,23 +222,65 @@ class Recipe(_Experiment):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     description: str = ""
     balancers: tuple[BalancerConfig, ...] = Field(min_length=1)
+    variants: tuple[VariantConfig, ...] = ()
+    """What is compared besides balancing methods; every variant gets its single-task networks and all methods."""
     seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1)
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        for balancer in self.balancers:
+        for balancers in (self.balancers, *(variant.balancers or () for variant in self.variants)):
+            self._check_balancers(balancers)
+        labels = [variant.label for variant in self.variants]
+        if len(set(labels)) < len(labels):
+            raise ValueError("two variants share a label: give them different ones")
+        for variant in self.variants:
+            if variant.reference is not None and variant.reference not in labels:
+                raise unknown(f"reference of variant {variant.label}", variant.reference, labels)
+            try:
+                self.variant(variant)
+            except ValidationError as error:
+                raise ValueError(f"variant {variant.label!r}: {'; '.join(_explanations(error, RunConfig))}") from error
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"each of `seeds` should occur once. Found `seeds = {list(self.seeds)}`")
+        return self
+
+    def _check_balancers(self, balancers: Sequence[BalancerConfig]) -> None:
+        for balancer in balancers:
             weights = balancer.options.get("weights")
             missing = [task for task in self.tasks if isinstance(weights, Mapping) and task not in weights]
             if missing:
                 raise ValueError(
                     f"balancer `{balancer.name}` should have a weight for every task, also for {', '.join(missing)}"
                 )
-        titles = [balancer.title for balancer in self.balancers]
+        titles = [balancer.title for balancer in balancers]
         if len({SINGLE, *titles}) < len(titles) + 1:
             raise ValueError(f"two balancers share a name, or one is called `{SINGLE}`: give them different `label`s")
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"each of `seeds` should occur once. Found `seeds = {list(self.seeds)}`")
-        return self
+
+    def variant(self, variant: VariantConfig) -> "Recipe":
+        """The recipe that a variant stands for, without variants of its own.
+
+        Raises:
+            ValidationError: The variant's keys do not fit.
+        """
+        own = {"data": variant.data, "model": variant.model, "training": variant.training}
+        content = {name: getattr(self, name) for name in Recipe.model_fields if name != "variants"}
+        for key, changes in own.items():
+            if changes:
+                content[key] = _merged(content[key], changes)
+        return Recipe.model_validate(content | {"balancers": variant.balancers or self.balancers})
+
+
+def _merged(base: BaseModel, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a part of a recipe with some keys changed, of its class's own options only if they are the same's.
+
+    An option belongs to what `name` or `architecture` says; another one has options of its own.
+    """
+    content = base.model_dump(exclude_unset=True)
+    if isinstance(base, _WithOptions) and any(
+        key in changes and changes[key] != getattr(base, key, None) for key in ("name", "architecture")
+    ):
+        content = {key: value for key, value in content.items() if key in type(base).model_fields}
+    return content | dict(changes)
 
 
 Config = TypeVar("Config", bound=BaseModel)
@@ -265,8 +324,7 @@ def parse(content: Mapping[str, Any], kind: type[Config], where: str) -> Config:
     try:
         return kind.model_validate(content)
     except ValidationError as error:
-        valid = _keys(kind)
-        lines = [f"  {_explain(fault, valid)}" for fault in error.errors(include_url=False)]
+        lines = (f"  {line}" for line in _explanations(error, kind))
         raise ConfigError(f"`{where}` cannot be used:\n" + "\n".join(lines)) from error
 
 
@@ -309,6 +367,11 @@ def _keys(kind: type[BaseModel]) -> list[str]:
         if inspect.isclass(field.annotation) and issubclass(field.annotation, BaseModel):
             found += [f"{name}.{key}" for key in _keys(field.annotation)]
     return found
+
+
+def _explanations(error: ValidationError, kind: type[BaseModel]) -> list[str]:
+    valid = _keys(kind)
+    return [_explain(fault, valid) for fault in error.errors(include_url=False)]
 
 
 def _explain(fault: Any, valid: Sequence[str]) -> str:

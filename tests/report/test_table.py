@@ -55,6 +55,38 @@ def test_rows_are_means_over_seeds_and_the_best_is_marked(tmp_path):
     assert any("the test split was read once" in line for line in lines)
 
 
+def variants() -> list[Record]:
+    found = []
+    for name, reference in (("plain", "plain"), ("wide|", "plain")):
+        found += [entry.model_copy(update={"variant": name, "reference": reference}) for entry in study()]
+    return found
+
+
+def test_variants_are_told_apart(tmp_path):
+    table = comparison(variants(), DIRECTIONS)
+    assert [(row.variant, row.name) for row in table.rows] == [
+        (variant, name) for variant in ("plain", "wide|") for name in ("single", "uniform", "a|b")
+    ]
+    write_markdown(table, tmp_path / "table.md")
+    lines = (tmp_path / "table.md").read_text().splitlines()
+    assert lines[0].startswith("| variant | method | seg miou ↑ |")
+    assert lines[6] == r"| wide\| | uniform | 38.00 | 0.6200 | -9.00 | 1.00 | 2.00 |"
+    assert any("single-task networks (P1, equation 5) of plain." in line for line in lines)
+    write_csv(table, tmp_path / "table.csv")
+    rows = list(csv.DictReader((tmp_path / "table.csv").read_text().splitlines()))
+    assert [row["variant"] for row in rows] == ["plain"] * 3 + ["wide|"] * 3
+    console = Console(width=80, record=True, force_terminal=False)
+    with console.capture() as captured:
+        console.print(on_console(table))
+    lines = [line.strip() for line in captured.get().splitlines()]
+    assert lines.count("plain") == lines.count("wide|") == 1
+
+
+def test_every_variant_has_a_panel():
+    figure = relative_change(variants(), DIRECTIONS)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["plain", "wide|"]
+
+
 def test_csv_has_every_digit_and_counts_runs(tmp_path):
     table = comparison(study(), DIRECTIONS)
     write_csv(table, tmp_path / "table.csv")

@@ -15,8 +15,8 @@ from equipoise.studies import collect, execute, plan, write_results
 from equipoise.training import read_result
 
 KEYS = (
-    "dataset, architecture, backbone, balancer, tasks, seed, protocol, status, metrics, delta_m, weights, seconds, "
-    "directory"
+    "variant, reference, dataset, architecture, backbone, balancer, tasks, seed, protocol, status, metrics, delta_m, "
+    "weights, seconds, directory"
 )
 
 
@@ -58,6 +58,73 @@ def test_a_plan_has_single_tasks_first_and_a_run_of_each_method_and_seed(rooms):
         assert made.issuperset(run.needs)
         made.add(run.key)
     assert len(made) == len(planned)
+
+
+def test_every_variant_gets_its_single_tasks_and_methods_and_shares_what_is_the_same(rooms):
+    variants = [
+        {"label": "plain"},
+        {"label": "wide", "model": {"decoder_options": {"width": 8}}, "reference": "plain"},
+        {"label": "twin", "balancers": ["cagrad"]},
+        {"label": "other", "model": {"decoder": "concat", "output_stride": None}, "training": {"epochs": 2}},
+    ]
+    planned = plan(recipe(rooms, variants=variants))
+    assert [run.variant for run in planned] == ["plain"] * 4 + ["wide"] * 4 + ["twin"] * 3 + ["other"] * 4
+    assert [run.reference for run in planned] == ["plain"] * 8 + ["twin"] * 3 + ["other"] * 4
+    plain, wide, twin, other = (
+        [run for run in planned if run.variant == label] for label in ("plain", "wide", "twin", "other")
+    )
+    alone = plan(recipe(rooms))
+    assert [run.key for run in plain] == [run.key for run in alone]
+    assert [run.key for run in twin[:2]] == [run.key for run in alone[:2]]
+    assert not {run.key for run in wide} & {run.key for run in plain}
+    assert wide[0].config.model.options == {"decoder": "conv", "output_stride": 8, "decoder_options": {"width": 8}}
+    assert other[0].config.model.options == {"decoder": "concat", "output_stride": None}
+    assert other[0].config.training.epochs == 2
+    assert other[0].config.training.learning_rate == 1e-3
+    assert wide[3].needs == (wide[0].key, wide[1].key)
+
+
+def test_a_variant_with_another_architecture_takes_no_options_over(rooms):
+    variants = [{"label": "mtan", "model": {"architecture": "mtan"}}]
+    config = plan(recipe(rooms, variants=variants))[0].config
+    assert config.model.architecture == "mtan"
+    assert config.model.backbone == "test_resnet"
+    assert config.model.options == {}
+
+
+@pytest.mark.parametrize(
+    ("variants", "message"),
+    [
+        ([{"label": "a"}, {"label": "a"}], "share a label"),
+        ([{"label": "a", "reference": "b"}], "reference of variant a"),
+        ([{"label": "a", "model": {"decodr": "conv"}}], "variant 'a'.*decodr"),
+        ([{"label": "a", "training": {"epochs": 0}}], "variant 'a'.*epochs"),
+        ([{"label": "a", "data": {"name": "roms"}}], "variant 'a'.*rooms"),
+    ],
+)
+def test_variants_that_cannot_be_are_refused(rooms, variants, message):
+    with pytest.raises(ValueError, match=message):
+        recipe(rooms, variants=variants)
+
+
+def test_delta_m_is_against_the_reference(rooms, tmp_path):
+    variants = [
+        {"label": "short"},
+        {"label": "long", "training": {"epochs": 2}, "reference": "short"},
+        {"label": "same"},
+    ]
+    planned = plan(recipe(rooms, tasks=["depth"], balancers=["uniform"], variants=variants))
+    events = []
+    execute(planned, tmp_path, watch=events.append)
+    assert sum(event.ended for event in events) == 4
+    records = collect(planned, tmp_path)
+    assert [(record.variant, record.balancer) for record in records] == [
+        (variant, balancer) for variant in ("short", "long", "same") for balancer in (SINGLE, "uniform")
+    ]
+    single = records[0].metrics["depth.rmse"]
+    assert records[2].metrics["depth.rmse"] != single
+    for record in records[:4]:
+        assert record.delta_m == pytest.approx(100 * (single - record.metrics["depth.rmse"]) / single)
 
 
 def test_runs_are_known_by_what_defines_them(rooms):

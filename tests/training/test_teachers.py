@@ -74,7 +74,9 @@ def test_rotations_are_tested_as_they_were_at_the_best_evaluation(rooms, tmp_pat
     def measure() -> dict[str, float]:
         adapt = session.balancer.adapt
         test = session.test
-        return evaluate(session.fabric, session.model, adapt, test.tasks, test.loader, session.input, lambda: None).metrics
+        return evaluate(
+            session.fabric, session.model, adapt, test.tasks, test.loader, session.input, lambda: None
+        ).metrics
 
     plain = measure()
     session.balancer.load_state_dict(torch.load(tmp_path / "run" / BEST_BALANCER, weights_only=True))

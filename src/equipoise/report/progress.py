@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from equipoise.studies import Event, PlannedRun
-from equipoise.training import Status, read_result
+from equipoise.studies import Event, PlannedRun, unfinished_runs
+from equipoise.training import Status
 
 SILENCE = 300.0
 """Seconds after which a line says that something is still going on, where there are no bars."""
@@ -109,8 +109,9 @@ class StudyProgress:
 
     def __init__(self, console: Console, planned: Sequence[PlannedRun], root: Path, jobs: int = 1) -> None:
         self._console = console
-        waiting = [run for run in planned if read_result(run.directory(root)) is None]
-        self._runs, self._finished_before, self._ended = len(waiting), len(planned) - len(waiting), 0
+        waiting = unfinished_runs(planned, root)
+        self._runs, self._ended = len(waiting), 0
+        self._finished_before = len({run.key for run in planned}) - len(waiting)
         self._estimate = Estimate(waiting, jobs)
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),

@@ -43,12 +43,14 @@ class Row:
     """One row.
 
     Attributes:
+        variant: The variant of the study that it belongs to, if the study has variants.
         name: Of the method.
         runs: How many runs it has in the study.
         finished: How many of them are finished; the numbers are means over these.
         values: The number of each column, or none.
     """
 
+    variant: str | None
     name: str
     runs: int
     finished: int
@@ -73,6 +75,15 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
+
+    @property
+    def has_variants(self) -> bool:
+        """Whether rows belong to variants."""
+        return any(row.variant for row in self.rows)
+
+    def begins(self, row: int) -> bool:
+        """Whether a row is the first of its variant."""
+        return self.has_variants and (row == 0 or self.rows[row].variant != self.rows[row - 1].variant)
 
     def cell(self, row: int, column: int) -> str:
         """A number as text."""
@@ -106,15 +117,15 @@ def comparison(records: Sequence[Record], directions: Mapping[str, bool]) -> Tab
     columns = [Column(key.replace(".", " "), higher) for key, higher in directions.items()]
     columns += [Column("delta_m %", True, 2), *(Column(f"weight {task}", decimals=2) for task in tasks)]
     rows = []
-    for name in dict.fromkeys(record.balancer for record in records):
-        group = [record for record in records if record.balancer == name]
+    for variant, name in dict.fromkeys((record.variant, record.balancer) for record in records):
+        group = [record for record in records if (record.variant, record.balancer) == (variant, name)]
         done = [record for record in group if record.status == "finished"]
         values = [_mean([record.metrics[key] for record in done if key in record.metrics]) for key in directions]
         # A mean over some of the single-task networks is not that of the row.
         whole = len(done) == len(group) or name != SINGLE
         values.append(_mean([record.delta_m for record in done if record.delta_m is not None]) if whole else None)
         values += [_mean([record.weights[task] for record in done if task in record.weights]) for task in tasks]
-        rows.append(Row(name, len(group), len(done), tuple(values)))
+        rows.append(Row(variant, name, len(group), len(done), tuple(values)))
     return Table(tuple(columns), tuple(rows), _notes(records))
 
 
@@ -130,19 +141,22 @@ def on_console(table: Table) -> RichTable:
             Text(table.cell(row, column), style="bold" if table.best(column) == row else "")
             for column in range(len(table.columns))
         ]
-        shown.add_row(Text(line.title), *cells)
+        if table.begins(row):
+            shown.add_row(Text(line.variant or "", style="italic"))
+        shown.add_row(Text(f"  {line.title}" if table.has_variants else line.title), *cells)
     return shown
 
 
 def write_markdown(table: Table, path: Path) -> None:
     """Write the table as Markdown; the best of a column is bold."""
-    lines = ["| method | " + " | ".join(_title(column) for column in table.columns) + " |"]
-    lines.append("|---|" + "---:|" * len(table.columns))
+    names = ["variant", "method"] if table.has_variants else ["method"]
+    lines = ["| " + " | ".join([*names, *(_title(column) for column in table.columns)]) + " |"]
+    lines.append("|" + "---|" * len(names) + "---:|" * len(table.columns))
     for row, line in enumerate(table.rows):
         cells = [table.cell(row, column) for column in range(len(table.columns))]
         cells = [f"**{text}**" if table.best(column) == row else text for column, text in enumerate(cells)]
-        name = line.title.replace("|", r"\|")
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        own = [line.variant or "", line.title] if table.has_variants else [line.title]
+        lines.append("| " + " | ".join([*(name.replace("|", r"\|") for name in own), *cells]) + " |")
     write_text(path, "\n".join([*lines, "", *(f"{note}\n" for note in table.notes)]))
 
 
@@ -151,10 +165,10 @@ def write_csv(table: Table, path: Path) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     titles = (column.title.replace(" %", "").replace(" ", "_") for column in table.columns)
-    writer.writerow(["method", *titles, "runs", "finished"])
+    writer.writerow([*(["variant"] if table.has_variants else []), "method", *titles, "runs", "finished"])
     for row in table.rows:
         values = ("" if value is None else repr(value) for value in row.values)
-        writer.writerow([row.name, *values, row.runs, row.finished])
+        writer.writerow([*([row.variant] if table.has_variants else []), row.name, *values, row.runs, row.finished])
     write_text(path, text.getvalue())
 
 
@@ -167,17 +181,33 @@ def _mean(values: Sequence[float]) -> float | None:
     return fmean(values) if values and all(map(math.isfinite, values)) else None
 
 
+def _references(records: Sequence[Record]) -> str:
+    found = {record.variant: record.reference for record in records if record.variant}
+    if not found:
+        return "."
+    if len(set(found.values())) == 1:
+        return f" of {next(iter(found.values()))}."
+    others = [f"{variant} of {reference}" for variant, reference in found.items() if reference != variant]
+    return " of the same variant" + (f"; {', '.join(others)}." if others else ".")
+
+
 def _notes(records: Sequence[Record]) -> tuple[str, ...]:
     first = records[0]
     seeds = sorted({record.seed for record in records})
+    trunks = (f" on {record.backbone}" if record.backbone else "" for record in records)
+    networks = dict.fromkeys(
+        f"{record.dataset}, {record.architecture}{trunk}" for record, trunk in zip(records, trunks, strict=True)
+    )
     notes = [
-        f"{first.dataset}, {first.architecture} on {first.backbone}, "
+        f"{'; '.join(networks)}, "
         + (f"seed {seeds[0]} alone." if len(seeds) == 1 else f"means over seeds {', '.join(map(str, seeds))}."),
         _PROTOCOLS[first.protocol],
-        "delta_m: mean over tasks of the signed relative change against the single-task networks (P1, equation 5).",
+        "delta_m: mean over tasks of the signed relative change against the single-task networks (P1, equation 5)"
+        + _references(records),
     ]
     for record in records:
-        name = f"{record.balancer} on {', '.join(record.tasks)} (seed {record.seed})"
+        variant = f"{record.variant}, " if record.variant else ""
+        name = f"{variant}{record.balancer} on {', '.join(record.tasks)} (seed {record.seed})"
         if record.status != "finished":
             why = f": {record.error}" if record.error else "."
             notes.append(f"{name} {record.status}{why}")

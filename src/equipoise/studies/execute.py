@@ -47,13 +47,19 @@ def execute(planned: Sequence[PlannedRun], root: Path, *, jobs: int = 1, watch: 
         jobs: Runs at a time. One runs in this process; more run in processes of their own, which share the cores.
         watch: Told what happens.
     """
-    unfinished = [run for run in planned if read_result(run.directory(root)) is None]
+    unfinished = unfinished_runs(planned, root)
     if jobs > 1:
         _in_processes(unfinished, root, jobs, watch)
         return
     for run in unfinished:
         error = _make(run, root, lambda status, run=run: watch(Event(run, status)))
         watch(Event(run, ended=True, error=error))
+
+
+def unfinished_runs(planned: Sequence[PlannedRun], root: Path) -> list[PlannedRun]:
+    """Those of the planned runs that have no result yet; one that two variants share is there once."""
+    distinct = {run.key: run for run in reversed(planned)}
+    return [run for run in planned if distinct[run.key] is run and read_result(run.directory(root)) is None]
 
 
 def _make(run: PlannedRun, root: Path, watch: Callable[[Status], None]) -> str | None:

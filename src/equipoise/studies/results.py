@@ -23,6 +23,8 @@ class Record(BaseModel):
     """One run of a study, as `results.json` lists it.
 
     Attributes:
+        variant: Label of the variant of the study, if it has variants.
+        reference: The variant whose single-task networks delta_m is against.
         dataset: Name of the dataset.
         architecture: Name of the architecture.
         backbone: Name of the backbone; none for an architecture with a trunk of its own.
@@ -33,8 +35,8 @@ class Record(BaseModel):
         status: `finished`, `failed`, or `missing` where it has not been run.
         metrics: By `task.metric` on the test split: miou and odsf in percent, rmse in metres, merr in degrees; NaN
             (null on disk) where one cannot be had.
-        delta_m: Percent, against the mean over seeds of the single-task networks (P1, equation 5); none where it cannot
-            be had.
+        delta_m: Percent, against the mean over seeds of the single-task networks (P1, equation 5) of the variant's
+            reference; none where it cannot be had.
         weights: Mean loss weight by task.
         seconds: Time of the run.
         directory: Where the run is.
@@ -44,6 +46,8 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    variant: str | None = None
+    reference: str | None = None
     dataset: str
     architecture: str
     backbone: str | None
@@ -65,7 +69,7 @@ def collect(planned: Sequence[PlannedRun], root: Path) -> list[Record]:
     """The records of all planned runs, in their order."""
     results = {run.key: read_result(run.directory(root)) for run in planned}
     single = _single(planned, results)
-    return [_record(run, results[run.key], single, root) for run in planned]
+    return [_record(run, results[run.key], single[run.reference], root) for run in planned]
 
 
 def write_results(records: Sequence[Record], path: Path) -> None:
@@ -73,14 +77,17 @@ def write_results(records: Sequence[Record], path: Path) -> None:
     write_json(path, [record.model_dump(mode="json") for record in records])
 
 
-def _single(planned: Sequence[PlannedRun], results: Mapping[str, RunResult | None]) -> dict[str, float]:
-    values: dict[str, list[float]] = {}
+def _single(
+    planned: Sequence[PlannedRun], results: Mapping[str, RunResult | None]
+) -> dict[str | None, dict[str, float]]:
+    """The mean metrics of the single-task networks of every variant."""
+    values: dict[str | None, dict[str, list[float]]] = {run.variant: {} for run in planned}
     for run in planned:
         result = results[run.key]
         if run.title == SINGLE and result is not None:
             for key, value in result.metrics.items():
-                values.setdefault(key, []).append(value)
-    return {key: fmean(found) for key, found in values.items()}
+                values[run.variant].setdefault(key, []).append(value)
+    return {variant: {key: fmean(found) for key, found in of.items()} for variant, of in values.items()}
 
 
 def _record(run: PlannedRun, result: RunResult | None, single: Mapping[str, float], root: Path) -> Record:
@@ -89,6 +96,8 @@ def _record(run: PlannedRun, result: RunResult | None, single: Mapping[str, floa
     if result is None and (directory / FAILURE).exists():
         error = json.loads((directory / FAILURE).read_text(encoding="utf-8"))["error"]
     return Record(
+        variant=run.variant,
+        reference=run.reference,
         dataset=config.data.name,
         architecture=config.model.architecture,
         backbone=config.model.backbone,

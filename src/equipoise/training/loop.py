@@ -183,7 +183,9 @@ def _step(
 
 
 def _measure(session: Session, held: Held, meter: "_Meter") -> Evaluation:
-    return evaluate(session.fabric, session.model, session.balancer.adapt, held.tasks, held.loader, session.input, meter)
+    return evaluate(
+        session.fabric, session.model, session.balancer.adapt, held.tasks, held.loader, session.input, meter
+    )
 
 
 def _seed_epoch(session: Session, seed: int, epoch: int) -> None:
