@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from equipoise import balancing, data, models
 from equipoise.data import Transform, transforms
 from equipoise.naming import check_options, choose, option_types, unknown
+from equipoise.tasks import Task
 
 SINGLE = "single"
 """What tables call the single-task networks."""
@@ -64,6 +65,10 @@ class DataConfig(_WithOptions):
             raise unknown("name", self.name, data.available())
         self._check(f"dataset `{self.name}`", data.options(self.name))
         return self
+
+    def tasks(self, names: Sequence[str] | None = None) -> dict[str, Task]:
+        """The tasks of the dataset with the given names, all by default."""
+        return data.tasks(self.name, names, root=self.root, **self.options)
 
 
 class AugmentationConfig(_Strict):
@@ -153,12 +158,22 @@ class TrainingConfig(_Strict):
 
     epochs: int = Field(default=100, ge=1)
     batch_size: int = Field(default=6, ge=1)
-    optimizer: Literal["adam", "adamw"] = "adam"
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: float = Field(default=1e-4, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)
-    schedule: Literal["poly", "constant"] = "poly"
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    """Of `sgd`."""
+    schedule: Literal["poly", "constant", "exponential", "plateau"] = "poly"
     schedule_power: float = Field(default=0.9, gt=0)
+    """Of `poly`: the learning rate is multiplied by (1 - progress) to this power."""
     schedule_every: Literal["epoch", "step"] = "step"
+    """When `poly` goes on; `exponential` goes on every epoch, `plateau` looks at every evaluation."""
+    schedule_factor: float = Field(default=0.95, gt=0, lt=1)
+    """Of `exponential` and `plateau`: what the learning rate is multiplied by."""
+    schedule_patience: int = Field(default=5, ge=0)
+    """Of `plateau`: how many evaluations without an improvement are suffered."""
+    schedule_floor: float = Field(default=0.0, ge=0)
+    """Of `plateau`: the smallest learning rate."""
     clip: float = Field(default=0.0, ge=0)
     """Largest norm of the whole gradient; 0 leaves it as it is."""
     evaluate_every: int = Field(default=1, ge=1)
@@ -186,7 +201,7 @@ class _Experiment(_Strict):
 
     @model_validator(mode="after")
     def _tasks(self) -> Self:
-        data.tasks(self.data.name, self.tasks)
+        self.data.tasks(self.tasks)
         if len(set(self.tasks)) < len(self.tasks):
             raise ValueError(f"each of `tasks` should occur once. Found `tasks = {list(self.tasks)}`")
         return self

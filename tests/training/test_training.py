@@ -149,6 +149,40 @@ def test_bf16_and_clipping_and_epochwise_schedule_train(rooms, tmp_path):
     assert all(value == value for value in result.metrics.values())
 
 
+def rates(directory) -> list[float]:
+    return [line["rate"]["learning"] for line in read_log(directory) if line["split"] == "train"]
+
+
+def test_an_exponential_schedule_goes_down_every_epoch(rooms, tmp_path):
+    settings = {"schedule": "exponential", "schedule_factor": 0.5, "optimizer": "sgd", "momentum": 0.5}
+    train(run_config(rooms, training=settings), tmp_path)
+    assert rates(tmp_path) == pytest.approx([1e-3 / 2, 1e-3 / 4, 1e-3 / 8])
+
+
+def test_a_plateau_schedule_goes_down_where_evaluations_do_not_improve(rooms, tmp_path):
+    settings = {"schedule": "plateau", "schedule_factor": 0.1, "schedule_patience": 0, "schedule_floor": 2e-5}
+    settings |= {"epochs": 6}
+    train(run_config(rooms, tasks=["depth"], training=settings), tmp_path)
+    scores = [-line["metric"]["depth.rmse"] for line in read_log(tmp_path) if line["split"] == "val"]
+    rate, best, expected = 1e-3, float("-inf"), []
+    for score in scores:
+        expected.append(rate)
+        if score <= best:
+            rate = max(0.1 * rate, 2e-5)
+        best = max(best, score)
+    assert rates(tmp_path) == pytest.approx(expected)
+
+
+def test_a_schedule_resumes_where_it_was(rooms, tmp_path):
+    settings = {"schedule": "plateau", "schedule_factor": 0.1, "schedule_patience": 0, "epochs": 4}
+    config = run_config(rooms, tasks=["depth"], training=settings)
+    train(config, tmp_path / "whole")
+    with pytest.raises(Stop):
+        train(config, tmp_path / "stopped", watch=stop_after(9))
+    train(config, tmp_path / "stopped")
+    assert rates(tmp_path / "stopped") == rates(tmp_path / "whole")
+
+
 def test_logs_are_json_lines_and_tensorboard(rooms, tmp_path):
     train(run_config(rooms, training={"epochs": 1}), tmp_path)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]

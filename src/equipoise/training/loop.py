@@ -147,13 +147,11 @@ def _train_epoch(
                     sums[group][task] = sums[group].get(task, 0) + value.float()
             for task in balance.losses:
                 counts[task] += 1
-        if config.training.schedule_every == "step":
-            session.schedule.step()
+        session.schedule.after_step()
         progress.step += 1
         meter()
     session.balancer.end_epoch()
-    if config.training.schedule_every == "epoch":
-        session.schedule.step()
+    session.schedule.after_epoch()
     totals = {group: {task: float(value) for task, value in values.items()} for group, values in sums.items()}
     for task, value in totals["weight"].items():
         progress.weight_sums[task] = progress.weight_sums.get(task, 0.0) + value
@@ -202,6 +200,7 @@ def _keep_if_best(
     session: Session, found: Evaluation, selection: Selection, progress: Progress, directory: Path
 ) -> None:
     score = selection.score(found)
+    session.schedule.after_evaluation(score)
     progress.first_losses = selection.first_losses
     if progress.best_epoch == 0 or score > progress.best_score:
         progress.best_score, progress.best_epoch = score, progress.epoch

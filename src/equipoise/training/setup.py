@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,6 +15,8 @@ from equipoise.config import RunConfig, TrainingConfig
 from equipoise.data import Dataset, Transform, transforms
 from equipoise.models import MultiTaskModel
 from equipoise.tasks import Task
+from equipoise.training import schedules
+from equipoise.training.schedules import Schedule
 
 BEST = "best.safetensors"
 """In the directory of a run: the weights of the network at the best evaluation."""
@@ -45,7 +48,7 @@ class Session:
         last_layer: The last layer of it that all tasks share; finding it takes longer than a step may.
         balancer: What turns its losses into gradients.
         optimizer: What turns gradients into steps.
-        schedule: The learning rate over steps or epochs.
+        schedule: The learning rate over time.
         train_loader: Training batches; reseeded every epoch.
         further_loader: The same batches in another order, for balancing methods that ask for more than one.
         chosen_on: The split the checkpoint is chosen on.
@@ -60,7 +63,7 @@ class Session:
     last_layer: torch.nn.Module
     balancer: Balancer
     optimizer: torch.optim.Optimizer
-    schedule: torch.optim.lr_scheduler.LRScheduler
+    schedule: Schedule
     train_loader: DataLoader[dict[str, Any]]
     further_loader: DataLoader[dict[str, Any]]
     chosen_on: Held
@@ -81,12 +84,13 @@ def prepare(config: RunConfig) -> Session:
     torch.manual_seed(config.seed)
     settings = config.training
     fabric = Fabric(accelerator=settings.accelerator, devices=1, precision=settings.precision)
-    tasks = data.tasks(config.data.name, config.tasks)
+    tasks = config.data.tasks(config.tasks)
     model = build_network(config, config.model.pretrained)
     model = model.to(fabric.device).train()
     balancer = balancing.create(config.balancer.name, **config.balancer.options).to(fabric.device)
     optimizer = _optimizer(settings, [*model.parameters(), *balancer.parameters()])
-    normalize = transforms.Normalize()
+    statistics = data.dataset_class(config.data.name).statistics
+    normalize = transforms.Compose(() if statistics is None else (transforms.Normalize(*statistics),))
     train = _open(config, "train", transforms.Compose((*settings.augmentation.transforms(), normalize)))
     train_loader, further_loader = (_loader(train, settings, shuffle=True) for _ in range(2))
     test_loader = _loader(_open(config, "test", normalize), settings, shuffle=False)
@@ -95,8 +99,7 @@ def prepare(config: RunConfig) -> Session:
     else:
         validation = _loader(_open(config, "val", normalize), settings, shuffle=False)
         chosen_on = Held("val", {name: task.while_training() for name, task in tasks.items()}, validation)
-    periods = settings.epochs * (len(train_loader) if settings.schedule_every == "step" else 1)
-    schedule = _schedule(settings, optimizer, periods)
+    schedule = schedules.create(settings, optimizer, len(train_loader))
     last_layer = model.last_shared_layer()
     return Session(
         fabric,
@@ -118,7 +121,7 @@ def build_network(config: RunConfig, pretrained: bool | str) -> MultiTaskModel:
     """The network of a run, with random or pretrained weights."""
     return models.create(
         config.model.architecture,
-        tasks={name: task.output for name, task in data.tasks(config.data.name, config.tasks).items()},
+        tasks={name: task.output for name, task in config.data.tasks(config.tasks).items()},
         backbone=config.model.backbone,
         pretrained=pretrained,
         **config.model.options,
@@ -152,13 +155,9 @@ def _loader(dataset: Dataset, settings: TrainingConfig, shuffle: bool) -> DataLo
 
 
 def _optimizer(settings: TrainingConfig, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
-    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    kinds = {
+        "adam": torch.optim.Adam,
+        "adamw": torch.optim.AdamW,
+        "sgd": partial(torch.optim.SGD, momentum=settings.momentum),
+    }
     return kinds[settings.optimizer](parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
-
-
-def _schedule(
-    settings: TrainingConfig, optimizer: torch.optim.Optimizer, periods: int
-) -> torch.optim.lr_scheduler.LRScheduler:
-    if settings.schedule == "poly":
-        return torch.optim.lr_scheduler.PolynomialLR(optimizer, total_iters=periods, power=settings.schedule_power)
-    return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=0)
