@@ -53,7 +53,7 @@ def test_bench_prints_and_writes_the_comparison_and_is_not_made_twice(call, reci
     assert "held out from training; the test split was read once" in out
     study = tmp_path / "out" / "tiny"
     assert {path.name for path in study.iterdir()} == {
-        "table.md", "table.csv", "results.json", "relative_change.png"
+        "table.md", "table.csv", "table.tex", "results.json", "results.parquet", "relative_change.png"
     }  # fmt: skip
     results = json.loads((study / "results.json").read_text())
     assert [entry["balancer"] for entry in results] == ["single", "single", "uniform", "avgnorm"]

@@ -74,7 +74,7 @@ def test_overrides_reach_nested_keys_lists_and_bare_names():
         ("training=5", "`training`: should be a mapping"),
         ("training.learning_rate=.nan", "training.learning_rate"),
         ("training.learning_rate=.inf", "training.learning_rate"),
-        ("training.optimizer=sgd", "training.optimizer = 'sgd'"),
+        ("training.optimizer=adagrad", "training.optimizer = 'adagrad'"),
         ("training.accelerator=gpus", "training.accelerator = 'gpus'"),
         ("training.augmentation={scale: [2, 1], size: [8, 8]}", "0 < smallest <= largest"),
         ("training.augmentation.size=[0, 8]", "`size` should be"),

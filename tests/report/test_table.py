@@ -4,7 +4,16 @@ import math
 import pytest
 from rich.console import Console
 
-from equipoise.report import comparison, on_console, relative_change, write_csv, write_figure, write_markdown
+from equipoise.report import (
+    certainty,
+    comparison,
+    on_console,
+    relative_change,
+    write_csv,
+    write_figure,
+    write_latex,
+    write_markdown,
+)
 from equipoise.studies import Record
 
 DIRECTIONS = {"seg.miou": True, "depth.rmse": False}
@@ -48,9 +57,11 @@ def test_rows_are_means_over_seeds_and_the_best_is_marked(tmp_path):
     write_markdown(table, tmp_path / "table.md")
     lines = (tmp_path / "table.md").read_text().splitlines()
     assert lines[0] == "| method | seg miou ↑ | depth rmse ↓ | delta_m % ↑ | weight seg | weight depth |"
-    assert lines[2] == "| single | 40.50 | **0.5000** | **0.00** | – | – |"
-    assert lines[3] == "| uniform | 38.00 | 0.6200 | -9.00 | 1.00 | 2.00 |"
-    assert lines[4] == r"| a\|b | **42.50** | 0.5500 | -1.50 | 1.00 | 2.00 |"
+    weights = "1.00 [1.00, 1.00] | 2.00 [2.00, 2.00]"
+    assert lines[2].startswith("| single | *40.50 [40.00, 41.00]* | **0.5000 [0.5000, 0.5000]** | **0.00 [")
+    assert lines[3].startswith("| uniform | 38.00 [38.00, 38.00] | 0.6200 [0.6100, 0.6300] | -9.00 [-9.00, -9.00] | ")
+    assert lines[3].endswith(f"| {weights} |")
+    assert lines[4].startswith(r"| a\|b | **42.50 [42.00, 43.00]** | *0.5500 [")
     assert "means over seeds 0, 1" in lines[6]
     assert any("the test split was read once" in line for line in lines)
 
@@ -70,7 +81,7 @@ def test_variants_are_told_apart(tmp_path):
     write_markdown(table, tmp_path / "table.md")
     lines = (tmp_path / "table.md").read_text().splitlines()
     assert lines[0].startswith("| variant | method | seg miou ↑ |")
-    assert lines[6] == r"| wide\| | uniform | 38.00 | 0.6200 | -9.00 | 1.00 | 2.00 |"
+    assert lines[6].startswith(r"| wide\| | uniform | 38.00 [")
     assert any("single-task networks (P1, equation 5) of plain." in line for line in lines)
     write_csv(table, tmp_path / "table.csv")
     rows = list(csv.DictReader((tmp_path / "table.csv").read_text().splitlines()))
@@ -98,6 +109,50 @@ def test_csv_has_every_digit_and_counts_runs(tmp_path):
     assert [(row["runs"], row["finished"]) for row in rows] == [("4", "4"), ("2", "2"), ("2", "2")]
 
 
+def test_one_seed_has_no_interval(tmp_path):
+    records = [entry for entry in study() if entry.seed == 0]
+    table = comparison(records, DIRECTIONS)
+    write_markdown(table, tmp_path / "table.md")
+    assert "[" not in (tmp_path / "table.md").read_text().split("\n\n")[0]
+    write_csv(table, tmp_path / "table.csv")
+    assert "_low" not in (tmp_path / "table.csv").read_text()
+    assert certainty(records, DIRECTIONS) is None
+
+
+def test_the_spread_over_seeds_is_in_the_csv(tmp_path):
+    write_csv(comparison(study(), DIRECTIONS), tmp_path / "table.csv")
+    row = list(csv.DictReader((tmp_path / "table.csv").read_text().splitlines()))[1]
+    assert [float(row[key]) for key in ("depth_rmse_low", "depth_rmse_high")] == pytest.approx([0.61, 0.63])
+
+
+def test_latex_is_booktabs_with_special_characters_escaped(tmp_path):
+    records = study() + [record("50%_&{}", seed=seed, delta_m=-3.0) for seed in (0, 1)]
+    write_latex(comparison(records, DIRECTIONS), tmp_path / "table.tex")
+    text = (tmp_path / "table.tex").read_text()
+    lines = [line for line in text.splitlines() if not line.startswith("%")]
+    assert lines[0] == r"\begin{tabular}{lrrrrr}"
+    assert [line for line in lines if line.endswith("rule")] == [r"\toprule", r"\midrule", r"\bottomrule"]
+    assert lines[2].startswith(r"method & seg miou $\uparrow$ & depth rmse $\downarrow$ & delta\_m \% $\uparrow$")
+    assert any(line.startswith(r"50\%\_\&\{\} & ") for line in lines)
+    assert all(line.count(" & ") == 5 for line in lines if line.endswith("\\\\"))
+    assert r"\textbf{42.50 [42.00, 43.00]}" in text
+    assert r"\underline{" in text
+
+
+def test_certainty_pairs_seeds():
+    table = certainty(study(), DIRECTIONS)
+    assert [row.name for row in table.rows] == ["uniform", "a|b"]
+    uniform, better = table.rows
+    # a|b is -2 and -1, uniform -9 and -9.
+    assert (better.values[1].mean, better.values[1].low, better.values[1].high) == (7.5, 7.0, 8.0)
+    assert uniform.values[1] is None
+    assert uniform.values[2].mean == -7.5
+    assert better.values[2] is None
+    # a|b is better in both metrics with both seeds.
+    assert (uniform.values[3].mean, better.values[3].mean) == (2.0, 1.0)
+    assert any("4 comparisons" in note for note in table.notes)
+
+
 def test_failed_and_missing_runs_are_told():
     records = study()
     records[3] = record("a|b", status="failed", metrics={}, delta_m=None, weights={}, error="NonFiniteError: seg")
@@ -105,7 +160,7 @@ def test_failed_and_missing_runs_are_told():
     table = comparison(records, DIRECTIONS)
     single, _, broken = table.rows
     assert broken.title == "a|b (1/2 runs)"
-    assert broken.values[0] == 43.0
+    assert broken.values[0].mean == 43.0
     assert single.values[2] is None
     assert "a|b on seg, depth (seed 0) failed: NonFiniteError: seg" in table.notes
     assert "single on seg (seed 1) missing." in table.notes
@@ -115,7 +170,7 @@ def test_a_number_that_is_not_finite_is_a_gap():
     records = [record("uniform", metrics={"seg.miou": math.nan, "depth.rmse": 0.5}, delta_m=None)]
     table = comparison(records, DIRECTIONS)
     assert table.cell(0, 0) == "–"
-    assert table.best(0) is None
+    assert table.place(0, 0) is None
 
 
 def test_protocol_and_fallback_are_told():

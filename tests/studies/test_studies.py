@@ -7,11 +7,12 @@ import signal
 import time
 from pathlib import Path
 
+import polars
 import pytest
 
 from equipoise.config import SINGLE, Recipe
 from equipoise.metrics import delta_m
-from equipoise.studies import collect, execute, plan, write_results
+from equipoise.studies import collect, execute, plan, write_parquet, write_results
 from equipoise.training import read_result
 
 KEYS = (
@@ -161,6 +162,14 @@ def test_a_study_ends_in_records_and_is_not_made_twice(rooms, tmp_path):
     assert written[2]["weights"] == {"seg": 1.0, "depth": 1.0}
     assert written[3]["weights"] != {"seg": 1.0, "depth": 1.0}
     assert read_result(Path(records[2].directory)).selection == "delta_m"
+
+    write_parquet(records, tmp_path / "results.parquet")
+    table = polars.read_parquet(tmp_path / "results.parquet")
+    assert table["balancer"].to_list() == [SINGLE, SINGLE, "uniform", "avgnorm"]
+    assert table["seg.miou"].to_list() == [written[0]["metrics"]["seg.miou"], None] + [
+        entry["metrics"]["seg.miou"] for entry in written[2:]
+    ]
+    assert table["weight.depth"].to_list()[-2:] == [1.0, written[3]["weights"]["depth"]]
 
     before = times_of_writing(tmp_path)
     again = []

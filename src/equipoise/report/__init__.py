@@ -1,6 +1,20 @@
 """Results for people: tables and figures; the page is to come."""
 
+from equipoise.report.comparison import certainty, comparison
 from equipoise.report.figures import relative_change, write_figure
-from equipoise.report.table import Table, comparison, on_console, write_csv, write_markdown
+from equipoise.report.published import beside_published
+from equipoise.report.table import Table
+from equipoise.report.writers import on_console, write_csv, write_latex, write_markdown
 
-__all__ = ["Table", "comparison", "on_console", "relative_change", "write_csv", "write_figure", "write_markdown"]
+__all__ = [
+    "Table",
+    "beside_published",
+    "certainty",
+    "comparison",
+    "on_console",
+    "relative_change",
+    "write_csv",
+    "write_figure",
+    "write_latex",
+    "write_markdown",
+]

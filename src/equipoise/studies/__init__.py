@@ -2,7 +2,8 @@
 
 from equipoise.studies.execute import Event, execute, unfinished_runs
 from equipoise.studies.matrix import PlannedRun, plan, run_directory
-from equipoise.studies.results import Record, collect, write_results
+from equipoise.studies.published import read as read_published
+from equipoise.studies.results import Record, collect, write_parquet, write_results
 
 __all__ = [
     "Event",
@@ -11,7 +12,9 @@ __all__ = [
     "collect",
     "execute",
     "plan",
+    "read_published",
     "run_directory",
     "unfinished_runs",
+    "write_parquet",
     "write_results",
 ]

@@ -13,7 +13,6 @@ from pathlib import Path
 import torch
 from filelock import FileLock, Timeout
 
-from equipoise.data import tasks
 from equipoise.studies.matrix import PlannedRun, run_directory
 from equipoise.training import Status, read_result, train
 from equipoise.training.files import write_json
@@ -97,7 +96,7 @@ def _single_metrics(run: PlannedRun, root: Path) -> dict[str, float] | None:
     for key in run.needs:
         if (result := read_result(run_directory(root, key))) is not None:
             found |= result.validation
-    directions = main_metrics(tasks(run.config.data.name, run.config.tasks))
+    directions = main_metrics(run.config.data.tasks(run.config.tasks))
     return {key: found[key] for key in directions} if all(key in found for key in directions) else None
 
 

@@ -7,15 +7,15 @@ from pathlib import Path
 from statistics import fmean
 from typing import Literal
 
+import polars
 from pydantic import BaseModel, ConfigDict, Field
 
 from equipoise.config import SINGLE
-from equipoise.data import tasks
 from equipoise.metrics import delta_m
 from equipoise.studies.execute import FAILURE
 from equipoise.studies.matrix import PlannedRun
 from equipoise.training import RunResult, read_result
-from equipoise.training.files import write_json
+from equipoise.training.files import replace, write_json
 from equipoise.training.selection import main_metrics
 
 
@@ -77,6 +77,22 @@ def write_results(records: Sequence[Record], path: Path) -> None:
     write_json(path, [record.model_dump(mode="json") for record in records])
 
 
+def write_parquet(records: Sequence[Record], path: Path) -> None:
+    """Write `results.parquet`: a row a run, for anybody's own analysis; metrics and weights are columns of their own.
+
+    The columns are those of `results.json` but `metrics` and `weights`, then `task.metric` for every metric and
+    `weight.task` for every weight; null where a run has none.
+    """
+    rows = []
+    for record in records:
+        content = record.model_dump(exclude={"metrics", "weights"})
+        weights = {f"weight.{task}": weight for task, weight in record.weights.items()}
+        rows.append(content | {"tasks": list(record.tasks)} | record.metrics | weights)
+    # The whole data are looked at for the types: a first row without a number says nothing about them.
+    table = polars.DataFrame(rows, infer_schema_length=None)
+    replace(path, lambda beside: table.write_parquet(beside))
+
+
 def _single(
     planned: Sequence[PlannedRun], results: Mapping[str, RunResult | None]
 ) -> dict[str | None, dict[str, float]]:
@@ -117,7 +133,7 @@ def _record(run: PlannedRun, result: RunResult | None, single: Mapping[str, floa
 
 
 def _delta_m(run: PlannedRun, result: RunResult, single: Mapping[str, float]) -> float | None:
-    directions = main_metrics(tasks(run.config.data.name, run.config.tasks))
+    directions = main_metrics(run.config.data.tasks(run.config.tasks))
     measured = {key: result.metrics.get(key, math.nan) for key in directions}
     base = {key: single.get(key, math.nan) for key in directions}
     usable = all(map(math.isfinite, measured.values())) and all(math.isfinite(v) and v > 0 for v in base.values())
