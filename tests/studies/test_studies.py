@@ -14,6 +14,7 @@ from equipoise.config import SINGLE, Recipe
 from equipoise.metrics import delta_m
 from equipoise.studies import collect, execute, plan, write_parquet, write_results
 from equipoise.training import read_result
+from equipoise.training.logs import read_log
 
 KEYS = (
     "variant, reference, dataset, architecture, backbone, balancer, tasks, seed, protocol, status, metrics, delta_m, "
@@ -126,6 +127,86 @@ def test_delta_m_is_against_the_reference(rooms, tmp_path):
     assert records[2].metrics["depth.rmse"] != single
     for record in records[:4]:
         assert record.delta_m == pytest.approx(100 * (single - record.metrics["depth.rmse"]) / single)
+
+
+def grown(study: Recipe, root: Path, jobs: int = 1) -> list:
+    execute(plan(study, root), root, jobs=jobs, more=lambda: plan(study, root))
+    return plan(study, root)
+
+
+def test_a_grid_is_tried_on_validation_and_the_best_point_runs_once_a_seed(rooms, tmp_path):
+    changes = {
+        "grid": {"training.learning_rate": [1e-9, 3e-3]},
+        "balancers": ["uniform", {"name": "cagrad", "grid": {"c": [0.2, 0.8]}}],
+        "grid_seeds": [0, 5],
+        "seeds": [0, 1],
+        "protocol": "paper_two",
+    }
+    study = recipe(rooms, **changes)
+    first = plan(study, tmp_path)
+    # Nothing is known of the final runs before the trials of the single-task networks have ended.
+    assert [(run.title, run.trial) for run in first] == [(SINGLE, True)] * 8
+    planned = grown(study, tmp_path)
+    trials = [run for run in planned if run.trial and run.title != SINGLE]
+    assert len([run for run in trials if run.title == "uniform"]) == 4
+    assert len([run for run in trials if run.title == "cagrad"]) == 8
+    finals = [run for run in planned if not run.trial]
+    assert [(run.title, run.config.tasks, run.config.seed) for run in finals] == [
+        *((SINGLE, (task,), seed) for seed in (0, 1) for task in ("seg", "depth")),
+        *((title, ("seg", "depth"), seed) for seed in (0, 1) for title in ("uniform", "cagrad")),
+    ]
+    # A learning rate of almost nothing is the worse one for whatever is learnt in one epoch.
+    assert {run.chosen["training.learning_rate"] for run in finals if run.config.tasks == ("depth",)} == {3e-3}
+    records = collect(planned, tmp_path)
+    assert {record.status for record in records} == {"finished"}
+    assert len(records) == 8
+    cagrad = [run for run in trials if run.title == "cagrad"]
+    single = {key: value for run in first for key, value in [(run.key, read_result(run.directory(tmp_path)))]}
+    scores = {}
+    for run in cagrad:
+        result = read_result(run.directory(tmp_path))
+        base = {}
+        for key in run.needs:
+            base |= (single.get(key) or read_result(tmp_path / "runs" / key)).validation
+        keys = {"seg.miou": True, "depth.rmse": False}
+        score = delta_m({k: result.validation[k] for k in keys}, {k: base[k] for k in keys}, keys)
+        scores.setdefault(json.dumps(run.chosen), []).append(score)
+    best = max(scores, key=lambda point: sum(scores[point]))
+    assert {json.dumps(run.chosen) for run in finals if run.title == "cagrad"} == {best}
+    # A trial and a final run of one seed are one run.
+    assert {run.key for run in finals if run.config.seed == 0} <= {run.key for run in planned if run.trial}
+
+
+def test_weights_are_distilled_from_another_run(rooms, tmp_path):
+    study = recipe(rooms, balancers=["avgnorm", {"fixed_from": "avgnorm"}], training={"epochs": 3, "batch_size": 3})
+    assert [run.title for run in plan(study, tmp_path)] == [SINGLE, SINGLE, "avgnorm"]
+    planned = grown(study, tmp_path, jobs=2)
+    assert [run.title for run in planned] == [SINGLE, SINGLE, "avgnorm", "fixed from avgnorm"]
+    average = None
+    for line in read_log(planned[2].directory(tmp_path)):
+        if line["split"] == "train":
+            share = line["weight"]["seg"] / sum(line["weight"].values())
+            average = share if average is None else 0.9 * average + 0.1 * share
+    weights = planned[3].config.balancer.options["weights"]
+    assert weights["seg"] == pytest.approx(2 * average)
+    assert sum(weights.values()) == pytest.approx(2)
+    assert collect(planned, tmp_path)[3].weights == pytest.approx(weights)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"grid": {"seeds": [[0]]}}, "training.learning_rate"),
+        ({"grid": {"training.learning_rat": [1]}}, "learning_rat"),
+        ({"balancers": [{"name": "cagrad", "grid": {"d": [1]}}]}, "Did you mean|takes the options"),
+        ({"balancers": [{"name": "cagrad", "grid": {"c": [-1]}}]}, "c = -1"),
+        ({"balancers": [{"fixed_from": "avgnorm"}]}, "fixed_from"),
+        ({"balancers": ["avgnorm", {"name": "cagrad", "fixed_from": "avgnorm"}]}, "stands in place"),
+    ],
+)
+def test_grids_that_cannot_be_are_refused(rooms, changes, message):
+    with pytest.raises(ValueError, match=message):
+        recipe(rooms, **changes)
 
 
 def test_runs_are_known_by_what_defines_them(rooms):

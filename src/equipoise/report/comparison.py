@@ -168,6 +168,14 @@ def _notes(records: Sequence[Record]) -> tuple[str, ...]:
     ]
     if len(seeds) > 1:
         notes.append(_INTERVALS)
+    chosen = {
+        f"{_title((record.variant, record.balancer))}{f' {record.tasks[0]}' if record.balancer == SINGLE else ''}: "
+        + ", ".join(f"{key} {value}" for key, value in record.chosen.items())
+        for record in reversed(records)
+        if record.chosen
+    }
+    if chosen:
+        notes.append(f"Chosen on validation: {'; '.join(sorted(chosen))}.")
     for record in records:
         variant = f"{record.variant}, " if record.variant else ""
         name = f"{variant}{record.balancer} on {', '.join(record.tasks)} (seed {record.seed})"

@@ -56,6 +56,15 @@ class Estimate:
         self._begun: dict[str, tuple[float, float]] = {}
         self._seconds: dict[str, float] = {}
 
+    def add(self, run: PlannedRun) -> None:
+        """Count in a run that was not known at the start."""
+        self._tasks[run.key] = len(run.config.tasks)
+        self._left.setdefault(run.key, 1.0)
+
+    def knows(self, run: PlannedRun) -> bool:
+        """Whether a run is counted in."""
+        return run.key in self._tasks
+
     def update(self, key: str, status: Status) -> None:
         """Take note of how far a run is."""
         if status.total:
@@ -143,6 +152,10 @@ class StudyProgress:
     def __call__(self, event: Event) -> None:
         """Show an event of `equipoise.studies.execute`."""
         key, name = event.run.key, event.run.name
+        if not self._estimate.knows(event.run):
+            self._estimate.add(event.run)
+            self._runs += 1
+            self._progress.update(self._whole, description=f"All {self._runs} runs")
         self._begun.setdefault(key, time.monotonic())
         if event.status is not None:
             self._estimate.update(key, event.status)

@@ -13,12 +13,10 @@ from pathlib import Path
 import torch
 from filelock import FileLock, Timeout
 
-from equipoise.studies.matrix import PlannedRun, run_directory
+from equipoise.studies.matrix import FAILURE, PlannedRun, run_directory
 from equipoise.training import Status, read_result, train
 from equipoise.training.files import write_json
 from equipoise.training.selection import main_metrics
-
-FAILURE = "failure.json"
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,14 @@ class Event:
 Watch = Callable[[Event], None]
 
 
-def execute(planned: Sequence[PlannedRun], root: Path, *, jobs: int = 1, watch: Watch = lambda event: None) -> None:
+def execute(
+    planned: Sequence[PlannedRun],
+    root: Path,
+    *,
+    jobs: int = 1,
+    watch: Watch = lambda event: None,
+    more: Callable[[], Sequence[PlannedRun]] = tuple,
+) -> None:
     """Bring every run to its end; finished ones are left as they are.
 
     A run that fails leaves `failure.json` in its directory, and the others go on. Two processes never make the same run
@@ -45,14 +50,36 @@ def execute(planned: Sequence[PlannedRun], root: Path, *, jobs: int = 1, watch: 
         root: The directory that all studies share.
         jobs: Runs at a time. One runs in this process; more run in processes of their own, which share the cores.
         watch: Told what happens.
+        more: Called when a run has ended: runs that are known now, besides those that were known before.
     """
-    unfinished = unfinished_runs(planned, root)
+    queue = _Queue(unfinished_runs(planned, root), root, more)
     if jobs > 1:
-        _in_processes(unfinished, root, jobs, watch)
+        _in_processes(queue, root, jobs, watch)
         return
-    for run in unfinished:
+    while queue.waiting:
+        run = queue.waiting.pop(0)
         error = _make(run, root, lambda status, run=run: watch(Event(run, status)))
+        queue.grow()
         watch(Event(run, ended=True, error=error))
+
+
+@dataclass
+class _Queue:
+    """Runs that wait to be made; each is queued once, also where it failed."""
+
+    waiting: list[PlannedRun]
+    root: Path
+    more: Callable[[], Sequence[PlannedRun]]
+
+    def __post_init__(self) -> None:
+        self._known = {run.key for run in self.waiting}
+
+    def grow(self) -> None:
+        """Queue the runs that have become known."""
+        for run in unfinished_runs(self.more(), self.root):
+            if run.key not in self._known:
+                self._known.add(run.key)
+                self.waiting.append(run)
 
 
 def unfinished_runs(planned: Sequence[PlannedRun], root: Path) -> list[PlannedRun]:
@@ -106,8 +133,8 @@ def _single_directories(run: PlannedRun, root: Path) -> dict[str, Path]:
     return {result.config.tasks[0]: found for found in directories if (result := read_result(found)) is not None}
 
 
-def _in_processes(planned: Sequence[PlannedRun], root: Path, jobs: int, watch: Watch) -> None:
-    waiting = list(planned)
+def _in_processes(queue: _Queue, root: Path, jobs: int, watch: Watch) -> None:
+    waiting = queue.waiting
     running: dict[Connection, tuple[PlannedRun, BaseProcess]] = {}
     try:
         while waiting or running:
@@ -128,6 +155,7 @@ def _in_processes(planned: Sequence[PlannedRun], root: Path, jobs: int, watch: W
                 if event.ended:
                     del running[connection]
                     process.join()
+                    queue.grow()
                 watch(event)
     finally:
         for _, process in running.values():

@@ -1,12 +1,24 @@
 """From a recipe to its runs."""
 
 import hashlib
+import itertools
 import json
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
-from equipoise.config import SINGLE, BalancerConfig, Recipe, RunConfig
+from equipoise.config import SINGLE, BalancerConfig, Recipe, RunConfig, grid_points
+from equipoise.metrics import delta_m
+from equipoise.studies.distil import distilled_weights
+from equipoise.training import RunResult, read_result
+from equipoise.training.selection import main_metrics
+
+FAILURE = "failure.json"
+"""In the directory of a run that failed."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +31,8 @@ class PlannedRun:
         needs: The runs whose results it is compared with while it trains, by `key`.
         variant: The label of the variant of the study that it belongs to, if the study has variants.
         reference: The variant whose single-task networks it is compared with in the end; like `variant` by default.
+        chosen: The hyper-parameters that are its point of the grids, by key.
+        trial: Whether it serves to choose hyper-parameters and does not stand in the table.
     """
 
     config: RunConfig
@@ -26,11 +40,13 @@ class PlannedRun:
     needs: tuple[str, ...] = ()
     variant: str | None = None
     reference: str | None = None
+    chosen: Mapping[str, Any] = field(default_factory=dict)
+    trial: bool = False
 
     @cached_property
     def key(self) -> str:
         """What is trained in short, and a hash of all that can change the result: equal runs of two studies are one."""
-        irrelevant = {"balancer": {"label"}, "data": {"cache"}, "training": {"accelerator", "workers"}}
+        irrelevant = {"balancer": {"label", "grid", "fixed_from"}, "training": {"accelerator", "workers"}}
         content = {"config": self.config.model_dump(mode="json", exclude=irrelevant), "needs": self.needs}
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
         return "-".join((self.config.data.name, self.config.balancer.name, *self.config.tasks, digest))
@@ -40,7 +56,8 @@ class PlannedRun:
         """A name for people: variant, method, task of a single-task network, seed."""
         variant = f"{self.variant}, " if self.variant else ""
         tasks = f" {self.config.tasks[0]}" if self.title == SINGLE else ""
-        return f"{variant}{self.title}{tasks} (seed {self.config.seed})"
+        trial = "trial, " if self.trial else ""
+        return f"{variant}{self.title}{tasks} ({trial}seed {self.config.seed})"
 
     def directory(self, root: Path) -> Path:
         """Where the run lives below the directory that all studies share."""
@@ -52,48 +69,171 @@ def run_directory(root: Path, key: str) -> Path:
     return root / "runs" / key
 
 
-def plan(recipe: Recipe) -> list[PlannedRun]:
-    """The runs of a study, each after those it needs.
+def plan(recipe: Recipe, root: Path | None = None) -> list[PlannedRun]:
+    """The runs of a study as far as they can be told from what is finished, each after those it needs.
 
-    They go by variant and seed: first the single-task networks, then the balancers. Variants may share runs.
+    They go by variant: the single-task networks, then the balancers; variants may share runs. Which hyper-parameters
+    the final runs of a grid have is known when its trials have ended, and the weights of `fixed_from` when the run
+    that they come from has; so a plan grows while it is executed, see `equipoise.studies.execute`.
+
+    Args:
+        recipe: The study.
+        root: The directory that all studies share; nothing is finished if left out.
     """
     if not recipe.variants:
-        return _plan(recipe, None, None)
+        return _Planner(recipe, root, None, None).plan()
     return [
         run
         for variant in recipe.variants
-        for run in _plan(recipe.variant(variant), variant.label, variant.reference or variant.label)
+        for run in _Planner(recipe.variant(variant), root, variant.label, variant.reference or variant.label).plan()
     ]
 
 
-def _plan(recipe: Recipe, variant: str | None, reference: str | None) -> list[PlannedRun]:
-    planned = []
-    for seed in recipe.seeds:
-        singles = [
-            PlannedRun(
-                _run(recipe, (task,), BalancerConfig(name="uniform"), seed),
-                SINGLE,
-                variant=variant,
-                reference=reference,
-            )
+Point = Callable[[int], PlannedRun]
+"""A choice of hyper-parameters: from a seed to the run."""
+
+
+@dataclass(frozen=True)
+class _Choice:
+    recipe: Recipe
+    balancer: BalancerConfig
+    values: Mapping[str, Any]
+
+
+class _Planner:
+    """Plans one variant."""
+
+    def __init__(self, recipe: Recipe, root: Path | None, variant: str | None, reference: str | None) -> None:
+        self._recipe, self._root, self._variant, self._reference = recipe, root, variant, reference
+
+    def plan(self) -> list[PlannedRun]:
+        recipe, uniform = self._recipe, BalancerConfig(name="uniform")
+        trials: list[PlannedRun] = []
+        settled = [
+            self._settle([self._point(SINGLE, one, (task,)) for one in self._grid(uniform)], trials)
             for task in recipe.tasks
         ]
-        needs = tuple(run.key for run in singles)
-        planned += singles
-        planned += [
-            PlannedRun(_run(recipe, recipe.tasks, balancer, seed), balancer.title, needs, variant, reference)
-            for balancer in recipe.balancers
+        singles = [point for point in settled if point is not None]
+        grids = {balancer.title: self._grid(balancer) for balancer in recipe.balancers}
+        # Trials are compared with the single-task networks of their own seed, which the table may do without.
+        extra = [seed for seed in recipe.grid_seeds if any(len(grid) > 1 for grid in grids.values())]
+        of_seed = {seed: [point(seed) for point in singles] for seed in recipe.seeds}
+        for seed in extra:
+            if seed not in of_seed:
+                trials += [replace(point(seed), trial=True) for point in singles]
+        if len(singles) < len(settled):
+            return [*trials, *itertools.chain.from_iterable(of_seed.values())]
+        further: list[PlannedRun] = []
+        chosen = {
+            title: self._settle([self._point(title, one, recipe.tasks, singles) for one in grid], further)
+            for title, grid in grids.items()
+        }
+        finals = {seed: list(self._finals(chosen, seed)) for seed in recipe.seeds}
+        if not further:
+            return [*trials, *(run for seed in recipe.seeds for run in (*of_seed[seed], *finals[seed]))]
+        return [
+            *trials,
+            *itertools.chain.from_iterable(of_seed.values()),
+            *further,
+            *itertools.chain.from_iterable(finals.values()),
         ]
-    return planned
+
+    def _finals(self, chosen: Mapping[str, "Point | None"], seed: int) -> Iterator[PlannedRun]:
+        for balancer in self._recipe.balancers:
+            point = chosen[balancer.title]
+            if point is None:
+                continue
+            if balancer.fixed_from is None:
+                yield point(seed)
+            elif (weights := self._weights(chosen[balancer.fixed_from], seed)) is not None:
+                yield _with_weights(point(seed), weights)
+
+    def _grid(self, balancer: BalancerConfig) -> list[_Choice]:
+        """Every point of the grids of the recipe and of a balancer."""
+        return [
+            _Choice(self._recipe.at(values), balancer.at(options), values | options)
+            for values in grid_points(self._recipe.grid)
+            for options in grid_points(balancer.grid)
+        ]
+
+    def _point(
+        self,
+        title: str,
+        choice: _Choice,
+        tasks: tuple[str, ...],
+        singles: Sequence[Point] = (),
+    ) -> Point:
+        recipe = choice.recipe
+
+        def run(seed: int) -> PlannedRun:
+            config = RunConfig(
+                data=recipe.data,
+                tasks=tasks,
+                model=recipe.model,
+                training=recipe.training,
+                balancer=choice.balancer,
+                seed=seed,
+                protocol=recipe.run_protocol,
+            )
+            needs = tuple(single(seed).key for single in singles)
+            return PlannedRun(config, title, needs, self._variant, self._reference, choice.values)
+
+        return run
+
+    def _settle(self, points: Sequence[Point], trials: list[PlannedRun]) -> Point | None:
+        """The best of some points by the mean validation score of their trials; none before all have ended.
+
+        The trials are appended to `trials`; a single point needs none.
+        """
+        if len(points) == 1:
+            return points[0]
+        scores: list[list[float | None]] = []
+        for point in points:
+            of_point = [replace(point(seed), trial=True) for seed in self._recipe.grid_seeds]
+            trials += of_point
+            scores.append([self._score(trial) for trial in of_point])
+        if any(score is None for of_point in scores for score in of_point):
+            return None
+        means = [fmean(score for score in of_point if score is not None) for of_point in scores]
+        # Where all have failed there is nothing to choose by.
+        return points[max(range(len(points)), key=means.__getitem__)] if max(means) > -math.inf else None
+
+    def _score(self, trial: PlannedRun) -> float | None:
+        """What a trial reached on validation, minus infinity if it failed, or none before it has ended."""
+        if self._root is None:
+            return None
+        result = read_result(trial.directory(self._root))
+        if result is None:
+            return -math.inf if (trial.directory(self._root) / FAILURE).exists() else None
+        directions = main_metrics(result.config.data.tasks(result.config.tasks))
+        measured = {key: result.validation.get(key, math.nan) for key in directions}
+        if not all(map(math.isfinite, measured.values())):
+            return -math.inf
+        if len(measured) == 1:
+            key, value = next(iter(measured.items()))
+            return value if directions[key] else -value
+        single = self._validation(trial.needs)
+        return None if single is None else delta_m(measured, {key: single[key] for key in directions}, directions)
+
+    def _validation(self, keys: Sequence[str]) -> dict[str, float] | None:
+        results = [self._result(key) for key in keys]
+        found: dict[str, float] = {}
+        for result in results:
+            if result is None:
+                return None
+            found |= result.validation
+        return found
+
+    def _result(self, key: str) -> RunResult | None:
+        return None if self._root is None else read_result(run_directory(self._root, key))
+
+    def _weights(self, source: Point | None, seed: int) -> dict[str, float] | None:
+        if source is None or self._root is None or self._result(source(seed).key) is None:
+            return None
+        return distilled_weights(source(seed).directory(self._root))
 
 
-def _run(recipe: Recipe, tasks: tuple[str, ...], balancer: BalancerConfig, seed: int) -> RunConfig:
-    return RunConfig(
-        data=recipe.data,
-        tasks=tasks,
-        model=recipe.model,
-        training=recipe.training,
-        balancer=balancer,
-        seed=seed,
-        protocol=recipe.protocol,
-    )
+def _with_weights(run: PlannedRun, weights: Mapping[str, float]) -> PlannedRun:
+    # The weights define the run; which run they come from does not.
+    balancer = BalancerConfig.model_validate({"name": "fixed", "label": run.config.balancer.title, "weights": weights})
+    return replace(run, config=run.config.model_copy(update={"balancer": balancer}))

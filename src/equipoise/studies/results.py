@@ -5,15 +5,14 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Literal
+from typing import Any, Literal
 
 import polars
 from pydantic import BaseModel, ConfigDict, Field
 
 from equipoise.config import SINGLE
 from equipoise.metrics import delta_m
-from equipoise.studies.execute import FAILURE
-from equipoise.studies.matrix import PlannedRun
+from equipoise.studies.matrix import FAILURE, PlannedRun
 from equipoise.training import RunResult, read_result
 from equipoise.training.files import replace, write_json
 from equipoise.training.selection import main_metrics
@@ -38,6 +37,7 @@ class Record(BaseModel):
         delta_m: Percent, against the mean over seeds of the single-task networks (P1, equation 5) of the variant's
             reference; none where it cannot be had.
         weights: Mean loss weight by task.
+        chosen: The hyper-parameters that were chosen on validation, by key.
         seconds: Time of the run.
         directory: Where the run is.
         error: Why it failed; not in `results.json`, but in `failure.json` of its directory.
@@ -59,6 +59,7 @@ class Record(BaseModel):
     metrics: dict[str, float]
     delta_m: float | None
     weights: dict[str, float]
+    chosen: dict[str, Any] = Field(default_factory=dict, exclude_if=lambda chosen: not chosen)
     seconds: float
     directory: str
     error: str | None = Field(default=None, exclude=True)
@@ -66,7 +67,8 @@ class Record(BaseModel):
 
 
 def collect(planned: Sequence[PlannedRun], root: Path) -> list[Record]:
-    """The records of all planned runs, in their order."""
+    """The records of all planned runs but trials, in their order."""
+    planned = [run for run in planned if not run.trial]
     results = {run.key: read_result(run.directory(root)) for run in planned}
     single = _single(planned, results)
     return [_record(run, results[run.key], single[run.reference], root) for run in planned]
@@ -80,14 +82,15 @@ def write_results(records: Sequence[Record], path: Path) -> None:
 def write_parquet(records: Sequence[Record], path: Path) -> None:
     """Write `results.parquet`: a row a run, for anybody's own analysis; metrics and weights are columns of their own.
 
-    The columns are those of `results.json` but `metrics` and `weights`, then `task.metric` for every metric and
-    `weight.task` for every weight; null where a run has none.
+    The columns are those of `results.json` but `metrics`, `weights` and `chosen`, then `task.metric` for every metric
+    and `weight.task` for every weight; null where a run has none. `chosen` is JSON.
     """
     rows = []
     for record in records:
-        content = record.model_dump(exclude={"metrics", "weights"})
+        content = record.model_dump(exclude={"metrics", "weights", "chosen"})
         weights = {f"weight.{task}": weight for task, weight in record.weights.items()}
-        rows.append(content | {"tasks": list(record.tasks)} | record.metrics | weights)
+        chosen = json.dumps(record.chosen) if record.chosen else None
+        rows.append(content | {"tasks": list(record.tasks), "chosen": chosen} | record.metrics | weights)
     # The whole data are looked at for the types: a first row without a number says nothing about them.
     table = polars.DataFrame(rows, infer_schema_length=None)
     replace(path, lambda beside: table.write_parquet(beside))
@@ -125,6 +128,7 @@ def _record(run: PlannedRun, result: RunResult | None, single: Mapping[str, floa
         metrics={} if result is None else result.metrics,
         delta_m=None if result is None else _delta_m(run, result, single),
         weights={} if result is None else result.weights,
+        chosen=dict(run.chosen),
         seconds=0.0 if result is None else result.seconds,
         directory=str(directory),
         error=error,
