@@ -9,6 +9,8 @@ It needs torch alone. The laboratory (datasets, architectures, studies, reports,
 `pip install equipoise[lab]`.
 """
 
+from typing import Any
+
 from equipoise import functional
 from equipoise.balancing import (
     Balance,
@@ -38,7 +40,12 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> type[Balancer]:
+def __getattr__(name: str) -> Any:
+    if name == "Probe":
+        # It keeps its records in a data frame, for which the laboratory is needed; the balancers need torch alone.
+        from equipoise.diagnosis import Probe
+
+        return Probe
     # Every method's class under its own name: `equipoise.AvgNorm`. A new method needs no line here.
     for method in all_methods().values():
         if method.__name__ == name:
@@ -47,4 +54,4 @@ def __getattr__(name: str) -> type[Balancer]:
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, *(method.__name__ for method in all_methods().values())])
+    return sorted([*__all__, "Probe", *(method.__name__ for method in all_methods().values())])

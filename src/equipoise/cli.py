@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from equipoise.studies import PlannedRun
 
@@ -34,7 +34,19 @@ Overrides = Annotated[
         metavar="[KEY=VALUE]...", help="Changes to the recipe: `training.epochs=5 data.root=/path`.", show_default=False
     ),
 ]
-Root = Annotated[Path, typer.Argument(help="Its directory.", exists=True, file_okay=False, show_default=False)]
+Root = Annotated[
+    Path | None,
+    typer.Argument(
+        help="Its directory; needed but for datasets that make themselves.",
+        exists=True,
+        file_okay=False,
+        show_default=False,
+    ),
+]
+DatasetOptions = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="Options of the dataset: `classes=7`.", show_default=False),
+]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Where runs and studies are kept.")]
 
 
@@ -48,27 +60,49 @@ def bench(
     """Train single-task networks and every balancer of a recipe, and print the table that compares them.
 
     Finished runs are kept and never made twice: stop at any time, and call again to go on. The study's directory
-    receives `table.md`, `table.csv`, `results.json` and the figure `relative_change.png`.
+    receives `table.md`, `table.csv`, `table.tex`, `results.json`, `results.parquet` and the figure
+    `relative_change.png`; with several seeds also `certainty.md` and `certainty.csv`, which say how sure the order of
+    the methods is. For a recipe of a paper's table, `published.md` and `published.csv` have its numbers beside these.
     """
-    from equipoise import config, data, report, studies
+    from equipoise import config, report, studies
     from equipoise.training.selection import main_metrics
 
     study = config.load(recipe, config.Recipe, overrides or ())
-    planned = studies.plan(study)
-    interrupted = not _execute(planned, output, jobs)
-    records = studies.collect(planned, output)
-    directions = main_metrics(data.tasks(study.data.name, study.tasks))
+    planned = studies.plan(study, output)
+    directions = main_metrics(study.data.tasks(study.tasks))
+    for published in study.published_rows.values():
+        # A mistake in a name should not wait for the end of the study.
+        studies.read_published(published, directions)
+    interrupted = not _execute(planned, output, jobs, lambda: studies.plan(study, output))
+    records = studies.collect(studies.plan(study, output), output)
     table = report.comparison(records, directions)
     directory = output / study.name
     directory.mkdir(exist_ok=True)
     studies.write_results(records, directory / "results.json")
     report.write_markdown(table, directory / "table.md")
     report.write_csv(table, directory / "table.csv")
+    report.write_latex(table, directory / "table.tex")
+    studies.write_parquet(records, directory / "results.parquet")
     report.write_figure(report.relative_change(records, directions), directory / "relative_change.png")
     console.print(report.on_console(table))
     for note in table.notes:
         _say(note)
-    _say(f"Study: {directory} (table.md, table.csv, results.json, relative_change.png)")
+    if published := study.published_rows:
+        beside = report.beside_published(records, directions, published)
+        report.write_markdown(beside, directory / "published.md")
+        report.write_csv(beside, directory / "published.csv")
+        console.print()
+        console.print(report.on_console(beside))
+        for note in beside.notes:
+            _say(note)
+    if (certainty := report.certainty(records, directions)) is not None:
+        report.write_markdown(certainty, directory / "certainty.md")
+        report.write_csv(certainty, directory / "certainty.csv")
+        console.print()
+        console.print(report.on_console(certainty, intervals=True))
+        for note in certainty.notes:
+            _say(note)
+    _say(f"Study: {directory} ({', '.join(sorted(path.name for path in directory.iterdir()))})")
     if interrupted:
         errors.print("Stopped. Finished runs are kept; the same command goes on from here.")
         raise typer.Exit(130)
@@ -95,7 +129,9 @@ def train(
     from equipoise.training import read_result
 
     study = config.load(recipe, config.Recipe, overrides or ())
-    multi = [run for run in studies.plan(study) if run.needs]
+    multi = [run for run in studies.plan(study, output) if run.needs and not run.trial]
+    if not multi:
+        raise ValueError("Hyper-parameters of this recipe are to be chosen first: call `equipoise bench`.")
     if study.variants:
         labels = {entry.label: entry.label for entry in study.variants}
         label = naming.choose("--variant", variant or study.variants[0].label, labels)
@@ -138,6 +174,29 @@ def methods(
         console.print(method_table(records))
 
 
+@app.command(name="models")
+def list_models(
+    tasks: Annotated[str, typer.Option(help="The dataset whose tasks the networks get.")] = "nyud",
+    size: Annotated[str, typer.Option(help="Height and width of the images.")] = "448x576",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the records as JSON.")] = False,
+) -> None:
+    """List architectures on backbones, with one task and with all of a dataset: parameters, multiply-accumulates."""
+    from equipoise import data, models
+    from equipoise.report.models import model_records, model_table
+    from equipoise.report.progress import counting
+
+    sides = tuple(int(side) for side in size.split("x") if side.isdecimal())
+    if len(sides) != 2 or min(sides) < 1 or size != "x".join(map(str, sides)):
+        raise ValueError(f"`--size` should be height and width in pixels, such as 448x576. Found `--size {size}`.")
+    outputs = {name: task.output for name, task in data.tasks(tasks).items()}
+    with counting(errors, "Counting") as progress:
+        records = model_records(models.examples(), outputs, sides, progress)
+    if as_json:
+        _print_json(records)
+    else:
+        console.print(model_table(records, sides))
+
+
 @data_app.command()
 def make(
     name: Annotated[str, typer.Argument(help="The dataset to generate: `rooms`.")],
@@ -162,15 +221,17 @@ def make(
 @data_app.command()
 def check(
     name: Annotated[str, typer.Argument(help="The dataset's name.")],
-    root: Root,
+    root: Root = None,
+    options: DatasetOptions = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Read every file of a dataset; exit with 0 if all is sound, 1 if something is wrong, 2 on wrong usage."""
-    from equipoise import data
+    from equipoise import config, data
     from equipoise.report.progress import counting
 
+    chosen = config.dataset(name, root, options or ())
     with counting(errors, f"Reading {name}") as progress:
-        report = data.check(name, root, progress=progress)
+        report = data.check(name, chosen.root, progress=progress, **chosen.options)
     if as_json:
         _print_json(report.to_json())
     else:
@@ -181,20 +242,38 @@ def check(
 @data_app.command()
 def show(
     name: Annotated[str, typer.Argument(help="The dataset's name.")],
-    root: Root,
+    root: Root = None,
+    options: DatasetOptions = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The picture to write.")] = Path("contact-sheet.png"),
     split: Annotated[str, typer.Option(help="Which split.")] = "train",
     samples: Annotated[int, typer.Option(min=1, help="How many samples.")] = 8,
+    corrupt: Annotated[
+        bool, typer.Option("--corrupt", help="Draw beside the labels what `data.corrupt` makes of them in training.")
+    ] = False,
 ) -> None:
     """Write a contact sheet: images with the labels of every task."""
-    from equipoise import data
+    from equipoise import config, data
 
-    dataset = data.create(name, root=root, split=split)
-    data.contact_sheet(dataset, samples).save(output)
+    chosen = config.dataset(name, root, options or ())
+    if corrupt:
+        # Not every kind of task has a rule of corruption.
+        tasks = [task.name for task in chosen.tasks().values() if task.noise is not None]
+        right = data.create(name, root=chosen.root, split=split, tasks=tasks, **chosen.options)
+        noise = chosen.corrupt or data.Corruption()
+        wrong = data.create(name, root=chosen.root, split=split, tasks=tasks, corrupt=noise, **chosen.options)
+        sheet = data.corruption_sheet(right, wrong, samples)
+    else:
+        sheet = data.contact_sheet(data.create(name, root=chosen.root, split=split, **chosen.options), samples)
+    sheet.save(output)
     _say(f"Wrote {output}")
 
 
-def _execute(planned: "Sequence[PlannedRun]", output: Path, jobs: int) -> bool:
+def _execute(
+    planned: "Sequence[PlannedRun]",
+    output: Path,
+    jobs: int,
+    more: "Callable[[], Sequence[PlannedRun]]" = tuple,
+) -> bool:
     """Make the runs that are not finished; return whether nobody interrupted it."""
     from equipoise import data, studies
     from equipoise.report.progress import StudyProgress, counting
@@ -208,7 +287,7 @@ def _execute(planned: "Sequence[PlannedRun]", output: Path, jobs: int) -> bool:
         prepare(config)
     with StudyProgress(console, planned, output, jobs) as progress:
         try:
-            studies.execute(planned, output, jobs=jobs, watch=progress)
+            studies.execute(planned, output, jobs=jobs, watch=progress, more=more)
         except KeyboardInterrupt:
             return False
     return True

@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -47,11 +48,32 @@ class _WithOptions(_Strict):
             (self.model_extra or {})[name] = converted
 
 
+Grid = dict[str, tuple[Any, ...]]
+"""Values to try by key."""
+
+
+def grid_points(grid: Grid) -> list[dict[str, Any]]:
+    """All combinations of the values of a grid; one without a key where the grid is empty.
+
+    >>> grid_points({"a": (1, 2), "b": ("x",)})
+    [{'a': 1, 'b': 'x'}, {'a': 2, 'b': 'x'}]
+    """
+    return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+
+
 class DataConfig(_WithOptions):
     """The dataset: its name, its directory, and the options of its class."""
 
     name: str
     root: str | None = None
+    corrupt: data.Corruption | None = None
+    """Makes training labels wrong, see `equipoise.data.Corruption`."""
+    subset: data.Subset | None = None
+    """Leaves training samples out, see `equipoise.data.Subset`."""
+    on_error: data.OnError = "raise"
+    """Whether samples with missing or damaged files are an error or left out, see `equipoise.data.create`."""
+    cache: data.Cache = "auto"
+    """Where decoded files are kept, see `equipoise.data.caching`."""
 
     @field_validator("root")
     @classmethod
@@ -72,8 +94,11 @@ class DataConfig(_WithOptions):
 
 
 class AugmentationConfig(_Strict):
-    """What is done to training samples at random; evaluation sees them as they are."""
+    """What is done to training samples at random; evaluation sees them as they are, or as `recipe` says."""
 
+    recipe: str | None = None
+    """Published augmentation instead of the four keys `flip`, `scale`, `colour` and cutting to `size`: `T` (P1, ATRC,
+    InvPT), `R_nyud` or `R_pascal` (MTI-Net on ResNet), see `equipoise.data.transforms`."""
     flip: bool = True
     scale: tuple[float, float] | None = None
     """Smallest and largest factor of a random scale, P1's being 0.5 and 2; the result is cut or padded to `size`."""
@@ -87,11 +112,30 @@ class AugmentationConfig(_Strict):
             raise ValueError(
                 "`scale` needs `size` too, the height and width to cut to: images of a batch have one size"
             )
+        if self.recipe is not None and (self.scale is not None or self.colour or not self.flip):
+            raise ValueError(f"`recipe = {self.recipe!r}` stands for all of it: leave `flip`, `scale` and `colour` out")
         self.transforms()
         return self
 
+    @property
+    def _preset(self) -> transforms.Preset | None:
+        if self.recipe is None:
+            return None
+        build = choose("recipe", self.recipe, transforms.RECIPES)
+        if self.size is None:
+            raise ValueError(f"`recipe = {self.recipe!r}` needs `size` too, the height and width of its images")
+        return build(self.size)
+
+    def evaluation_transforms(self) -> tuple[Transform, ...]:
+        """What gives evaluated images one size, if anything; nothing of it is random."""
+        preset = self._preset
+        return () if preset is None else preset.evaluation
+
     def transforms(self) -> tuple[Transform, ...]:
         """The random transforms, in the order of P1's recipe: scale, crop, flip, colour."""
+        preset = self._preset
+        if preset is not None:
+            return preset.training
         found: list[Transform] = []
         if self.scale is not None:
             found.append(transforms.RandomScale(*self.scale))
@@ -134,18 +178,45 @@ class BalancerConfig(_WithOptions):
     name: str
     label: str | None = Field(default=None, min_length=1)
     """How tables call it, where the name alone would not tell two apart."""
+    grid: Grid = Field(default_factory=dict)
+    """Values to try of its options; the best on validation is used."""
+    fixed_from: str | None = None
+    """For `fixed`, in place of `weights`: the balancer of the same study whose weights are distilled (P2)."""
 
     @model_validator(mode="before")
     @classmethod
-    def _bare_name(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
+    def _short(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"name": value}
+        if isinstance(value, Mapping) and "fixed_from" in value and "name" not in value:
+            return {"name": "fixed", "label": f"fixed from {value['fixed_from']}", **value}
+        return value
 
     @model_validator(mode="after")
     def _known(self) -> "BalancerConfig":
         method = choose("name", self.name, balancing.all_methods())
         self._check(f"balancer `{self.name}`", option_types(method))
-        balancing.create(self.name, **self.options)
+        if self.fixed_from is not None:
+            if self.name != "fixed" or self.options or self.grid:
+                raise ValueError(
+                    "`fixed_from` stands in place of the weights of `fixed` and goes with no other option. "
+                    f"Found `name = {self.name!r}`, options {list(self.options | self.grid)}"
+                )
+            return self
+        if not self.grid:
+            balancing.create(self.name, **self.options)
+        for point in grid_points(self.grid) if self.grid else ():
+            self.at(point)
         return self
+
+    def at(self, point: Mapping[str, Any]) -> "BalancerConfig":
+        """The balancer at a point of its grid.
+
+        Raises:
+            ValueError: It takes no such options.
+        """
+        content = self.model_dump(exclude={"grid"}, exclude_unset=True) | dict(point)
+        return BalancerConfig.model_validate(content) if point else self
 
     @property
     def title(self) -> str:
@@ -153,10 +224,20 @@ class BalancerConfig(_WithOptions):
         return self.label or self.name
 
 
+class ProbeConfig(_Strict):
+    """Which gradients are recorded while a network trains; see `equipoise.Probe`."""
+
+    every: int = Field(default=10, ge=1)
+    at: Literal["last_layer", "features", "shared"] = "last_layer"
+
+
 class TrainingConfig(_Strict):
     """How a network is trained."""
 
     epochs: int = Field(default=100, ge=1)
+    steps_per_epoch: int | None = Field(default=None, ge=1)
+    """How many steps count as an epoch, where it is not one pass over the training data. P1's 40,000 iterations with an
+    evaluation every 1,000 are `epochs: 40, steps_per_epoch: 1000`."""
     batch_size: int = Field(default=6, ge=1)
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: float = Field(default=1e-4, gt=0)
@@ -182,6 +263,8 @@ class TrainingConfig(_Strict):
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     workers: int = Field(default=0, ge=0)
     augmentation: AugmentationConfig = Field(default_factory=AugmentationConfig)
+    probe: ProbeConfig | None = Field(default_factory=ProbeConfig)
+    """What is recorded for diagnosis; it does not change what is trained."""
 
 
 Protocol = Literal["validation", "paper_one"]
@@ -195,16 +278,41 @@ class _Experiment(_Strict):
     tasks: tuple[str, ...] = Field(min_length=1)
     model: ModelConfig = Field(default_factory=ModelConfig)
     training: TrainingConfig = Field(default_factory=TrainingConfig)
-    protocol: Protocol = "validation"
-    """`validation`: the checkpoint is chosen on held-out training data, and the test split read once. `paper_one`: the
-    checkpoint is chosen on the test split."""
 
     @model_validator(mode="after")
     def _tasks(self) -> Self:
-        self.data.tasks(self.tasks)
+        active = self.data.tasks(self.tasks)
+        if self.data.corrupt is not None:
+            self.data.corrupt.check(self.data.tasks(), active)
         if len(set(self.tasks)) < len(self.tasks):
             raise ValueError(f"each of `tasks` should occur once. Found `tasks = {list(self.tasks)}`")
         return self
+
+    @model_validator(mode="after")
+    def _augmentation(self) -> Self:
+        if self.training.augmentation.transforms() and not data.dataset_class(self.data.name).augmentable:
+            raise ValueError(
+                f"random transforms of images make no sense for `{self.data.name}`: set "
+                "`training.augmentation.flip: false` and leave the others out"
+            )
+        return self
+
+
+class PublishedConfig(_Strict):
+    """Which rows of a paper's table a study is to be compared with."""
+
+    table: str
+    """One of `equipoise.studies.published.tables`."""
+    rows: dict[str, str] = Field(default_factory=dict)
+    """What the other columns of its rows hold, where a table has several rows a method: `{model: resnet-18}`."""
+    reference: dict[str, str] | None = None
+    """The same for the rows whose single-task networks they are compared with; like `rows` by default."""
+
+    @property
+    def title(self) -> str:
+        """For people: the table, and which rows of it."""
+        rows = ", ".join(self.rows.values())
+        return self.table.replace("_", " ") + (f" ({rows})" if rows else "")
 
 
 class VariantConfig(_Strict):
@@ -222,6 +330,8 @@ class VariantConfig(_Strict):
     training: dict[str, Any] = Field(default_factory=dict)
     balancers: tuple[BalancerConfig, ...] | None = Field(default=None, min_length=1)
     """The balancing methods, where they are not the recipe's."""
+    published: PublishedConfig | None = None
+    """The rows of a paper's table to compare with."""
 
 
 class RunConfig(_Experiment):
@@ -229,6 +339,9 @@ class RunConfig(_Experiment):
 
     balancer: BalancerConfig
     seed: Seed = 0
+    protocol: Protocol = "validation"
+    """`validation`: the checkpoint is chosen on held-out training data, and the test split read once. `paper_one`: the
+    checkpoint is chosen on the test split."""
 
 
 class Recipe(_Experiment):
@@ -240,6 +353,26 @@ class Recipe(_Experiment):
     variants: tuple[VariantConfig, ...] = ()
     """What is compared besides balancing methods; every variant gets its single-task networks and all methods."""
     seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1)
+    published: PublishedConfig | None = None
+    """The rows of a paper's table to compare with; of a study with variants, each names its own."""
+    grid: Grid = Field(default_factory=dict)
+    """Values to try of keys such as `training.learning_rate`, for every method and every single-task network."""
+    grid_seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1)
+    """The seeds of the trials of a grid."""
+    protocol: Literal["validation", "paper_one", "paper_two"] = "validation"
+    """As of a run, or `paper_two`: hyper-parameters and checkpoints are chosen on validation, and what was chosen runs
+    once a seed."""
+
+    @property
+    def run_protocol(self) -> Protocol:
+        """How each run chooses its checkpoint."""
+        return "validation" if self.protocol == "paper_two" else self.protocol
+
+    @property
+    def published_rows(self) -> dict[str | None, PublishedConfig]:
+        """What to compare with by variant, as far as anything is named."""
+        named = {variant.label: variant.published for variant in self.variants} or {None: self.published}
+        return {label: published for label, published in named.items() if published is not None}
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -248,6 +381,8 @@ class Recipe(_Experiment):
         labels = [variant.label for variant in self.variants]
         if len(set(labels)) < len(labels):
             raise ValueError("two variants share a label: give them different ones")
+        for point in grid_points(self.grid) if self.grid else ():
+            self.at(point)
         for variant in self.variants:
             if variant.reference is not None and variant.reference not in labels:
                 raise unknown(f"reference of variant {variant.label}", variant.reference, labels)
@@ -270,6 +405,29 @@ class Recipe(_Experiment):
         titles = [balancer.title for balancer in balancers]
         if len({SINGLE, *titles}) < len(titles) + 1:
             raise ValueError(f"two balancers share a name, or one is called `{SINGLE}`: give them different `label`s")
+        sources = {balancer.title for balancer in balancers if balancer.fixed_from is None}
+        for balancer in balancers:
+            if balancer.fixed_from is not None and balancer.fixed_from not in sources:
+                raise unknown("fixed_from", balancer.fixed_from, sources)
+
+    def at(self, point: Mapping[str, Any]) -> "Recipe":
+        """The recipe at a point of its grid.
+
+        Raises:
+            ValueError: A key is not one of `data`, `model` or `training`, or a value does not fit.
+        """
+        changes: dict[str, dict[str, Any]] = {}
+        for key, value in point.items():
+            part, _, name = key.partition(".")
+            if part not in ("data", "model", "training") or not name:
+                raise ValueError(
+                    "the keys of `grid` should be of `data`, `model` or `training`, such as `training.learning_rate`. "
+                    f"Found `{key}`"
+                )
+            changes.setdefault(part, {})[name] = value
+        content = {name: getattr(self, name) for name in Recipe.model_fields if name not in ("grid", "variants")}
+        content |= {part: _merged(content[part], of_part) for part, of_part in changes.items()}
+        return Recipe.model_validate(content) if point else self
 
     def variant(self, variant: VariantConfig) -> "Recipe":
         """The recipe that a variant stands for, without variants of its own.
@@ -341,6 +499,23 @@ def parse(content: Mapping[str, Any], kind: type[Config], where: str) -> Config:
     except ValidationError as error:
         lines = (f"  {line}" for line in _explanations(error, kind))
         raise ConfigError(f"`{where}` cannot be used:\n" + "\n".join(lines)) from error
+
+
+def dataset(name: str, root: Path | None, overrides: Sequence[str] = ()) -> DataConfig:
+    """The configuration of a dataset from the command line.
+
+    Args:
+        name: The name of the dataset.
+        root: Its directory.
+        overrides: Options of the dataset such as `classes=7`; values are YAML.
+
+    Raises:
+        ConfigError: There is no such dataset or option.
+    """
+    content: dict[str, Any] = {"name": name, "root": None if root is None else str(root)}
+    for override in overrides:
+        _override(content, override)
+    return parse(content, DataConfig, name)
 
 
 def _override(content: dict[str, Any], override: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from equipoise import balancing
+from equipoise import balancing, diagnosis
 from equipoise.balancing import Need
 from equipoise.config import BalancerConfig, RunConfig
 from equipoise.training import Status, train
@@ -149,6 +149,15 @@ def test_bf16_and_clipping_and_epochwise_schedule_train(rooms, tmp_path):
     assert all(value == value for value in result.metrics.values())
 
 
+def test_an_epoch_may_be_a_number_of_steps(rooms, tmp_path):
+    # Fewer than a pass over the data, and more.
+    for steps in (1, 7):
+        result = train(run_config(rooms, training={"steps_per_epoch": steps, "epochs": 2}), tmp_path / str(steps))
+        assert result.steps == 2 * steps
+        lines = read_log(tmp_path / str(steps))
+        assert [line["step"] for line in lines if line["split"] == "val"] == [steps, 2 * steps]
+
+
 def rates(directory) -> list[float]:
     return [line["rate"]["learning"] for line in read_log(directory) if line["split"] == "train"]
 
@@ -181,6 +190,22 @@ def test_a_schedule_resumes_where_it_was(rooms, tmp_path):
         train(config, tmp_path / "stopped", watch=stop_after(9))
     train(config, tmp_path / "stopped")
     assert rates(tmp_path / "stopped") == rates(tmp_path / "whole")
+
+
+def test_gradients_are_recorded_and_resumed(rooms, tmp_path):
+    config = run_config(rooms, training={"probe": {"every": 2}})
+    train(config, tmp_path / "whole")
+    with pytest.raises(Stop):
+        train(config, tmp_path / "stopped", watch=stop_after(7))
+    train(config, tmp_path / "stopped")
+    whole, stopped = (diagnosis.read(tmp_path / name / "probe.parquet") for name in ("whole", "stopped"))
+    assert whole.equals(stopped)
+    steps = len([line for line in read_log(tmp_path / "whole") if line["split"] == "train"])
+    assert whole["step"].to_list() == list(range(1, read_log(tmp_path / "whole")[-1]["step"] + 1, 2))
+    assert steps == 3
+    without = run_config(rooms, training={"probe": None})
+    assert train(without, tmp_path / "without").metrics == train(config, tmp_path / "whole").metrics
+    assert not (tmp_path / "without" / "probe.parquet").exists()
 
 
 def test_logs_are_json_lines_and_tensorboard(rooms, tmp_path):

@@ -14,8 +14,10 @@ from equipoise.balancing import processes
 from equipoise.balancing.checks import require
 from equipoise.balancing.context import Context, Need
 from equipoise.balancing.errors import NonFiniteError
-from equipoise.balancing.gradients import Rows, Source, Step, layer_parameters
+from equipoise.balancing.gradients import Rows, Source, Step
 from equipoise.balancing.graph import deliver
+from equipoise.balancing.measurement import Witness
+from equipoise.balancing.observation import observe, testify
 from equipoise.balancing.registry import Method
 
 Features = TypeVar("Features", Tensor, Sequence[Tensor])
@@ -164,6 +166,7 @@ class Balancer(nn.Module, ABC):
         retain_graph: bool = False,
         scaler: torch.amp.GradScaler | None = None,
         context: Context | None = None,
+        probe: Witness | None = None,
     ) -> Balance:
         """Accumulate the balanced gradient into `.grad`, as `loss.backward()` accumulates that of one loss.
 
@@ -182,6 +185,8 @@ class Balancer(nn.Module, ABC):
             scaler: The gradient scaler of fp16 training. Methods see unscaled values, `.grad` receives scaled ones. A
                 step with infinite gradients leaves the method's memory alone and is passed on for the scaler to skip.
             context: Where the methods that need more than one batch or pass get it (`needs`).
+            probe: Looks at the step, such as `equipoise.Probe`. Where the method looks at the same place, it costs
+                nothing more.
 
         Returns:
             Losses, weights and what else was measured.
@@ -194,11 +199,13 @@ class Balancer(nn.Module, ABC):
         """
         tasks = tuple(losses)
         given = [features] if isinstance(features, Tensor) else list(features or ())
+        parameters = list(shared or ())
         context = context or Context()
+        witness = probe if probe is not None and probe.due() else None
         values, step = open_step(
             losses,
             given,
-            shared or (),
+            parameters,
             retain_graph=retain_graph,
             scaler=scaler,
             objectives=lambda: self.objectives(losses, given, context),
@@ -212,7 +219,15 @@ class Balancer(nn.Module, ABC):
         self.memory = _moved(self.memory, values.device)
         source = self.source(tasks)
         scale = 1.0 if scaler is None else scaler.get_scale()
-        rows = self._observe(step, source, given, last_layer, scale)
+        name = self.record.name
+        looked = None
+        if witness is not None and witness.at is Source.SHARED and source is not Source.SHARED:
+            # The pass through the trunk uses a step up, and this one still has to make the update.
+            _, other = open_step(losses, given, parameters, retain_graph=True, scaler=scaler)
+            looked = observe(other, Source.SHARED, given, last_layer, scale, "the probe")
+        elif witness is not None and witness.at is not source:
+            looked = observe(step, witness.at, given, last_layer, scale, "the probe")
+        rows = observe(step, source, given, last_layer, scale, name)
         gram = None
         if rows is not None:
             gram = rows.gram().to(values.device)
@@ -244,12 +259,13 @@ class Balancer(nn.Module, ABC):
             self.memory = before
             if scaler is None:
                 return self._refuse(by_task, step.implicated(gradients), "gradient")
-        deliver(gradients)
-        if not finite:
+            deliver(gradients)
             return Balance(by_task, skipped=True)
-        weights = None
-        if decision.weights is not None and decision.complete:
-            weights = dict(zip(tasks, decision.weights.to(values), strict=True))
+        used = decision.weights.to(values) if decision.weights is not None and decision.complete else None
+        if witness is not None:
+            witness.record(testify(tasks, values, witness.at, looked, rows, gram, used, decision.direction, gradients))
+        deliver(gradients)
+        weights = None if used is None else dict(zip(tasks, used, strict=True))
         return Balance(by_task, weights, **({} if gram is None else _measured(tasks, gram)))
 
     def after_step(self, context: Context | None = None) -> None:
@@ -272,39 +288,6 @@ class Balancer(nn.Module, ABC):
         return features
 
     # How it is done
-
-    def _observe(
-        self,
-        step: Step,
-        source: Source,
-        features: Sequence[Tensor],
-        last_layer: nn.Module | Tensor | Sequence[Tensor] | None,
-        scale: float,
-    ) -> Rows | None:
-        name = self.record.name
-        if source is Source.LAST_LAYER:
-            if last_layer is None:
-                raise ValueError(
-                    f"`last_layer` should be given: {name} looks at the gradients there. Found none. Pass the last "
-                    "layer that all tasks share, such as `encoder.layer4[-1].conv2` of a ResNet-18."
-                )
-            return step.last_layer_rows(layer_parameters(last_layer), scale)
-        if source is Source.FEATURES:
-            if not step.features:
-                raise ValueError(
-                    "`features` should hold tensors that require a gradient, none computed from another, and all "
-                    f"that the heads read of the trunk: {name} looks at the gradients there. Found {len(features)} "
-                    "that will not do."
-                )
-            return step.feature_rows(scale)
-        if source is Source.SHARED:
-            if not step.shared:
-                raise ValueError(
-                    f"`features` or `shared` should lead to shared parameters that require a gradient: {name} "
-                    "balances theirs. Found none. Unfreeze the trunk, or use `uniform` or `fixed`."
-                )
-            return step.shared_rows(scale)
-        return None
 
     def _refuse(self, losses: dict[str, Tensor], tasks: tuple[str, ...], what: str) -> Balance:
         if self.nonfinite == "raise":

@@ -113,20 +113,21 @@ class Rows:
 
     def matrix(self) -> Tensor:
         """The gradients as a new matrix, [T, P]."""
-        rows = [
-            torch.cat(
-                [
-                    (torch.zeros_like(tensor) if piece is None else piece).reshape(-1).to(self.dtype)
-                    for tensor, piece in zip(self.like, pieces, strict=True)
-                ]
-            )
-            for pieces in self.pieces
-        ]
-        return torch.stack(rows).div_(self.scale)
+        size = sum(tensor.numel() for tensor in self.like)
+        matrix = torch.empty(len(self.pieces), size, dtype=self.dtype, device=self.like[0].device)
+        for row, pieces in zip(matrix, self.pieces, strict=True):
+            parts = row.split([tensor.numel() for tensor in self.like])
+            for part, piece in zip(parts, pieces, strict=True):
+                if piece is None:
+                    part.zero_()
+                else:
+                    part.copy_(piece.reshape(-1))
+        return matrix if self.scale == 1 else matrix.div_(self.scale)
 
     def split(self, direction: Tensor) -> list[Tensor]:
         """A direction, [P], in pieces of the shapes and dtypes of the tensors, multiplied by the scale."""
-        parts = (direction * self.scale).split([tensor.numel() for tensor in self.like])
+        scaled = direction if self.scale == 1 else direction * self.scale
+        parts = scaled.split([tensor.numel() for tensor in self.like])
         return [part.view(tensor.shape).to(tensor.dtype) for part, tensor in zip(parts, self.like, strict=True)]
 
 
@@ -227,13 +228,15 @@ class Step:
         """Task gradients at the features; each process has those of its own part of the batch."""
         self._differentiate_heads()
         # Each process's loss is the mean over its part of the batch; the loss of the step is the mean of these.
-        return Rows(self.features, self._at_features, scale * processes.world_size())
+        return Rows(self.features, list(self._at_features), scale * processes.world_size())
 
     def shared_rows(self, scale: float = 1.0) -> Rows:
         """Task gradients at all shared parameters, already reduced over processes."""
         rows: list[list[Tensor | None]] = []
         for number in range(len(self.tasks)):
-            self._differentiate_head(number)
+            # A probe that looks at the features has had it differentiated.
+            if number == len(self._at_leaves):
+                self._differentiate_head(number)
             keep = self.retain_graph or number < len(self.tasks) - 1
             through = self._through_trunk(self._at_features[number], self._trunk_leaves, retain_graph=keep)
             found = dict(zip(self._trunk_leaves, through, strict=True))

@@ -46,7 +46,7 @@ class PlannedRun:
     @cached_property
     def key(self) -> str:
         """What is trained in short, and a hash of all that can change the result: equal runs of two studies are one."""
-        irrelevant = {"balancer": {"label", "grid", "fixed_from"}, "training": {"accelerator", "workers"}}
+        irrelevant = {"balancer": {"label", "grid", "fixed_from"}, "training": {"accelerator", "workers", "probe"}}
         content = {"config": self.config.model_dump(mode="json", exclude=irrelevant), "needs": self.needs}
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
         return "-".join((self.config.data.name, self.config.balancer.name, *self.config.tasks, digest))

@@ -9,6 +9,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torch.nn import functional
 
+from equipoise.metrics import collect
 from equipoise.models import MultiTaskModel, Outputs
 from equipoise.models.base import Adapt
 from equipoise.tasks import Task
@@ -67,9 +68,8 @@ def evaluate(
     """
     was_training = model.training
     model.eval()
-    metrics = {name: task.metrics() for name, task in tasks.items()}
-    for metric in (metric for of_task in metrics.values() for metric in of_task.values()):
-        metric.to(fabric.device)
+    of_tasks = {name: task.metrics() for name, task in tasks.items()}
+    metrics = {name: collect(of_task).to(fabric.device) for name, of_task in of_tasks.items()}
     sums = {name: torch.zeros((), device=fabric.device) for name in tasks}
     counts = dict.fromkeys(tasks, 0)
     for batch in batches:
@@ -80,16 +80,15 @@ def evaluate(
         for name, loss in losses.items():
             sums[name] += loss.float() * len(batch[name])
             counts[name] += len(batch[name])
-            prediction = tasks[name].activate(outputs.predictions[name].float())
-            for metric in metrics[name].values():
-                metric.update(prediction, batch[name])
+            metrics[name].update(tasks[name].activate(outputs.predictions[name].float()), batch[name])
         after_batch()
     model.train(was_training)
+    found = {name: of_task.compute() if counts[name] else {} for name, of_task in metrics.items()}
     return Evaluation(
         metrics={
-            f"{name}.{key}": float(metric.compute()) if counts[name] else math.nan
-            for name, of_task in metrics.items()
-            for key, metric in of_task.items()
+            f"{name}.{key}": float(found[name].get(key, math.nan))
+            for name, of_task in of_tasks.items()
+            for key in of_task
         },
         losses={name: float(sums[name]) / counts[name] if counts[name] else math.nan for name in tasks},
     )

@@ -44,6 +44,7 @@ class Progress:
     epoch: int = 0
     step: int = 0
     seconds: float = 0.0
+    probed: int = 0
     best_score: float = float("-inf")
     best_epoch: int = 0
     best_metrics: dict[str, float] = field(default_factory=dict)
@@ -65,9 +66,9 @@ def train(
 
     Args:
         config: What to train.
-        directory: The run's own; holds `config.yaml`, `metrics.jsonl`, TensorBoard files, `checkpoint.pt` while
-            training, `best.safetensors` (and `best_balancer.pt` where the balancer is a part of the network) and at the
-            end `result.json`.
+        directory: The run's own; holds `config.yaml`, `metrics.jsonl`, `probe.parquet`, TensorBoard files,
+            `checkpoint.pt` while training, `best.safetensors` (and `best_balancer.pt` where the balancer is a part of
+            the network) and at the end `result.json`.
         single: Main metrics (`task.metric`) of single-task networks on the split the checkpoint is chosen on.
         teachers: Directories of finished single-task runs by task, for balancers that learn from their networks.
         watch: Told how far the run is.
@@ -81,7 +82,7 @@ def train(
     directory.mkdir(parents=True, exist_ok=True)
     sweep(directory)
     write_text(directory / "config.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
-    session = prepare(config)
+    session = prepare(config, directory)
     if Need.TEACHERS in session.balancer.needs:
         session.teachers = load_teachers(teachers or {}, session.tasks, session.fabric.device)
     progress = _restore(session, directory)
@@ -101,6 +102,9 @@ def train(
                 log.write(epoch, progress.step, session.chosen_on.split, metric=found.metrics, loss=found.losses)
                 _keep_if_best(session, found, selection, progress, directory)
             progress.seconds = time.monotonic() - started
+            if session.probe is not None:
+                progress.probed = session.probe.steps
+                session.probe.flush()
             _checkpoint(session, progress, directory)
     weights_file = directory / BEST
     session.model.load_state_dict(safetensors.torch.load_file(weights_file, device=str(session.fabric.device)))
@@ -170,7 +174,7 @@ def _step(
         return None
     context = context_of(session, batch, further)
     balance = session.balancer.backward(
-        now.losses, features=now.features, last_layer=session.last_layer, context=context
+        now.losses, features=now.features, last_layer=session.last_layer, context=context, probe=session.probe
     )
     if clip > 0:
         torch.nn.utils.clip_grad_norm_(session.model.parameters(), clip)
@@ -231,7 +235,10 @@ def _restore(session: Session, directory: Path) -> Progress:
     session.optimizer.load_state_dict(state["optimizer"])
     session.schedule.load_state_dict(state["schedule"])
     session.balancer.load_state_dict(state["balancer"])
-    return Progress(**state["progress"])
+    progress = Progress(**state["progress"])
+    if session.probe is not None:
+        session.probe.resume(progress.probed)
+    return progress
 
 
 def _mean_weights(progress: Progress) -> dict[str, float]:

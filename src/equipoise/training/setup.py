@@ -3,21 +3,25 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, RandomSampler
 
 from equipoise import balancing, data, models
 from equipoise.balancing import Balancer
 from equipoise.config import RunConfig, TrainingConfig
 from equipoise.data import Dataset, Transform, transforms
+from equipoise.diagnosis import Probe
 from equipoise.models import MultiTaskModel
 from equipoise.tasks import Task
 from equipoise.training import schedules
 from equipoise.training.schedules import Schedule
 
+PROBE = "probe.parquet"
+"""In the directory of a run: the gradients that were recorded."""
 BEST = "best.safetensors"
 """In the directory of a run: the weights of the network at the best evaluation."""
 
@@ -54,6 +58,7 @@ class Session:
         chosen_on: The split the checkpoint is chosen on.
         test: The test split.
         input: What the network reads: its key in a batch.
+        probe: What looks at the gradients, if anything does.
         teachers: Finished single-task networks by task, for a balancer that asks for them.
     """
 
@@ -69,13 +74,18 @@ class Session:
     chosen_on: Held
     test: Held
     input: str
+    probe: Probe | None = None
     teachers: Mapping[str, MultiTaskModel] = field(default_factory=dict)
 
 
-def prepare(config: RunConfig) -> Session:
+def prepare(config: RunConfig, directory: Path | None = None) -> Session:
     """Build a run.
 
     The network's initial weights depend on the seed alone, so that methods are compared from the same start.
+
+    Args:
+        config: What is run.
+        directory: The run's own, where it leaves what it records.
 
     Raises:
         ValueError: The configuration asks for what cannot be had, such as a backbone that timm does not know.
@@ -92,12 +102,13 @@ def prepare(config: RunConfig) -> Session:
     statistics = data.dataset_class(config.data.name).statistics
     normalize = transforms.Compose(() if statistics is None else (transforms.Normalize(*statistics),))
     train = _open(config, "train", transforms.Compose((*settings.augmentation.transforms(), normalize)))
-    train_loader, further_loader = (_loader(train, settings, shuffle=True) for _ in range(2))
-    test_loader = _loader(_open(config, "test", normalize), settings, shuffle=False)
+    train_loader, further_loader = (_train_loader(train, settings) for _ in range(2))
+    as_evaluated = transforms.Compose((*settings.augmentation.evaluation_transforms(), normalize))
+    test_loader = _loader(_open(config, "test", as_evaluated), settings)
     if config.protocol == "paper_one":
         chosen_on = Held("test", tasks, test_loader)
     else:
-        validation = _loader(_open(config, "val", normalize), settings, shuffle=False)
+        validation = _loader(_open(config, "val", as_evaluated), settings)
         chosen_on = Held("val", {name: task.while_training() for name, task in tasks.items()}, validation)
     schedule = schedules.create(settings, optimizer, len(train_loader))
     last_layer = model.last_shared_layer()
@@ -114,6 +125,7 @@ def prepare(config: RunConfig) -> Session:
         chosen_on,
         Held("test", tasks, test_loader),
         train.input,
+        _probe(settings, directory),
     )
 
 
@@ -135,23 +147,42 @@ def _open(config: RunConfig, split: str, transform: Transform) -> Dataset:
         split=split,
         tasks=config.tasks,
         transform=transform,
+        corrupt=config.data.corrupt,
+        subset=config.data.subset,
+        cache=config.data.cache,
+        on_error=config.data.on_error,
         **config.data.options,
     )
 
 
-def _loader(dataset: Dataset, settings: TrainingConfig, shuffle: bool) -> DataLoader[Any]:
+def _train_loader(dataset: Dataset, settings: TrainingConfig) -> DataLoader[Any]:
+    samples = settings.steps_per_epoch and settings.steps_per_epoch * settings.batch_size
+    # One generator for order and workers, so that the seed of an epoch stands for both.
+    generator = torch.Generator()
+    sampler = RandomSampler(dataset, num_samples=samples, generator=generator)
+    # A last batch of one sample has no statistics for batch normalisation.
+    return _loader(
+        dataset, settings, sampler=sampler, generator=generator, drop_last=len(sampler) >= settings.batch_size
+    )
+
+
+def _loader(dataset: Dataset, settings: TrainingConfig, **options: Any) -> DataLoader[Any]:
     return DataLoader(
         dataset,
         batch_size=settings.batch_size,
-        shuffle=shuffle,
-        # A last batch of one sample has no statistics for batch normalisation.
-        drop_last=shuffle and len(dataset) >= settings.batch_size,
         num_workers=settings.workers,
         persistent_workers=settings.workers > 0,
         pin_memory=settings.accelerator != "cpu" and torch.cuda.is_available(),
         collate_fn=dataset.collate(),
-        generator=torch.Generator(),
+        **options,
     )
+
+
+def _probe(settings: TrainingConfig, directory: Path | None) -> Probe | None:
+    if settings.probe is None:
+        return None
+    path = None if directory is None else directory / PROBE
+    return Probe(every=settings.probe.every, at=settings.probe.at, path=path)
 
 
 def _optimizer(settings: TrainingConfig, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:

@@ -1,0 +1,162 @@
+"""Tidy tables of what a probe has recorded: a row a step and task, a row a step and pair of tasks, a row a step."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars
+
+
+class _Step(NamedTuple):
+    number: int
+    tasks: list[str]
+    losses: np.ndarray
+    weights: np.ndarray | None
+    gram: np.ndarray
+    norms: np.ndarray
+    with_update: np.ndarray
+    update_square: float
+
+
+def by_task(recorded: polars.DataFrame) -> polars.DataFrame:
+    """A row for each step and task.
+
+    Columns, with g_i the gradient of task i, w_i its weight (1 where the method has none) and u the update:
+
+    - `step`, `task`, `loss`, `weight` (null where the method has none)
+    - `norm`: |g_i|; `weighted_norm`: w_i |g_i| (P1, figures 8, 15, 16)
+    - `cosine_with_update`: cos(g_i, u) (P1, figures 7, 9, 14)
+    - `share`: w_i g_i . u / |u|^2, how much of the update the task owns. Where the update is the weighted sum, the
+      shares of a step sum to 1; a task whose contribution the others cancel has a negative one.
+
+    Args:
+        recorded: From `Probe.recorded` or `read`.
+    """
+    rows = []
+    for step in _steps(recorded):
+        weights = np.ones(len(step.tasks)) if step.weights is None else step.weights
+        update_norm = np.sqrt(step.update_square)
+        cosines = _over(step.with_update, step.norms * update_norm)
+        shares = _over(weights * step.with_update, np.full(len(step.tasks), step.update_square))
+        for place, task in enumerate(step.tasks):
+            rows.append(
+                {
+                    "step": step.number,
+                    "task": task,
+                    "loss": step.losses[place],
+                    "weight": None if step.weights is None else weights[place],
+                    "norm": step.norms[place],
+                    "weighted_norm": weights[place] * step.norms[place],
+                    "cosine_with_update": cosines[place],
+                    "share": shares[place],
+                }
+            )
+    numbers = ("loss", "weight", "norm", "weighted_norm", "cosine_with_update", "share")
+    return _frame(rows, {"step": polars.Int64, "task": polars.String} | dict.fromkeys(numbers, polars.Float64))
+
+
+def by_pair(recorded: polars.DataFrame) -> polars.DataFrame:
+    """A row for each step and pair of tasks: `step`, `first`, `second`, and of their unweighted gradients
+
+    - `cosine` (P1, figures 10 and 11), `dot` (figures 12 and 13)
+    - `magnitude_similarity`: 2 |g_i| |g_j| / (|g_i|^2 + |g_j|^2), 1 for equal norms (Yu et al., arXiv 2001.06782,
+      definition 3).
+
+    Args:
+        recorded: From `Probe.recorded` or `read`.
+    """
+    rows = []
+    for step in _steps(recorded):
+        products = np.outer(step.norms, step.norms)
+        cosines = _over(step.gram, products)
+        squares = step.norms**2
+        similar = _over(2 * products, squares[:, None] + squares[None, :])
+        for i, first in enumerate(step.tasks):
+            for j in range(i + 1, len(step.tasks)):
+                rows.append(
+                    {
+                        "step": step.number,
+                        "first": first,
+                        "second": step.tasks[j],
+                        "cosine": cosines[i, j],
+                        "dot": step.gram[i, j],
+                        "magnitude_similarity": similar[i, j],
+                    }
+                )
+    numbers = dict.fromkeys(("cosine", "dot", "magnitude_similarity"), polars.Float64)
+    return _frame(rows, {"step": polars.Int64, "first": polars.String, "second": polars.String} | numbers)
+
+
+def by_step(recorded: polars.DataFrame) -> polars.DataFrame:
+    """A row for each step.
+
+    - `step`, `tasks` (their number T), `update_norm`
+    - `conflict_rate`: the share of pairs of tasks with a negative cosine
+    - `singular_values` of the matrix of unweighted task gradients, largest first, and its `condition_number`
+    - `cosine_with_mean`: the mean over tasks of cos(g_i, g), g the sum of the unweighted gradients (P2, section 6)
+    - `orthogonal`: what that would be for orthogonal gradients of equal norms, 1 / sqrt(T)
+    - `norm_balance`: |a|_1 / (sqrt(T) |a|_2) with a the norms; 1 where they are equal. For orthogonal gradients
+      `cosine_with_mean` is `orthogonal` times this, whatever else goes on in the network
+    - `alignment`: `cosine_with_mean` over that product; above 1 where tasks agree, below where they conflict.
+
+    Args:
+        recorded: From `Probe.recorded` or `read`.
+    """
+    rows = []
+    for step in _steps(recorded):
+        count = len(step.tasks)
+        pairs = np.triu_indices(count, 1)
+        values = np.sqrt(np.clip(np.linalg.eigvalsh(step.gram), 0, None))[::-1]
+        with_sum = step.gram.sum(axis=1)
+        sum_norm = np.sqrt(max(step.gram.sum(), 0.0))
+        mean_cosine = _over(with_sum, step.norms * sum_norm).mean()
+        orthogonal = 1 / np.sqrt(count)
+        balance = _over(step.norms.sum(), np.sqrt(count) * np.linalg.norm(step.norms))
+        rows.append(
+            {
+                "step": step.number,
+                "tasks": count,
+                "update_norm": np.sqrt(step.update_square),
+                "conflict_rate": (step.gram[pairs] < 0).mean() if count > 1 else None,
+                "singular_values": values.tolist(),
+                "condition_number": _over(values[0], values[-1]),
+                "cosine_with_mean": mean_cosine,
+                "orthogonal": orthogonal,
+                "norm_balance": balance,
+                "alignment": _over(mean_cosine, orthogonal * balance),
+            }
+        )
+    numbers = ("cosine_with_mean", "orthogonal", "norm_balance", "alignment")
+    schema = {"step": polars.Int64, "tasks": polars.Int64, "update_norm": polars.Float64}
+    schema |= {"conflict_rate": polars.Float64, "singular_values": polars.List(polars.Float64)}
+    schema |= {"condition_number": polars.Float64} | dict.fromkeys(numbers, polars.Float64)
+    return _frame(rows, schema)
+
+
+def _steps(recorded: polars.DataFrame) -> Iterator[_Step]:
+    for row in recorded.iter_rows(named=True):
+        count = len(row["tasks"])
+        gram = np.array(row["gram"], dtype=float).reshape(count, count)
+        yield _Step(
+            row["step"],
+            row["tasks"],
+            np.array(row["losses"], dtype=float),
+            None if row["weights"] is None else np.array(row["weights"], dtype=float),
+            gram,
+            np.sqrt(np.clip(gram.diagonal(), 0, None)),
+            np.array(row["with_update"], dtype=float),
+            max(row["update_square"], 0.0),
+        )
+
+
+def _over(numerator: Any, denominator: Any) -> Any:
+    """A quotient; NaN where the denominator is zero, as a gradient of zero has no direction."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(np.asarray(denominator) > 0, np.asarray(numerator) / np.asarray(denominator), np.nan)[()]
+
+
+def _frame(rows: list[dict[str, Any]], schema: dict[str, Any]) -> polars.DataFrame:
+    plain = [
+        {key: value.item() if isinstance(value, np.generic) else value for key, value in row.items()} for row in rows
+    ]
+    return polars.DataFrame(plain, schema=schema, orient="row")

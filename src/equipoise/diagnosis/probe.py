@@ -1,0 +1,185 @@
+"""A probe: looks at the task gradients of some training steps, and remembers what it saw."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import polars
+import torch
+from torch import Tensor, nn
+
+from equipoise.balancing import Balance, processes
+from equipoise.balancing.balancer import open_step
+from equipoise.balancing.gradients import Source
+from equipoise.balancing.measurement import Measurement, gradient_difference, measure
+from equipoise.balancing.observation import observe
+from equipoise.diagnosis import store
+from equipoise.diagnosis.frames import by_task
+
+_PLACES = {"last_layer": Source.LAST_LAYER, "features": Source.FEATURES, "shared": Source.SHARED}
+
+
+@dataclass
+class ProbedStep:
+    """A step under observation.
+
+    Attributes:
+        balance: To be set to what the balancer returned, for the weights; without it every task counts with weight 1.
+    """
+
+    balance: Balance | None = None
+
+
+class Probe:
+    """Records the gradients of tasks while a network trains, whatever balances them.
+
+    Through a balancer it costs little more than T weight gradients of one layer, on the steps that it records:
+
+        probe = Probe(every=10)
+        balance = balancer.backward(losses, features=features, last_layer=layer, probe=probe)
+
+    Around any other loop, such as one that sums its losses, it differentiates the heads once more on those steps:
+
+        with probe.step(losses, features=features, last_layer=layer):
+            sum(losses.values()).backward()
+
+    Nothing is read from the device before `flush`, or before the numbers are asked for.
+
+    Args:
+        every: Steps from one recorded step to the next; the first is recorded.
+        at: Where to look: "last_layer" (what paper one looks at), "features", or "shared" (all shared parameters, at
+            the cost of a backward pass of the trunk for each task).
+        path: The Parquet file that `flush` writes; none keeps everything in memory.
+
+    Raises:
+        ValueError: `every` is below 1, or there is no such place.
+
+    >>> trunk, heads = nn.Linear(3, 4), nn.ModuleDict({"a": nn.Linear(4, 1), "b": nn.Linear(4, 1)})
+    >>> probe = Probe(every=1)
+    >>> features = trunk(torch.randn(8, 3))
+    >>> losses = {task: head(features).square().mean() for task, head in heads.items()}
+    >>> with probe.step(losses, features=features, last_layer=trunk):
+    ...     sum(losses.values()).backward()
+    >>> probe.to_frame()["task"].to_list()
+    ['a', 'b']
+    """
+
+    def __init__(
+        self,
+        *,
+        every: int = 10,
+        at: Literal["last_layer", "features", "shared"] = "last_layer",
+        path: str | Path | None = None,
+    ) -> None:
+        if every < 1:
+            raise ValueError(f"`every` should be at least 1. Found `every = {every}`.")
+        if at not in _PLACES:
+            raise ValueError(f"`at` should be one of {', '.join(_PLACES)}. Found `at = {at!r}`.")
+        self.every = every
+        self.at = _PLACES[at]
+        self.path = None if path is None else Path(path)
+        self.steps = 0
+        """How many steps have gone by."""
+        self._waiting: list[tuple[int, Measurement]] = []
+        self._recorded = store.frame([])
+
+    # What a balancer calls
+
+    def due(self) -> bool:
+        """Count a step, and say whether it is to be recorded."""
+        self.steps += 1
+        return (self.steps - 1) % self.every == 0
+
+    def record(self, measurement: Measurement) -> None:
+        """Take note of a step."""
+        self._waiting.append((self.steps, measurement))
+
+    # What a training loop calls
+
+    @contextmanager
+    def step(
+        self,
+        losses: Mapping[str, Tensor],
+        *,
+        features: Tensor | Sequence[Tensor] | None = None,
+        shared: Iterable[Tensor] | None = None,
+        last_layer: nn.Module | Tensor | Sequence[Tensor] | None = None,
+        scaler: torch.amp.GradScaler | None = None,
+    ) -> Iterator[ProbedStep]:
+        """Look at the step that is made inside.
+
+        Args:
+            losses: The unweighted loss of every task, before it is differentiated.
+            features: As for `Balancer.backward`, like the other arguments.
+            shared: The shared parameters.
+            last_layer: The last layer that all tasks share, if that is where to look.
+            scaler: The gradient scaler of fp16 training.
+
+        Raises:
+            ValueError: An argument is wrong, or misses what the probe looks at.
+        """
+        probed = ProbedStep()
+        if not self.due():
+            yield probed
+            return
+        given = [features] if isinstance(features, Tensor) else list(features or ())
+        values, opened = open_step(losses, given, shared or (), retain_graph=True, scaler=scaler)
+        rows = observe(opened, self.at, given, last_layer, 1.0 if scaler is None else scaler.get_scale(), "the probe")
+        assert rows is not None
+        parameters = self.at is not Source.FEATURES
+        gram = rows.gram().to(values.device)
+        processes.mean_(values)
+        if not parameters:
+            processes.sum_(gram)
+        added = gradient_difference(rows.like if parameters else ())
+        yield probed
+        weights = probed.balance.weights if probed.balance is not None else None
+        stacked = torch.stack([weights[task] for task in losses]) if weights is not None else None
+        update = added() if parameters else None
+        # Without a gradient, as of a skipped step, there is no update.
+        if update is None or update:
+            self.record(measure(tuple(losses), values, rows, gram, stacked, update))
+
+    # What is done with it
+
+    def recorded(self) -> polars.DataFrame:
+        """Everything as it is stored: a row a recorded step, see `equipoise.diagnosis.store.SCHEMA`."""
+        if self._waiting:
+            rows = [_plain(number, measurement) for number, measurement in self._waiting]
+            self._recorded = polars.concat([self._recorded, store.frame(rows)])
+            self._waiting.clear()
+        return self._recorded
+
+    def to_frame(self) -> polars.DataFrame:
+        """A row for each recorded step and task, see `equipoise.diagnosis.by_task`."""
+        return by_task(self.recorded())
+
+    def flush(self) -> None:
+        """Write everything to the file, in one move; nothing without a file."""
+        if self.path is not None:
+            store.write(self.recorded(), self.path)
+
+    def resume(self, steps: int) -> None:
+        """Go on after a number of steps: what the file holds of later ones, which will be made again, is dropped.
+
+        Args:
+            steps: How many steps the training has behind it.
+        """
+        self.steps = steps
+        self._waiting.clear()
+        if self.path is not None and self.path.exists():
+            self._recorded = store.read(self.path).filter(polars.col("step") <= steps)
+
+
+def _plain(number: int, measurement: Measurement) -> dict[str, Any]:
+    return {
+        "step": number,
+        "tasks": list(measurement.tasks),
+        "losses": measurement.losses.double().tolist(),
+        "weights": None if measurement.weights is None else measurement.weights.double().tolist(),
+        "gram": measurement.gram.flatten().tolist(),
+        "with_update": measurement.with_update.tolist(),
+        "update_square": measurement.update_square.item(),
+    }
