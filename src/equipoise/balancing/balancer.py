@@ -27,6 +27,7 @@ class Common(TypedDict, total=False):
     """Options that every balancer takes."""
 
     nonfinite: Literal["raise", "skip"]
+    between_tasks: Literal["balanced", "summed"]
 
 
 @dataclass(frozen=True)
@@ -119,14 +120,24 @@ class Balancer(nn.Module, ABC):
     Args:
         nonfinite: What to do about a NaN or infinite loss or gradient: "raise" `NonFiniteError`, or "skip" the step and
             count it in `skipped_steps`. Either way no `.grad` is touched and the memory stays as it was.
+        between_tasks: What parameters receive that several tasks use although they lie behind the features, as where
+            a task's decoder reads what another task predicts: "balanced", the balanced update like the trunk, or
+            "summed", the plain sum of the task gradients, as in public code that lists the trunk's parameters alone.
     """
 
     record: ClassVar[Method]
 
-    def __init__(self, *, nonfinite: Literal["raise", "skip"] = "raise") -> None:
+    def __init__(
+        self,
+        *,
+        nonfinite: Literal["raise", "skip"] = "raise",
+        between_tasks: Literal["balanced", "summed"] = "balanced",
+    ) -> None:
         super().__init__()
         require(nonfinite in ("raise", "skip"), "nonfinite", nonfinite, "be 'raise' or 'skip'")
+        require(between_tasks in ("balanced", "summed"), "between_tasks", between_tasks, "be 'balanced' or 'summed'")
         self.nonfinite = nonfinite
+        self.between_tasks = between_tasks
         self.skipped_steps = 0
         self.memory: dict[str, Any] = {}
 
@@ -208,6 +219,7 @@ class Balancer(nn.Module, ABC):
             parameters,
             retain_graph=retain_graph,
             scaler=scaler,
+            summed=self.between_tasks == "summed",
             objectives=lambda: self.objectives(losses, given, context),
         )
         processes.mean_(values)
@@ -223,7 +235,8 @@ class Balancer(nn.Module, ABC):
         looked = None
         if witness is not None and witness.at is Source.SHARED and source is not Source.SHARED:
             # The pass through the trunk uses a step up, and this one still has to make the update.
-            _, other = open_step(losses, given, parameters, retain_graph=True, scaler=scaler)
+            summed = self.between_tasks == "summed"
+            _, other = open_step(losses, given, parameters, retain_graph=True, scaler=scaler, summed=summed)
             looked = observe(other, Source.SHARED, given, last_layer, scale, "the probe")
         elif witness is not None and witness.at is not source:
             looked = observe(step, witness.at, given, last_layer, scale, "the probe")
@@ -320,6 +333,7 @@ def open_step(
     *,
     retain_graph: bool = False,
     scaler: torch.amp.GradScaler | None = None,
+    summed: bool = False,
     objectives: Callable[[], Mapping[str, Tensor]] | None = None,
 ) -> tuple[Tensor, Step]:
     """Begin a step: check what was given, and that all processes were given alike.
@@ -330,6 +344,7 @@ def open_step(
         shared: The shared parameters.
         retain_graph: Whether to keep the graph.
         scaler: The gradient scaler.
+        summed: Whether parameters that several tasks use behind the features receive the plain sum.
         objectives: Makes what is differentiated in place of the losses.
 
     Returns:
@@ -345,7 +360,7 @@ def open_step(
         values = _check(losses)
         total = losses if objectives is None else objectives()
         scaled = total if scaler is None else {task: scaler.scale(loss) for task, loss in total.items()}
-        step = Step(scaled, features, shared, retain_graph)
+        step = Step(scaled, features, shared, retain_graph, summed)
     except ValueError as error:
         processes.require_agreement(str(error), device)
         raise

@@ -140,11 +140,14 @@ class Step:
         shared: Parameters to count as shared besides those found from the features; without features, instead of those
             found.
         retain_graph: Keep the graph for another backward pass.
+        summed: Whether parameters that several tasks use behind the features receive the plain sum of the task
+            gradients. Otherwise they count as shared.
 
     Attributes:
         features: Where the step is cut; empty if it is not.
         shared: The leaves that count as shared.
         heads: For each task the leaves that are its own.
+        between: The leaves that several tasks use and that receive the plain sum.
 
     Raises:
         ValueError: The losses depend on the trunk, but not through the features.
@@ -156,6 +159,7 @@ class Step:
         features: Sequence[Tensor],
         shared: Iterable[Tensor],
         retain_graph: bool,
+        summed: bool = False,
     ) -> None:
         self.tasks = tuple(losses)
         self.losses = list(losses.values())
@@ -181,14 +185,15 @@ class Step:
             for leaf in reach.leaves:
                 times_met[leaf] = times_met.get(leaf, 0) + 1
         given = {leaf: None for leaf in shared if leaf in times_met}
+        several = {leaf: None for leaf, times in times_met.items() if times > 1}
         if features:
-            several = {leaf: None for leaf, times in times_met.items() if times > 1}
-            chosen = trunk.leaves | several | given
+            chosen = trunk.leaves | ({} if summed else several) | given
         else:
-            found = {leaf: None for leaf, times in times_met.items() if times > 1 or len(self.tasks) == 1}
-            chosen = given or found
+            chosen = given or (times_met if len(self.tasks) == 1 else several)
         self.shared = list(chosen)
-        self.heads = [[leaf for leaf in reach.leaves if leaf not in chosen] for reach in reaches]
+        self.between = [leaf for leaf in several if leaf not in chosen] if summed else []
+        apart = {*chosen, *self.between}
+        self.heads = [[leaf for leaf in reach.leaves if leaf not in apart] for reach in reaches]
         self._trunk_leaves = list(trunk.leaves) if self.features else []
         self._reached = [list(reach.leaves) for reach in reaches]
         # Heads that share no node can each free its part of the graph at once.
@@ -201,7 +206,7 @@ class Step:
     def leaves(self) -> list[Tensor]:
         """Every leaf that may receive a gradient, in an order that depends on the graph alone."""
         own = [leaf for leaves in self.heads for leaf in leaves]
-        return list(dict.fromkeys([*self.shared, *own]))
+        return list(dict.fromkeys([*self.shared, *self.between, *own]))
 
     # What methods see
 
@@ -256,7 +261,7 @@ class Step:
             weights: [T], how much of each task's gradient the shared parameters get.
             head_weights: [T], how much of it the task's own parameters get; as much when not given.
         """
-        if head_weights is not None and self.features:
+        if (head_weights is not None or self.between) and self.features:
             self._differentiate_heads()
         if self._at_leaves:
             seeds = Rows(self.features, self._at_features).combined(weights)
@@ -264,12 +269,13 @@ class Step:
             at_features = [seeds.get(feature) for feature in self.features]
             through = self._through_trunk(at_features, self._trunk_leaves, self.retain_graph)
             found |= _present(self._trunk_leaves, through)
-        elif head_weights is None:
+        elif head_weights is None and not self.between:
             found = self._of_total(weights, self.leaves(), self.retain_graph)
         else:
             found = self._of_total(weights, self.shared, retain_graph=True)
+            found |= self._of_total(torch.ones_like(weights), self.between, retain_graph=True)
             own = list(dict.fromkeys(leaf for leaves in self.heads for leaf in leaves))
-            found |= self._of_total(head_weights, own, self.retain_graph)
+            found |= self._of_total(weights if head_weights is None else head_weights, own, self.retain_graph)
         return processes.means(found)
 
     def combined(self, rows: Rows, weights: Tensor, head_weights: Tensor) -> dict[Tensor, Tensor]:
@@ -289,7 +295,7 @@ class Step:
 
     def own(self) -> list[dict[Tensor, Tensor]]:
         """Each task's gradients at the leaves that are its own, reduced over processes; after `shared_rows`."""
-        shared = set(self.shared)
+        shared = {*self.shared, *self.between}
         return [
             processes.means({leaf: gradient for leaf, gradient in found.items() if leaf not in shared})
             for found in self._at_leaves
@@ -331,11 +337,12 @@ class Step:
         return _present(leaves, _gradients(self.losses, leaves, seeds, retain_graph))
 
     def _from_heads(self, weights: Tensor, head_weights: Tensor) -> dict[Tensor, Tensor]:
-        shared = set(self.shared)
+        shared, between = set(self.shared), set(self.between)
+        one = torch.ones_like(weights[0])
         found: dict[Tensor, Tensor] = {}
         for gradients, weight, head_weight in zip(self._at_leaves, weights, head_weights, strict=True):
             for leaf, gradient in gradients.items():
-                part = _times(gradient, weight if leaf in shared else head_weight)
+                part = _times(gradient, one if leaf in between else weight if leaf in shared else head_weight)
                 found[leaf] = found[leaf].add_(part) if leaf in found else part
         return found
 

@@ -9,7 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from equipoise.balancing import Balancer, Need, Source, hyper_parameters
+from equipoise.balancing.balancer import Common
 
+_COMMON = frozenset(Common.__annotations__)
+"""The options that every method takes."""
 _COSTS = {
     Source.LOSSES: "as a plain step",
     Source.LAST_LAYER: "as a plain step and T gradients of one layer",
@@ -47,7 +50,7 @@ def method_table(records: Sequence[Mapping[str, Any]]) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for record in records:
-        hyper = ", ".join(f"{key}={value}" for key, value in record["hyper_parameters"].items() if key != "nonfinite")
+        hyper = ", ".join(f"{key}={value}" for key, value in record["hyper_parameters"].items() if key not in _COMMON)
         lines = [
             record["paper"],
             f"sees the {record['sees']}; costs {record['cost']}",
@@ -64,7 +67,8 @@ def method_page(records: Sequence[Mapping[str, Any]]) -> str:
         "# The balancing methods",
         "",
         "Made by `equipoise methods --markdown`; a test keeps it true. Formulas and differences from public code are",
-        "in the docstrings of the classes, the mathematics alone in `equipoise.functional`.",
+        "in the docstrings of the classes, the mathematics alone in `equipoise.functional`. Every method also takes",
+        f"{' and '.join(f'`{name}`' for name in sorted(_COMMON))}, see `equipoise.Balancer`.",
         "",
         "| name | sees | cost of a step | also needs |",
         "|---|---|---|---|",
@@ -78,6 +82,8 @@ def method_page(records: Sequence[Mapping[str, Any]]) -> str:
         lines += ["", f"## {record['name']}", "", f"**{record['title']}**: {record['paper']}.", ""]
         lines += [f"- {key}: {record[key]}" for key in ("sees", "scale", "heads", "state")]
         for key, value in record["hyper_parameters"].items():
+            if key in _COMMON:
+                continue
             source = f" ({record['sources'][key]})" if key in record["sources"] else ""
             lines.append(f"- `{key} = {value}`{source}" if value != "required" else f"- `{key}`, required{source}")
     return "\n".join(lines) + "\n"
