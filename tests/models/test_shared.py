@@ -1,32 +1,9 @@
 import pytest
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from equipoise import models
 
 NYUD = {"seg": 40, "depth": 1, "normals": 3, "edge": 1}
-PASCAL = {"seg": 21, "parts": 7, "saliency": 1, "normals": 3, "edge": 1}
-
-# Parameters and multiply-accumulates of the networks that paper one builds on, measured on their own code.
-SIZES = [
-    ("resnet18", {"seg": 40}, (448, 576), 15_908_968, 65.916e9),
-    ("resnet18", NYUD, (448, 576), 30_076_781, 121.412e9),
-    ("resnet18", PASCAL, (512, 512), 34_800_000, 142.1e9),
-    ("resnet50", {"seg": 40}, (448, 576), 39_643_752, 161.043e9),
-    ("resnet50", NYUD, (448, 576), 88_021_357, 349.718e9),
-]
-
-
-@pytest.mark.parametrize(("backbone", "tasks", "size", "parameters", "macs"), SIZES)
-def test_size_of_the_papers_networks(backbone, tasks, size, parameters, macs):
-    with torch.device("meta"):
-        model = models.create("shared", tasks=tasks, backbone=backbone).eval()
-        found = sum(parameter.numel() for parameter in model.parameters())
-        with FlopCounterMode(display=False) as counter:
-            model(torch.empty(1, 3, *size))
-    # Of the largest only the rounded figure is known.
-    assert found == (parameters if tasks is not PASCAL else pytest.approx(parameters, abs=5000))
-    assert counter.get_total_flops() / 2 == pytest.approx(macs, rel=1e-3)
 
 
 def test_parameters_of_trunk_and_heads():

@@ -10,10 +10,10 @@ from typing import Any, cast
 from equipoise.models import architectures
 from equipoise.models.backbone import Backbone
 from equipoise.models.base import MultiTaskModel, Outputs
-from equipoise.naming import check_options, choose, discover, option_types
+from equipoise.naming import check_options, check_required, choose, discover, option_types
 from equipoise.tasks import Output
 
-__all__ = ["Backbone", "MultiTaskModel", "Outputs", "available", "create", "default_backbone", "options"]
+__all__ = ["Backbone", "MultiTaskModel", "Outputs", "available", "create", "default_backbone", "examples", "options"]
 
 
 @cache
@@ -72,6 +72,7 @@ def create(
     """
     network = choose("architecture", architecture, _classes())
     check_options(f"Architecture `{architecture}`", option_types(network), options)
+    check_required(f"Architecture `{architecture}`", network, options)
     # An architecture's constructor takes more than the base's, whose type is all that is known here.
     build = cast(Callable[..., MultiTaskModel], network)
     if network.default_backbone is None:
@@ -94,3 +95,12 @@ def default_backbone(architecture: str) -> str | None:
     'resnet18'
     """
     return choose("architecture", architecture, _classes()).default_backbone
+
+
+def examples() -> list[dict[str, Any]]:
+    """Networks of every architecture that reads images, as arguments of `create`; only the tasks are missing.
+
+    >>> {"architecture": "shared", "backbone": "resnet50"} in examples()
+    True
+    """
+    return [{"architecture": name, **example} for name, network in _classes().items() for example in network.examples]

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import timm
-import torch
-from timm.layers.format import Format
 from torch import Tensor, nn
-from torch.autograd.graph import Node
 
-from equipoise.naming import hint
+from equipoise.models.backbone_build import build
+from equipoise.models.last_layer import last_layer
+from equipoise.models.layers import resize
 
 
 class Backbone(nn.Module):
     """A timm model as a list of features, from fine to coarse.
+
+    How they are read is found from the model itself:
+
+    - Convolutional networks, and transformers that grow coarser by stages (Swin), give the features that timm takes
+      from them, one a stride.
+    - HRNets give their four branches, strides 4 to 32, without the modules that widen them for classification.
+    - Vision transformers give the tokens of several blocks as maps, all at the stride of a patch; class and register
+      tokens are dropped. The option `out_indices` says of which blocks (counted from 0; by default four, evenly spaced,
+      the last one among them). What the last block gives goes through the model's final normalisation, the other maps
+      are as the blocks leave them. SAM's has no such normalisation: its neck, which makes 256 channels for SAM's own
+      decoder, is left out.
+
+    Images may have any size, save for the few transformers that timm builds for one size. Where a network needs sides
+    that are multiples of a number (a ViT's patch, an HRNet's coarsest stride), images are resized to the nearest ones,
+    and position embeddings are resampled to what comes in. So a ViT with patches of 14 pixels sees images of 448x576 at
+    448x574, as in paper one.
 
     From scratch the weights are timm's initialisation. For ResNets that means residual branches that start at zero (the
     last batch normalisation of each has weight 0): on the first step the gradient at the last layer is then exactly
@@ -33,6 +45,7 @@ class Backbone(nn.Module):
         options: Further arguments of timm's constructor.
 
     Attributes:
+        network: The timm model; timm's feature extractor around it where the model is no transformer of one stride.
         channels: Channels of each feature.
         strides: Stride of each feature with respect to the image.
 
@@ -45,129 +58,72 @@ class Backbone(nn.Module):
         self, name: str, pretrained: bool | str | Path = False, output_stride: int | None = None, **options: Any
     ) -> None:
         super().__init__()
-        if not timm.is_model(name):
-            question = hint(name, timm.list_models())
-            raise ValueError(f"`backbone` should be the name of a timm model. Found {name!r}.{question}")
-        if output_stride is not None:
-            options = {**options, "output_stride": output_stride}
-        try:
-            self.network = _build(name, pretrained, options)
-        except (TypeError, AssertionError, AttributeError) as error:  # how timm's constructors refuse an option
-            given = ", ".join(f"{option} = {value!r}" for option, value in options.items()) or "no options"
-            fix = "" if output_stride is None else " Backbones that cannot be dilated need `output_stride = None`."
-            reason = str(error) or type(error).__name__
-            raise ValueError(f"timm cannot build features of `{name}` with {given} ({reason}).{fix}") from error
         self.name = name
-        self.channels: list[int] = self.network.feature_info.channels()
-        self.strides: list[int] = self.network.feature_info.reduction()
-        size = options.get("img_size", self.network.pretrained_cfg["input_size"][1:])
-        self._image_size = (size, size) if isinstance(size, int) else tuple(size)
-        self._channels_last = getattr(self.network, "output_fmt", Format.NCHW) == Format.NHWC
+        self.network, self._reader = build(name, pretrained, output_stride, options)
+        self.channels = list(self._reader.channels)
+        self.strides = list(self._reader.strides)
         if output_stride is not None and self.strides[-1] != output_stride:
             raise ValueError(
                 f"`output_stride` should be a stride that {name} can have. Found `output_stride = {output_stride}`; "
                 f"its features have strides {self.strides}."
             )
+        size = options.get("img_size", self.network.pretrained_cfg["input_size"][1:])
+        self._image_size: tuple[int, int] = (size, size) if isinstance(size, int) else tuple(size)
+        self._fixed = any(getattr(module, "strict_img_size", False) for module in self.network.modules())
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Images [B, 3, H, W] to features [B, channels[i], h, w], each about 1 / strides[i] of the image's size."""
-        features = self.network(images)
-        return [feature.permute(0, 3, 1, 2) for feature in features] if self._channels_last else features
+        """Images [B, 3, H, W] to features [B, channels[i], h, w], each about 1 / strides[i] of the image's size.
+
+        Raises:
+            ValueError: If the images do not have the one size that the network is built for.
+        """
+        return self._reader.features(self.network, self._fitted(images))
+
+    def stages(self) -> list[list[nn.Module]]:
+        """The modules from each feature to the next, in the order in which they run.
+
+        A pooling that follows a feature belongs to the stage before it: a ResNet's first stage is its stem with the max
+        pooling, the others are its layers 1 to 4.
+
+        Raises:
+            ValueError: If the features of the network do not follow from one another.
+        """
+        found = self._reader.stages(self.network)
+        if found is None:
+            raise ValueError(
+                f"`backbone` should be a network that runs stage by stage. Found `backbone = {self.name!r}`, whose "
+                "features do not follow from one another. Use a ResNet, a RegNet, a ConvNeXt or a Swin transformer."
+            )
+        return found
+
+    def stage(self, number: int, maps: Tensor) -> Tensor:
+        """Run one stage: from images (number 0) or from what the stage before has given, [B, C, h, w], to its own maps.
+
+        Raises:
+            ValueError: If the features of the network do not follow from one another.
+        """
+        modules = self.stages()[number]
+        channels_last = self._reader.channels_last
+        maps = self._fitted(maps) if number == 0 else maps.permute(0, 2, 3, 1) if channels_last else maps
+        for module in modules:
+            maps = module(maps)
+        return maps.permute(0, 3, 1, 2) if channels_last else maps
 
     def last_layer(self) -> nn.Module:
         """The layer that writes the last feature: a ResNet's last convolution in layer4, a ViT's last MLP output.
 
-        It is found in the autograd graph: of the layers with a weight matrix or kernel whose output leads to the last
-        feature and is at least as large (which leaves out gates computed from pooled features), the one with the most
-        operations before it (which prefers a residual branch to the projection beside it).
+        The branches of an HRNet are written together: of it, this is the last module that fuses them, in which several
+        layers write each branch.
         """
-        # A copy without data: nothing is computed, and batch statistics and training modes stay as they are.
-        probe = copy.deepcopy(self).to("meta").eval().requires_grad_(True)
-        written: dict[str, tuple[Node, int]] = {}
+        return self._reader.last_layer(self.network) or last_layer(self, self._image_size)
 
-        def record(name: str, output: Any) -> None:
-            if isinstance(output, Tensor) and output.grad_fn is not None:
-                written[name] = (output.grad_fn, output.numel())
-
-        for name, module in probe.named_modules():
-            weight = getattr(module, "weight", None)
-            if isinstance(weight, Tensor) and weight.ndim >= 2:
-                module.register_forward_hook(lambda _module, _inputs, output, name=name: record(name, output))
-        with torch.enable_grad():
-            last = probe(torch.empty(1, 3, *self._image_size, device="meta"))[-1]
-        upstream = _upstream(last.grad_fn)
-        candidates = {
-            name: node for name, (node, numel) in written.items() if node in upstream and numel >= last.numel()
-        }
-        return self.get_submodule(max(candidates, key=lambda name: len(_upstream(candidates[name]))))
-
-
-def _build(name: str, pretrained: bool | str | Path, options: Mapping[str, Any]) -> Any:
-    if pretrained is False:
-        return timm.create_model(name, features_only=True, pretrained=False, **options)
-    if pretrained is True:
-        return _build_with_published_weights(name, options)
-    return _build_with_weights(name, Path(pretrained), options)
-
-
-def _build_with_published_weights(name: str, options: Mapping[str, Any]) -> Any:
-    config = timm.get_pretrained_cfg(name)
-    if config is None or not config.has_weights:
-        raise ValueError(
-            f"`pretrained = True` needs weights that timm publishes; `{name}` has none. "
-            f"Use `pretrained = False` or a file."
-        )
-    try:
-        return timm.create_model(name, features_only=True, pretrained=True, **options)
-    except (TypeError, AssertionError, AttributeError):
-        raise
-    except Exception as error:  # the hub, its cache, the web client and the disk each have their own
-        page = f"https://huggingface.co/{config.hf_hub_id}"
-        source = f"model.safetensors from {page}" if config.hf_hub_id else config.url
-        raise ValueError(
-            f"`pretrained = True` found the weights of `{name}` neither in the cache nor on the network "
-            f"({type(error).__name__}). Fetch {source} where there is a network, put the file anywhere on this machine "
-            f"and name it: `pretrained: path/to/model.safetensors`."
-        ) from error
-
-
-def _build_with_weights(name: str, path: Path, options: Mapping[str, Any]) -> Any:
-    if not path.is_file():
-        raise ValueError(
-            f"`pretrained` should be true, false or a file. Found `pretrained = {str(path)!r}`: no such file."
-        )
-    state = timm.models.load_state_dict(str(path))
-    config = timm.get_pretrained_cfg(name)
-    classifiers = config.classifier if config is not None else None
-    for classifier in [classifiers] if isinstance(classifiers, str) else classifiers or ():
-        for part in ("weight", "bias"):
-            state.pop(f"{classifier}.{part}", None)
-    # timm's own loading converts older layouts and resizes position embeddings; it is strict where neither the file
-    # nor the model has classes.
-    overlay = {"state_dict": state, "num_classes": 0, "label_offset": 0, "source": ""}
-    expected = f"`pretrained = {str(path)!r}` should hold the weights of `{name}`."
-    try:
-        network = timm.create_model(
-            name, features_only=True, pretrained=True, pretrained_cfg_overlay=overlay, **options
-        )
-    except RuntimeError as error:
-        raise ValueError(f"{expected} They do not fit: {error}") from error
-    # A feature extractor that is a network of its own, not one of timm's wrappers (module dictionaries), is loaded
-    # loosely by timm.
-    if not isinstance(network, nn.ModuleDict):
-        missing = [key for key in network.state_dict() if key not in state and not key.endswith("num_batches_tracked")]
-        if missing:
-            raise ValueError(f"{expected} It lacks {', '.join(missing)}.")
-    return network
-
-
-def _upstream(start: Node | None) -> set[Node]:
-    """The nodes of the autograd graph that lead to `start`, with itself."""
-    found: set[Node] = set()
-    waiting = [start]
-    while waiting:
-        node = waiting.pop()
-        if node is not None and node not in found:
-            found.add(node)
-            waiting.extend(source for source, _ in node.next_functions)
-    return found
+    def _fitted(self, images: Tensor) -> Tensor:
+        found = tuple(images.shape[-2:])
+        if self._fixed and found != self._image_size:
+            raise ValueError(
+                f"`images` should have the size that `{self.name}` is built for, {self._image_size}. Found {found}. "
+                f"Build it with `img_size = {found}`, or take a backbone that adapts to its images."
+            )
+        multiple = self._reader.multiple
+        height, width = (max(1, (side + multiple // 2) // multiple) * multiple for side in images.shape[-2:])
+        return images if images.shape[-2:] == (height, width) else resize(images, (height, width))

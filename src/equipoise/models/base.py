@@ -67,6 +67,10 @@ class MultiTaskModel(nn.Module, ABC):
     default_backbone: ClassVar[str | None] = "resnet18"
     """The backbone that it is built on where none is named; none if it has a trunk of its own."""
 
+    examples: ClassVar[Sequence[Mapping[str, Any]]] = ()
+    """The networks that `equipoise models` lists, those of its papers first of all: arguments of
+    `equipoise.models.create` beside architecture and tasks. None if what it reads are no images."""
+
     def __init__(self, tasks: Mapping[str, int | Output]) -> None:
         super().__init__()
         if not tasks:

@@ -28,4 +28,7 @@ class Decoder(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, features: list[Tensor]) -> Tensor:
-        """Features [B, C, h, w], one for each of `channels`, to [B, outputs, h, w] at the size of the finest."""
+        """Features [B, C, h, w], one for each of `channels`, to [B, outputs, h, w] at the size of the finest.
+
+        A decoder for tasks that are not dense puts out [B, outputs].
+        """

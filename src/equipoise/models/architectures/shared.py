@@ -25,7 +25,8 @@ class Shared(MultiTaskModel):
         tasks: Task name to the number of channels of its prediction.
         backbone: Name of a timm model.
         pretrained: False, True (timm's weights) or a file of weights; see `Backbone`.
-        decoder: Name of the decoder that every task gets; see `equipoise.models.decoders`.
+        decoder: Name of the decoder that every task gets; see `equipoise.models.decoders`. A task that is not dense
+            gets `pooled`, which reads the same features.
         output_stride: Stride of the trunk's last features, reached by dilation. None leaves the backbone as timm builds
             it, which is what backbones that cannot be dilated need.
         decoder_options: Options of the decoder.
@@ -34,6 +35,19 @@ class Shared(MultiTaskModel):
     Raises:
         ValueError: If a name, an option or the weights do not fit.
     """
+
+    examples = (
+        {"backbone": "resnet18"},
+        {"backbone": "resnet50"},
+        {"backbone": "hrnet_w18_small_v2", "decoder": "concat", "output_stride": None},
+        {"backbone": "vit_tiny_patch16_384", "decoder": "plain", "output_stride": None},
+        {"backbone": "vit_base_patch16_384", "decoder": "plain", "output_stride": None},
+        {"backbone": "vit_base_patch16_384", "decoder": "depths", "output_stride": None},
+        {"backbone": "vit_large_patch16_384", "decoder": "plain", "output_stride": None},
+        {"backbone": "vit_base_patch14_reg4_dinov2", "decoder": "plain", "output_stride": None},
+        {"backbone": "samvit_base_patch16", "decoder": "plain", "output_stride": None},
+        {"backbone": "swin_tiny_patch4_window7_224", "decoder": "concat", "output_stride": None},
+    )
 
     def __init__(
         self,
@@ -50,17 +64,18 @@ class Shared(MultiTaskModel):
         self.backbone = Backbone(backbone, pretrained, output_stride, **(backbone_options or {}))
         self.levels = decoders.get(decoder).levels
         channels = self.backbone.channels[self.levels]
-        for task, outputs in self.tasks.items():
-            self.decoders[task] = decoders.create(decoder, channels, outputs, **(decoder_options or {}))
+        for task, output in self.outputs.items():
+            self.decoders[task] = decoders.for_task(output, decoder, channels, decoder_options)
 
     def forward(self, images: Tensor, adapt: Adapt = as_they_are) -> Outputs:
         """Predict every task; `images` is [B, 3, H, W], and the decoder of a task reads what `adapt` makes for it."""
         # Views, because the trunk goes on from its earlier features: one would otherwise be an ancestor of the next.
         shared = [feature.view_as(feature) for feature in self.backbone(images)[self.levels]]
         size = images.shape[-2:]
-        predictions = {
-            task: resize(decoder(list(adapt(task, shared))), size) for task, decoder in self.decoders.items()
-        }
+        predictions = {}
+        for task, decoder in self.decoders.items():
+            prediction = decoder(list(adapt(task, shared)))
+            predictions[task] = resize(prediction, size) if self.outputs[task].dense else prediction
         return Outputs(predictions, shared)
 
     def last_shared_layer(self) -> nn.Module:

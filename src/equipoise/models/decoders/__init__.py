@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
 from equipoise.models.decoder import Decoder
 from equipoise.naming import check_options, choose, discover, option_types
+from equipoise.tasks import Output
 
-__all__ = ["available", "create", "get"]
+__all__ = ["available", "create", "for_task", "get"]
 
 
 @cache
@@ -50,3 +51,14 @@ def create(name: str, channels: Sequence[int], outputs: int, **options: Any) -> 
     decoder = get(name)
     check_options(f"Decoder `{name}`", option_types(decoder), options)
     return decoder(channels, outputs, **options)
+
+
+def for_task(output: Output, name: str, channels: Sequence[int], options: Mapping[str, Any] | None = None) -> Decoder:
+    """The decoder of a task: the one asked for, or `pooled`, which reads the same features, if the task is not dense.
+
+    Raises:
+        ValueError: If there is no such decoder or it has no such option.
+    """
+    if not output.dense:
+        return create("pooled", channels, output.channels)
+    return create(name, channels, output.channels, **(options or {}))

@@ -1,0 +1,151 @@
+"""MTI-Net: tasks inform each other at four scales."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torchvision.ops import FeaturePyramidNetwork
+
+from equipoise.models import decoders
+from equipoise.models.backbone import Backbone
+from equipoise.models.base import Adapt, MultiTaskModel, Outputs, as_they_are
+from equipoise.models.blocks.dense import require_dense
+from equipoise.models.blocks.distillation import Distillation
+from equipoise.models.blocks.propagation import FeaturePropagation, Softmax
+from equipoise.models.blocks.residual import basic_block
+from equipoise.models.layers import resize
+from equipoise.tasks import Output
+
+SCALES = 4
+"""Of how many sizes the features are that it works on."""
+
+
+class MTINet(MultiTaskModel):
+    """Multi-scale task interaction network.
+
+    Vandenhende et al., "MTI-Net: Multi-Scale Task Interaction Networks for Multi-Task Learning", ECCV 2020, arXiv
+    2001.06902, figure 2. The backbone's last four features are the scales. From the coarsest on, at each scale: two
+    residual blocks make features for each task, of the backbone's feature and of what the next coarser scale hands on
+    for this task, resized; a 1x1 convolution makes a first prediction of them, supervised by the task's loss at all
+    four scales (`Outputs.auxiliary`); `FeaturePropagation` makes what is handed on to the next finer scale (section
+    3.3); and `Distillation` lets each task's features take over from the others' (section 3.2). The head of HRNet
+    (`decoders.concat`) aggregates a task's four scales to its prediction (section 3.4).
+
+    The public code resizes by a factor of two, which excludes images whose sides are no multiples of 32; here it goes
+    by size. It groups the channels in its feature propagation in a way of its own (`fpm_softmax="upstream"`).
+
+    HRNets have features of many depths at every scale. A ResNet does not, and is wide where it is coarse, which makes
+    the network very large (189 million parameters for ResNet-18 and four tasks). The paper puts a feature pyramid (Lin
+    et al., CVPR 2017: 1x1 convolutions, sums from coarse to fine, 3x3 convolutions) on it: `pyramid` is its width. No
+    public code has that; 128 channels is what we suggest. The pyramid is a part of the trunk.
+
+    What a task reads of the trunk, at all scales, is what `adapt` makes of it for this task. With several tasks the
+    features of each reach the predictions of all: the blocks that make them and the feature propagation belong to no
+    task and count as shared, as the trunk does, though they lie behind `Outputs.shared`. A task owns what makes its
+    first predictions of its features, its distillation and its decoder. Built with one task (paper one, figure 4:
+    feature propagation, deep supervision and self-distillation), propagation goes without the comparison of tasks and
+    each scale's features take over from themselves.
+
+    Args:
+        tasks: Task name to what the network puts out for it; the order lays out the channels of the feature
+            propagation.
+        backbone: Name of a timm model with at least four features.
+        pretrained: False, True (timm's weights) or a file of weights; see `Backbone`.
+        fpm_softmax: Over which channels the feature propagation's attention is normalised; see `FeaturePropagation`.
+        pyramid: Channels of a feature pyramid on the backbone, or None: the backbone's features as they are.
+        backbone_options: Further arguments of timm's constructor.
+
+    Raises:
+        ValueError: If a name, an option or the weights do not fit, or a task is not dense.
+    """
+
+    default_backbone: ClassVar[str | None] = "hrnet_w18_small_v2"
+    examples = (
+        {"backbone": "hrnet_w18_small_v2"},
+        {"backbone": "resnet18", "pyramid": 128},
+        {"backbone": "resnet50", "pyramid": 128},
+    )
+
+    def __init__(
+        self,
+        tasks: Mapping[str, int | Output],
+        backbone: str,
+        pretrained: bool | str | Path = False,
+        *,
+        fpm_softmax: Softmax = "task",
+        pyramid: int | None = None,
+        backbone_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(tasks)
+        require_dense(self.outputs)
+        self.backbone = Backbone(backbone, pretrained, **(backbone_options or {}))
+        channels = self.backbone.channels[-SCALES:]
+        if len(channels) < SCALES:
+            raise ValueError(f"`backbone` should have {SCALES} features or more. Found {len(channels)} of {backbone}.")
+        self.pyramid = None if pyramid is None else FeaturePyramidNetwork(channels, pyramid)
+        channels = channels if pyramid is None else [pyramid] * SCALES
+        number = len(self.tasks)
+        # What the coarser scale hands on has that scale's channels; the coarsest one is handed nothing.
+        handed = [*channels[1:], 0]
+        self.initial = nn.ModuleDict()
+        self.predict_initially = nn.ModuleDict()
+        self.distillation = nn.ModuleDict()
+        for scale, width in enumerate(channels):
+            for task, outputs in self.tasks.items():
+                key = _key(task, scale)
+                self.initial[key] = nn.Sequential(basic_block(width + handed[scale], width), basic_block(width, width))
+                self.predict_initially[key] = nn.Conv2d(width, outputs, 1)
+                self.distillation[key] = Distillation(width, number - 1)
+        self.propagation = nn.ModuleList(FeaturePropagation(number, width, fpm_softmax) for width in channels[1:])
+        for task, outputs in self.tasks.items():
+            self.decoders[task] = decoders.create("concat", channels, outputs)
+
+    def forward(self, images: Tensor, adapt: Adapt = as_they_are) -> Outputs:
+        """Predict every task; `images` is [B, 3, H, W]."""
+        shared = self._scales(images)
+        size = images.shape[-2:]
+        read = {task: adapt(task, shared) for task in self.tasks}
+        refined: dict[str, list[Tensor]] = {task: [] for task in self.tasks}
+        auxiliary: dict[str, list[Tensor]] = {task: [] for task in self.tasks}
+        handed: dict[str, Tensor] = {}
+        for scale in reversed(range(SCALES)):
+            own: dict[str, Tensor] = {}
+            for task in self.tasks:
+                feature = read[task][scale]
+                if task in handed:
+                    feature = torch.cat([feature, resize(handed[task], feature.shape[-2:])], dim=1)
+                own[task] = self.initial[_key(task, scale)](feature)
+                auxiliary[task].insert(0, resize(self.predict_initially[_key(task, scale)](own[task]), size))
+            for task in self.tasks:
+                others = [own[other] for other in self.tasks if other != task]
+                refined[task].insert(0, self.distillation[_key(task, scale)](own[task], others))
+            if scale > 0:
+                handed = dict(zip(own, self.propagation[scale - 1](list(own.values())), strict=True))
+        predictions = {task: resize(decoder(refined[task]), size) for task, decoder in self.decoders.items()}
+        return Outputs(predictions, shared, auxiliary)
+
+    def last_shared_layer(self) -> nn.Module:
+        """The pyramid's last convolutions, or the backbone's last layer: what writes all branches of an HRNet."""
+        return self.backbone.last_layer() if self.pyramid is None else self.pyramid.layer_blocks
+
+    def task_modules(self, task: str) -> list[nn.Module]:
+        """What only the loss of this task reaches; of a single task everything but the trunk."""
+        parts = [self.predict_initially, self.distillation] + ([self.initial] if len(self.tasks) == 1 else [])
+        modules = [part[_key(task, scale)] for part in parts for scale in range(SCALES)]
+        return [*modules, self.decoders[task], *(self.propagation if len(self.tasks) == 1 else [])]
+
+    def _scales(self, images: Tensor) -> list[Tensor]:
+        features = self.backbone(images)[-SCALES:]
+        if self.pyramid is not None:
+            pyramid = self.pyramid({str(scale): feature for scale, feature in enumerate(features)})
+            return list(pyramid.values())
+        # Views, because a backbone may go on from its earlier features: one would otherwise be an ancestor of the next.
+        return [feature.view_as(feature) for feature in features]
+
+
+def _key(task: str, scale: int) -> str:
+    return f"{task}/{scale}"

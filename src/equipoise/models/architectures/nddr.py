@@ -1,0 +1,51 @@
+"""A trunk for each task, mixed by 1x1 convolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from equipoise.models.fused_trunks import FusedTrunks
+
+
+class NDDR(FusedTrunks):
+    """NDDR-CNN: after every stage, a task goes on from all tasks' maps, reduced to its width by a 1x1 convolution.
+
+    Gao et al., "NDDR-CNN: Layerwise Feature Fusing in Multi-Task CNNs by Neural Discriminative Dimensionality
+    Reduction", CVPR 2019, figure 1: concatenation, 1x1 convolution without bias, batch normalisation (momentum 0.05),
+    ReLU; the convolution starts as `alpha` times a task's own maps plus what is left of the others'. On a ResNet the
+    stages are the stem with its pooling and layers 1 to 4. The convolution of the concatenation is computed as the sum
+    of one convolution a task, which is the same and does not hold the concatenation. The paper's variant with shortcuts
+    to the last stage is not built.
+
+    Its cost grows with the square of the number of tasks and of the channels.
+
+    See `equipoise.models.fused_trunks` for the arguments and for what is shared.
+    """
+
+    examples = ({"backbone": "resnet18"}, {"backbone": "resnet50"})
+    fused = slice(None)
+
+    def fusion(self, channels: int, shares: Sequence[float]) -> nn.Module:
+        """The layer of dimensionality reduction."""
+        return _Reduction(channels, shares)
+
+
+class _Reduction(nn.Module):
+    def __init__(self, channels: int, shares: Sequence[float]) -> None:
+        super().__init__()
+        self.convolutions = nn.ModuleList(nn.Conv2d(channels, channels, 1, bias=False) for _ in shares)
+        for convolution, share in zip(self.convolutions, shares, strict=True):
+            weight = convolution.get_parameter("weight")
+            with torch.no_grad():
+                weight.copy_(share * torch.eye(channels)[:, :, None, None])
+        self.activate = nn.Sequential(nn.BatchNorm2d(channels, momentum=0.05), nn.ReLU(inplace=True))
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        reduced = (convolution(map_) for convolution, map_ in zip(self.convolutions, maps, strict=True))
+        total = next(reduced)
+        for more in reduced:
+            total = total + more
+        return self.activate(total)

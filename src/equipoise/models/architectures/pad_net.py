@@ -1,0 +1,119 @@
+"""PAD-Net: predict first, then let the features of the predictions inform each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from equipoise.models.backbone import Backbone
+from equipoise.models.base import Adapt, MultiTaskModel, Outputs, as_they_are
+from equipoise.models.blocks.dense import require_dense
+from equipoise.models.blocks.distillation import Distillation, Gate
+from equipoise.models.blocks.fusion import side_by_side
+from equipoise.models.blocks.residual import bottleneck
+from equipoise.models.layers import resize
+from equipoise.tasks import Output
+
+
+class PADNet(MultiTaskModel):
+    """Prediction-and-distillation network.
+
+    Xu et al., "PAD-Net: Multi-Tasks Guided Prediction-and-Distillation Network for Simultaneous Depth Estimation and
+    Scene Parsing", CVPR 2018, arXiv 1805.04409, figure 2, in the form of the public Multi-Task-Learning-PyTorch, which
+    all published numbers on HRNets are from. The backbone's last four features are fused into one map (side by side at
+    the size of the finest, 1x1 convolution, batch normalisation, ReLU), where the trunk ends. For each task two
+    bottleneck blocks make features of it and a 1x1 convolution a first prediction, supervised by the task's loss
+    (`Outputs.auxiliary`). Then each task's features take over from the others' (`Distillation`), and two more
+    bottleneck blocks and a 1x1 convolution make the prediction.
+
+    The paper's own network is another one: a ResNet-50 whose last three stages are joined, deconvolutions in the place
+    of the bottleneck blocks, and gates that are computed from the features of the task that receives (`gate="target"`,
+    smaller by T (T - 2) gates for T tasks). Its intermediate tasks may be more than its final ones; here they are the
+    same. On a dilated ResNet, `output_stride=8, fuse=False`, the trunk ends with the backbone's last feature.
+
+    What a task reads of the trunk, its features and its first prediction, is what `adapt` makes of it for this task.
+    With several tasks the features of each reach the predictions of all: the blocks that make them belong to no task
+    and count as shared, as the trunk does, though they lie behind `Outputs.shared`. A task owns what makes its first
+    prediction of its features, its distillation and its decoder. Built with one task, it takes over from itself.
+
+    Args:
+        tasks: Task name to what the network puts out for it.
+        backbone: Name of a timm model.
+        pretrained: False, True (timm's weights) or a file of weights; see `Backbone`.
+        width: Channels of each task's features, a multiple of 4.
+        gate: Which feature decides how much of a message passes; see `Distillation`.
+        fuse: Whether the trunk ends with the fused features, or with the backbone's last one.
+        output_stride: Stride of the backbone's last features, reached by dilation; None leaves it as it is.
+        backbone_options: Further arguments of timm's constructor.
+
+    Raises:
+        ValueError: If a name, an option or the weights do not fit, or a task is not dense.
+    """
+
+    default_backbone: ClassVar[str | None] = "hrnet_w18_small_v2"
+    examples = (
+        {"backbone": "hrnet_w18_small_v2"},
+        {"backbone": "resnet18", "fuse": False, "output_stride": 8},
+        {"backbone": "resnet50", "fuse": False, "output_stride": 8},
+    )
+
+    def __init__(
+        self,
+        tasks: Mapping[str, int | Output],
+        backbone: str,
+        pretrained: bool | str | Path = False,
+        *,
+        width: int = 256,
+        gate: Gate = "source",
+        fuse: bool = True,
+        output_stride: int | None = None,
+        backbone_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(tasks)
+        require_dense(self.outputs)
+        self.backbone = Backbone(backbone, pretrained, output_stride, **(backbone_options or {}))
+        channels = sum(self.backbone.channels[-4:]) if fuse else self.backbone.channels[-1]
+        self.fuse = _fuse(channels) if fuse else None
+        self.initial = nn.ModuleDict()
+        self.predict_initially = nn.ModuleDict()
+        self.distillation = nn.ModuleDict()
+        for task, outputs in self.tasks.items():
+            self.initial[task] = nn.Sequential(bottleneck(channels, width), bottleneck(width, width))
+            self.predict_initially[task] = nn.Conv2d(width, outputs, 1)
+            self.distillation[task] = Distillation(width, len(self.tasks) - 1, gate)
+            self.decoders[task] = nn.Sequential(
+                bottleneck(width, width), bottleneck(width, width), nn.Conv2d(width, outputs, 1)
+            )
+
+    def forward(self, images: Tensor, adapt: Adapt = as_they_are) -> Outputs:
+        """Predict every task; `images` is [B, 3, H, W]."""
+        features = self.backbone(images)
+        shared = [features[-1] if self.fuse is None else self.fuse(side_by_side(features[-4:]))]
+        size = images.shape[-2:]
+        own: dict[str, Tensor] = {}
+        predictions: dict[str, Tensor] = {}
+        auxiliary: dict[str, list[Tensor]] = {}
+        for task in self.tasks:
+            (feature,) = adapt(task, shared)
+            own[task] = self.initial[task](feature)
+            auxiliary[task] = [resize(self.predict_initially[task](own[task]), size)]
+        for task, decoder in self.decoders.items():
+            others = [own[other] for other in self.tasks if other != task]
+            predictions[task] = resize(decoder(self.distillation[task](own[task], others)), size)
+        return Outputs(predictions, shared, auxiliary)
+
+    def last_shared_layer(self) -> nn.Module:
+        """The convolution that fuses the features, or the backbone's last layer where nothing is fused."""
+        return self.backbone.last_layer() if self.fuse is None else self.fuse[0]
+
+    def task_modules(self, task: str) -> list[nn.Module]:
+        """What only the loss of this task reaches; of a single task everything but the trunk."""
+        modules = [self.predict_initially[task], self.distillation[task], self.decoders[task]]
+        return modules if len(self.tasks) > 1 else [self.initial[task], *modules]
+
+
+def _fuse(channels: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(channels, channels, 1), nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
