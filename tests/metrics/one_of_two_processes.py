@@ -5,41 +5,58 @@ import sys
 from pathlib import Path
 
 import torch
-from torch import distributed
+from torch import Tensor, distributed
 
-from equipoise.metrics import AngularError, DepthRMSE, MeanIoU, OdsF
+from equipoise import metrics
+
+EDGES = {"max_distance": 0.1, "thresholds": 5}
+COLLECTIONS = {
+    "classes": {"miou": metrics.MeanIoU(4), "pixel_accuracy": metrics.PixelAccuracy(4)},
+    "depths": {
+        "rmse": metrics.DepthRMSE(),
+        "abs": metrics.AbsoluteError(above=0),
+        "abs_rel": metrics.RelativeError(),
+        **{f"delta{power}": metrics.DepthWithin(power) for power in (1, 2, 3)},
+    },
+    "normals": {"merr": metrics.AngularError(), "median": metrics.MedianAngle(), "within": metrics.AngleWithin(30)},
+    "edges": {"odsf": metrics.OdsF(**EDGES), "oisf": metrics.OisF(**EDGES), "ap": metrics.EdgePrecision(**EDGES)},
+    "saliency": {"maxf": metrics.MaxF(), "max_mean_f": metrics.MaxMeanF(), "mae": metrics.MapError()},
+    "numbers": {"mae": metrics.LabelledMAE(), "mse": metrics.LabelledMSE()},
+}
 
 
-def batches(images: slice) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+def batches(images: slice) -> dict[str, tuple[Tensor, Tensor]]:
     """Predictions and targets of the chosen ones of five images. Only the first three have normals."""
     generator = torch.Generator().manual_seed(0)
+
+    def noise(*shape: int) -> Tensor:
+        return torch.randn(5, *shape, generator=generator)
+
     labels = torch.randint(0, 4, (5, 12, 10), generator=generator)
     labels[0] = 255
-    normals = torch.randn(5, 3, 12, 10, generator=generator)
+    normals = noise(3, 12, 10)
     normals[3:] = 0
+    yes_or_no = noise(1, 12, 10).sigmoid(), (noise(1, 12, 10) > 1).float()
     everything = {
-        "miou": (torch.randn(5, 4, 12, 10, generator=generator), labels),
-        "rmse": (torch.rand(5, 1, 12, 10, generator=generator), torch.randn(5, 1, 12, 10, generator=generator)),
-        "merr": (torch.randn(5, 3, 12, 10, generator=generator), normals),
-        "odsf": (
-            torch.rand(5, 1, 12, 10, generator=generator),
-            (torch.rand(5, 1, 12, 10, generator=generator) < 0.2).float(),
-        ),
+        "classes": (noise(4, 12, 10), labels),
+        "depths": (noise(1, 12, 10).abs(), noise(1, 12, 10)),
+        "normals": (normals + 0.5 * noise(3, 12, 10), normals),
+        "edges": yes_or_no,
+        "saliency": yes_or_no,
+        "numbers": (noise(1), noise(1)),
     }
     return {name: (prediction[images], target[images]) for name, (prediction, target) in everything.items()}
 
 
 def measure(images: slice) -> dict[str, float]:
-    metrics = {
-        "miou": MeanIoU(4),
-        "rmse": DepthRMSE(),
-        "merr": AngularError(),
-        "odsf": OdsF(max_distance=0.1, thresholds=5),
-    }
+    """All metrics over the chosen images, by `collection.metric`."""
+    found = {}
     for name, (prediction, target) in batches(images).items():
-        metrics[name].update(prediction, target)
-    result = {name: metric.compute().item() for name, metric in metrics.items()}
-    return result | {"ois": metrics["odsf"].scores().ois_f}
+        collection = metrics.collect(COLLECTIONS[name])
+        collection.update(prediction, target)
+        found |= {f"{name}.{key}": value.item() for key, value in collection.compute().items()}
+        collection.reset()
+    return found
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from equipoise.metrics import AngularError
+from equipoise.metrics import AngleWithin, AngularError, MedianAngle
 
 
 def as_map(*vectors: tuple[float, float, float]) -> torch.Tensor:
@@ -47,10 +47,44 @@ def test_equals_arc_cosine_for_any_split_and_any_length(seed: int, images: int, 
     assert single.compute().item() == pytest.approx(cosine.acos().rad2deg().mean().item(), rel=1e-5)
 
 
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 10_000), images=st.integers(1, 5), bound=st.sampled_from([11.25, 22.5, 30, 180]))
+def test_median_and_shares_equal_sorting_for_any_split(seed: int, images: int, bound: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    target = torch.randn(images, 3, 2, 3, generator=generator)
+    prediction = target + 0.4 * torch.randn(images, 3, 2, 3, generator=generator)
+    target[0, :, 0, 0] = 0
+    known = (target != 0).any(1)
+    cosine = torch.cosine_similarity(prediction.double(), target.double(), dim=1)[known]
+    degrees = cosine.clamp(-1, 1).acos().rad2deg()
+    median, share = MedianAngle(), AngleWithin(bound)
+    for one_prediction, one_target in zip(prediction.split(1), target.split(1), strict=True):
+        median.update(one_prediction, one_target)
+        share.update(one_prediction, one_target)
+    # `quantile` takes the mean of the two in the middle, where `torch.median` takes the lower.
+    assert median.compute().item() == pytest.approx(degrees.quantile(0.5).item(), abs=6e-4)
+    assert share.compute().item() == pytest.approx(100 * (degrees < bound).double().mean().item())
+
+
+def test_the_bound_itself_is_not_within() -> None:
+    metric = AngleWithin(90)
+    metric.update(as_map((0, 3, 0), (0, 1, -9)).float(), as_map((0, 0, -1), (0, 0, -1)).float())
+    assert metric.compute() == 50
+    for bound in (0, 181, 11.2505):
+        with pytest.raises(ValueError, match=f"degrees = {bound}"):
+            AngleWithin(bound)
+
+
+def test_a_diverged_prediction_is_not_hidden() -> None:
+    for metric in (AngularError(), MedianAngle()):
+        metric.update(torch.full((1, 3, 1, 2), torch.nan), torch.ones(1, 3, 1, 2))
+        assert metric.compute().isnan()
+
+
 def test_no_label_at_all_is_nan() -> None:
-    metric = AngularError()
-    metric.update(torch.ones(1, 3, 2, 2), torch.zeros(1, 3, 2, 2))
-    assert metric.compute().isnan()
+    for metric in (AngularError(), MedianAngle(), AngleWithin(30)):
+        metric.update(torch.ones(1, 3, 2, 2), torch.zeros(1, 3, 2, 2))
+        assert metric.compute().isnan()
 
 
 def test_shapes_must_agree() -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from equipoise.metrics import delta_m
+from equipoise.metrics import delta_m, delta_m_within_tasks, mean_rank
 
 METRICS = {
     "seg_miou": True,
@@ -67,6 +67,40 @@ def test_hand_solved_case() -> None:
     measured, single = {"miou": 44.0, "rmse": 0.66, "merr": 19.0}, {"miou": 40.0, "rmse": 0.60, "merr": 20.0}
     # +10 %, -10 %, +5 %.
     assert delta_m(measured, single, {"miou": True, "rmse": False, "merr": False}) == pytest.approx(5 / 3)
+
+
+def test_a_task_of_many_metrics_counts_once() -> None:
+    single = {"seg.miou": 40.0, "seg.pixel_accuracy": 80.0, "depth.rmse": 0.5}
+    measured = {"seg.miou": 44.0, "seg.pixel_accuracy": 76.0, "depth.rmse": 0.55}
+    directions = {"seg.miou": True, "seg.pixel_accuracy": True, "depth.rmse": False}
+    # +10 % and -5 % of segmentation, -10 % of depth.
+    assert delta_m_within_tasks(measured, single, directions) == pytest.approx((2.5 - 10) / 2)
+    assert delta_m(measured, single, directions) == pytest.approx(-5 / 3)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_both_definitions_agree_on_one_metric_a_task(table: str, shared_data: Path) -> None:
+    single, *others = map(metrics_of, read(shared_data / "paper", table))
+    by_task = {name: name.replace("_", ".") for name in single}
+    directions = {by_task[name]: METRICS[name] for name in single}
+    for other in others:
+        values, base = ({by_task[name]: row[name] for name in row} for row in (other, single))
+        assert delta_m_within_tasks(values, base, directions) == pytest.approx(delta_m(values, base, directions))
+
+
+def test_mean_rank_by_hand() -> None:
+    directions = {"seg.miou": True, "seg.pixel_accuracy": True, "depth.rmse": False}
+    measured = {
+        "a": {"seg.miou": 3.0, "seg.pixel_accuracy": 1.0, "depth.rmse": 0.5},
+        "b": {"seg.miou": 2.0, "seg.pixel_accuracy": 2.0, "depth.rmse": 0.4},
+        "c": {"seg.miou": 1.0, "seg.pixel_accuracy": 2.0, "depth.rmse": 0.6},
+    }
+    # Segmentation: 1, 2, 3 and 3, 1.5, 1.5; depth: 2, 1, 3.
+    assert mean_rank(measured, directions) == pytest.approx({"a": 2.0, "b": 1.375, "c": 2.625})
+    with pytest.raises(ValueError, match=r"Found `measured\['a'\]\['x'\] = nan`"):
+        mean_rank({"a": {"x": float("nan")}}, {"x": True})
+    with pytest.raises(ValueError, match=r"`higher_is_better` should hold every metric"):
+        mean_rank({"a": {"x": 1.0}}, {})
 
 
 @given(

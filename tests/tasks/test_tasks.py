@@ -11,9 +11,15 @@ from torch.nn import functional
 
 from equipoise import tasks
 from equipoise.tasks import Task
+from equipoise.tasks.classification import Classification
 from equipoise.tasks.depth import Depth
+from equipoise.tasks.disparity import Disparity
 from equipoise.tasks.edges import Edges
+from equipoise.tasks.instance_offsets import InstanceOffsets
 from equipoise.tasks.parts import Parts
+from equipoise.tasks.reconstruction import Reconstruction
+from equipoise.tasks.regression import Regression
+from equipoise.tasks.saliency import Saliency
 from equipoise.tasks.semantic_segmentation import SemanticSegmentation
 from equipoise.tasks.surface_normals import SurfaceNormals
 
@@ -21,31 +27,52 @@ BATCH, HEIGHT, WIDTH = 2, 9, 12
 CLASSES = ("wall", "floor", "ceiling", "door")
 
 KINDS: dict[str, Task] = {
+    "classification": Classification(name="animal", classes=("cat", "dog", "owl")),
     "depth": Depth(name="depth"),
+    "disparity": Disparity(name="disparity"),
     "edges": Edges(name="edge"),
+    "instance_offsets": InstanceOffsets(name="instance"),
     "parts": Parts(name="parts", classes=CLASSES),
+    "reconstruction": Reconstruction(name="image", mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4)),
+    "regression": Regression(name="gap", mean=3.0, std=2.0, scale=1000, unit="meV"),
+    "saliency": Saliency(name="saliency"),
     "semantic_segmentation": SemanticSegmentation(name="seg", classes=CLASSES),
     "surface_normals": SurfaceNormals(name="normals"),
 }
 
 TARGETS = {
+    "classification": lambda: torch.tensor([2, 0]),
     "depth": lambda: torch.rand(BATCH, 1, HEIGHT, WIDTH) * 9 + 0.5,
+    "disparity": lambda: torch.rand(BATCH, 1, HEIGHT, WIDTH) * 30 + 0.5,
     "edges": lambda: (torch.rand(BATCH, 1, HEIGHT, WIDTH) < 0.3).float(),
+    "instance_offsets": lambda: torch.randn(BATCH, 2, HEIGHT, WIDTH) * 5,
     "parts": lambda: torch.randint(4, (BATCH, HEIGHT, WIDTH)),
+    "reconstruction": lambda: torch.randn(BATCH, 3, HEIGHT, WIDTH),
+    "regression": lambda: torch.randn(BATCH, 1),
+    "saliency": lambda: (torch.rand(BATCH, 1, HEIGHT, WIDTH) < 0.3).float(),
     "semantic_segmentation": lambda: torch.randint(4, (BATCH, HEIGHT, WIDTH)),
     "surface_normals": lambda: functional.normalize(torch.randn(BATCH, 3, HEIGHT, WIDTH), dim=1),
 }
 
 every_kind = pytest.mark.parametrize("kind", sorted(tasks.available()))
+every_dense_kind = pytest.mark.parametrize("kind", sorted(kind for kind, task in KINDS.items() if task.dense))
 
 
 def labels(kind: str, *, unlabelled: bool = True) -> tuple[Task, Tensor]:
     """A batch of targets of which a good part of the pixels is unlabelled."""
     task, target = KINDS[kind], TARGETS[kind]()
     if unlabelled:
-        hole = torch.rand(BATCH, 1, HEIGHT, WIDTH) < 0.4
-        target = target.masked_fill(hole if target.ndim == 4 else hole[:, 0], task.ignore)
+        if task.dense:
+            hole = torch.rand(BATCH, 1, HEIGHT, WIDTH) < 0.4
+            target = target.masked_fill(hole if target.ndim == 4 else hole[:, 0], task.ignore)
+        else:
+            target[-1] = task.ignore
     return task, target
+
+
+def raw(task: Task) -> Tensor:
+    """A batch of outputs of a network."""
+    return torch.randn(BATCH, task.channels, *((HEIGHT, WIDTH) if task.dense else ()))
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +81,7 @@ def _seed() -> None:
 
 
 def test_kinds_are_found_by_their_files() -> None:
-    assert set(tasks.available()) == {"depth", "edges", "parts", "semantic_segmentation", "surface_normals"}
+    assert set(tasks.available()) == set(KINDS)
     for name in tasks.available():
         assert tasks.kind(name).kind == name
 
@@ -77,8 +104,8 @@ def test_is_immutable(kind: str) -> None:
 @every_kind
 def test_loss_ignores_unlabelled_pixels(kind: str) -> None:
     task, target = labels(kind)
-    prediction = torch.randn(BATCH, task.channels, HEIGHT, WIDTH, requires_grad=True)
-    valid = task.valid(target).reshape(BATCH, 1, HEIGHT, WIDTH)
+    prediction = raw(task).requires_grad_()
+    valid = task.valid(target).reshape(BATCH, 1, *prediction.shape[2:])
     loss = task.loss(prediction, target)
     (gradient,) = torch.autograd.grad(loss, prediction)
     assert gradient.isfinite().all()
@@ -91,7 +118,10 @@ def test_loss_ignores_unlabelled_pixels(kind: str) -> None:
 @every_kind
 def test_loss_is_the_mean_over_all_labelled_pixels_of_the_batch(kind: str) -> None:
     task, target = labels(kind)
-    prediction = torch.randn(BATCH, task.channels, HEIGHT, WIDTH)
+    if kind == "saliency":
+        # Balanced over the batch otherwise, so that an image alone has other weights.
+        task = Saliency(name="saliency", positive_weight=0.8)
+    prediction = raw(task)
     counts = [task.valid(target[[i]]).sum() for i in range(BATCH)]
     losses = [task.loss(prediction[[i]], target[[i]]) for i in range(BATCH)]
     expected = sum(count * loss for count, loss in zip(counts, losses, strict=True)) / sum(counts)
@@ -101,7 +131,7 @@ def test_loss_is_the_mean_over_all_labelled_pixels_of_the_batch(kind: str) -> No
 @every_kind
 def test_loss_without_labels_is_a_zero_with_a_graph(kind: str) -> None:
     task, target = labels(kind)
-    prediction = torch.randn(BATCH, task.channels, HEIGHT, WIDTH, requires_grad=True)
+    prediction = raw(task).requires_grad_()
     loss = task.loss(prediction, torch.full_like(target, task.ignore))
     loss.backward()
     assert loss.item() == 0
@@ -113,7 +143,7 @@ def test_loss_without_labels_is_a_zero_with_a_graph(kind: str) -> None:
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
 def test_loss_is_computed_in_float32_at_least(kind: str, dtype: torch.dtype) -> None:
     task, target = labels(kind)
-    prediction = torch.randn(BATCH, task.channels, HEIGHT, WIDTH).to(dtype).requires_grad_()
+    prediction = raw(task).to(dtype).requires_grad_()
     loss = task.loss(prediction, target)
     assert loss.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
     torch.testing.assert_close(loss.float(), task.loss(prediction.detach().float(), target))
@@ -126,7 +156,7 @@ def test_loss_is_computed_in_float32_at_least(kind: str, dtype: torch.dtype) -> 
 @pytest.mark.parametrize("scale", [0.0, 1e-8, 1e4])
 def test_loss_and_gradient_are_finite_for_extreme_predictions(kind: str, scale: float) -> None:
     task, target = labels(kind)
-    prediction = (torch.randn(BATCH, task.channels, HEIGHT, WIDTH) * scale).requires_grad_()
+    prediction = (raw(task) * scale).requires_grad_()
     loss = task.loss(prediction, target)
     loss.backward()
     assert loss.isfinite()
@@ -138,14 +168,14 @@ def test_loss_and_gradient_are_finite_for_extreme_predictions(kind: str, scale: 
 def test_loss_refuses_what_would_broadcast(kind: str) -> None:
     task, target = labels(kind)
     with pytest.raises((ValueError, RuntimeError)):
-        task.loss(torch.randn(BATCH, task.channels, HEIGHT, 1), target)
+        task.loss(raw(task)[..., :1] if task.dense else raw(task)[:1], target)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @every_kind
 def test_loss_does_not_wait_for_the_device(kind: str) -> None:
     task, target = labels(kind)
-    prediction = torch.randn(BATCH, task.channels, HEIGHT, WIDTH)
+    prediction = raw(task)
     on_device, labels_on_device = prediction.cuda().requires_grad_(), target.cuda()
     torch.cuda.set_sync_debug_mode("error")
     try:
@@ -173,12 +203,12 @@ def test_metrics_take_activated_predictions(kind: str) -> None:
     assert next(iter(metrics)) == task.metric
     assert metrics[task.metric].higher_is_better is task.higher_is_better
     for metric in metrics.values():
-        metric.update(task.activate(torch.randn(BATCH, task.channels, HEIGHT, WIDTH)), target)
+        metric.update(task.activate(raw(task)), target)
         assert metric.compute().isfinite()
     assert task.metrics()[task.metric] is not metrics[task.metric]
 
 
-@every_kind
+@every_dense_kind
 def test_flip_twice_is_the_identity(kind: str) -> None:
     task, target = labels(kind)
     for one in (target, target[0]):
@@ -193,7 +223,7 @@ def test_zoom_keeps_what_is_unlabelled(kind: str) -> None:
     torch.testing.assert_close(task.zoom(task.zoom(target, 2.0), 0.5), target)
 
 
-@every_kind
+@every_dense_kind
 @given(height=st.integers(1, 30), width=st.integers(1, 30))
 @settings(max_examples=25, deadline=None)
 def test_resize_takes_the_nearest_pixel(kind: str, height: int, width: int) -> None:
@@ -208,11 +238,11 @@ def test_resize_takes_the_nearest_pixel(kind: str, height: int, width: int) -> N
 @every_kind
 def test_draws_targets_and_predictions(kind: str) -> None:
     task, target = labels(kind)
-    prediction = task.activate(torch.randn(BATCH, task.channels, HEIGHT, WIDTH))
+    prediction = task.activate(raw(task))
     assert prediction.shape == target.shape
     for one in (target[0], prediction[0], torch.full_like(target[0], task.ignore)):
         picture = task.draw(one)
-        assert picture.shape == (3, HEIGHT, WIDTH)
+        assert picture.shape == ((3, HEIGHT, WIDTH) if task.dense else task.draw(target[0]).shape)
         assert picture.dtype == torch.uint8
     empty = task.draw(torch.full_like(target[0], task.ignore))
     assert (empty == empty[:, :1, :1]).all()
@@ -229,9 +259,14 @@ def test_good_targets_have_no_faults(kind: str) -> None:
     ("kind", "value", "words"),
     [
         ("depth", float("nan"), "finite"),
+        ("disparity", float("inf"), "finite; found 1 pixels"),
+        ("instance_offsets", float("nan"), "found 1 pixels"),
         ("edges", 7.0, "0, 1 or 255"),
+        ("saliency", 0.5, "0, 1 or 255"),
         ("edges", float("nan"), "0, 1 or 255"),
         ("parts", 4, "found 4 on 1 pixels"),
+        ("reconstruction", float("nan"), "found 3 that are not"),
+        ("reconstruction", -float("inf"), "found 3 that are not"),
         ("semantic_segmentation", 41, "found 41 on 1 pixels"),
         ("semantic_segmentation", -1, "found -1 on 1 pixels"),
         ("surface_normals", 0.2, "length 1; found 1 pixels"),
@@ -243,6 +278,41 @@ def test_faults_are_named(kind: str, value: float, words: str) -> None:
     target[0, ..., 3, 4] = value
     (fault,) = task.faults(target[0])
     assert words in fault
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "words"),
+    [
+        ("classification", torch.tensor(3), "below 3, or -1; found 3"),
+        ("classification", torch.tensor(-2), "found -2"),
+        ("regression", torch.tensor([float("nan")]), "finite, or inf if unknown; found nan"),
+    ],
+)
+def test_faults_of_single_labels_are_named(kind: str, target: Tensor, words: str) -> None:
+    (fault,) = KINDS[kind].faults(target)
+    assert words in fault
+
+
+def test_regression_is_measured_in_the_original_unit() -> None:
+    task = KINDS["regression"]
+    assert isinstance(task, Regression)
+    target = task.standardise(torch.tensor([[5.0], [1.0], [float("inf")]]))
+    assert target.flatten().tolist() == [1.0, -1.0, float("inf")]
+    metric = task.metrics()["mae"]
+    # Errors of 0.5 and 1.5 deviations of 2 units, in thousandths.
+    metric.update(torch.tensor([[1.5]]), target[:1])
+    metric.update(torch.tensor([[0.5], [0.0]]), target[1:])
+    assert metric.compute().item() == 2000.0
+
+
+def test_reconstruction_is_measured_in_normalised_values() -> None:
+    task = Reconstruction(name="image", mean=(0.5,), std=(0.25,))
+    target = task.normalise(torch.tensor([0.0, 1.0, 0.5]).reshape(1, 1, 3))
+    assert target.flatten().tolist() == [-2.0, 2.0, 0.0]
+    assert task.draw(target)[:, 0].tolist() == [[0, 255, 128]] * 3
+    metric = task.metrics()["mse"]
+    metric.update(torch.zeros(1, 1, 1, 3), target[None])
+    torch.testing.assert_close(metric.compute(), torch.tensor(8 / 3))
 
 
 def test_cross_entropy_by_hand() -> None:
@@ -305,6 +375,23 @@ def test_edge_loss_by_hand() -> None:
     torch.testing.assert_close(loss, expected)
 
 
+def test_saliency_loss_by_hand() -> None:
+    logits, target = torch.tensor([0.3, -1.2, 2.0, 0.7, -0.4]), torch.tensor([1.0, 0.0, 0.0, 255.0, 0.0])
+    p = logits.sigmoid()
+    others = (1 - p[1]).log() + (1 - p[2]).log() + (1 - p[4]).log()
+    loss = KINDS["saliency"].loss(logits.reshape(1, 1, 1, 5), target.reshape(1, 1, 1, 5))
+    torch.testing.assert_close(loss, (-0.75 * p[0].log() - 0.25 * others) / 4)
+
+
+def test_a_batch_without_a_salient_pixel_has_a_loss_of_zero_with_a_graph() -> None:
+    logits = torch.randn(1, 1, 3, 3, requires_grad=True)
+    loss = KINDS["saliency"].loss(logits, torch.zeros(1, 1, 3, 3))
+    loss.backward()
+    assert loss.item() == 0
+    assert logits.grad is not None
+    assert (logits.grad == 0).all()
+
+
 def test_an_image_without_parts_is_unlabelled() -> None:
     background = torch.zeros(HEIGHT, WIDTH, dtype=torch.int64)
     assert not KINDS["parts"].has_labels(background)
@@ -343,6 +430,13 @@ def test_near_is_drawn_brighter_than_far() -> None:
         (lambda: SemanticSegmentation(name="seg", classes=("a", "b"), colours=((0, 0, 0),)), "colours"),
         (lambda: SurfaceNormals(name="n", average_over="images"), "average_over"),  # type: ignore[arg-type]
         (lambda: Edges(name="edge", positive_weight=1.0), "positive_weight"),
+        (lambda: Classification(name="animal"), "classes"),
+        (lambda: Regression(name="gap", std=0.0), "std"),
+        (lambda: Regression(name="gap", scale=-1.0), "scale"),
+        (lambda: Reconstruction(name="image", mean=(0.5, 0.5)), "mean` and `std"),
+        (lambda: Reconstruction(name="image", std=(0.0,)), "std"),
+        (lambda: Saliency(name="saliency", positive_weight=0.0), "positive_weight"),
+        (lambda: Saliency(name="saliency", beta_squared=0.0), "beta_squared"),
     ],
 )
 def test_wrong_fields_are_named(build, argument: str) -> None:

@@ -1,15 +1,16 @@
 """What metrics share that are read from a confusion matrix."""
 
+from collections.abc import Hashable
 from typing import Any
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from equipoise.metrics.confusion import confusion_matrix
+from equipoise.metrics.shared_state import SharedState
 
 
-class ConfusionMetric(Metric):
+class ConfusionMetric(SharedState):
     """Sums the confusion matrix of a data set; a subclass says in `compute` what it reads from it.
 
     Args:
@@ -35,6 +36,10 @@ class ConfusionMetric(Metric):
         self.ignore_index = ignore_index
         self.add_state("matrix", torch.zeros(num_classes, num_classes, dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("outside", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def state_key(self) -> Hashable:
+        """The arguments."""
+        return ConfusionMetric, self.num_classes, self.ignore_index
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Adds a batch: scores `[B, C, H, W]` or classes `[B, H, W]`, against classes `[B, H, W]`.

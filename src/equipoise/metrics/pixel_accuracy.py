@@ -9,7 +9,7 @@ from equipoise.metrics.confusion_metric import ConfusionMetric
 class PixelAccuracy(ConfusionMetric):
     """Share of all labelled pixels of the data set whose predicted class is right, in percent.
 
-    Beside `MeanIoU` in one `torchmetrics.MetricCollection` both are read from one matrix, which is summed once.
+    Beside `MeanIoU` in `equipoise.metrics.collect` both are read from one matrix, which is summed once.
 
     Args:
         num_classes: Number of classes, background included.

@@ -1,7 +1,10 @@
-"""The relative change against single-task networks."""
+"""How methods compare over all tasks: the relative change against single-task networks, and the mean rank."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from scipy.stats import rankdata
 
 
 def delta_m(measured: Mapping[str, float], single: Mapping[str, float], higher_is_better: Mapping[str, bool]) -> float:
@@ -12,8 +15,8 @@ def delta_m(measured: Mapping[str, float], single: Mapping[str, float], higher_i
     fraction.
 
     Other definitions bear the same name: the one of the Nash-MTL family has the opposite sign and takes nine metrics of
-    three tasks, so that normals get five ninths of the weight; another averages within a task first. Give one metric a
-    task for the definition of P1.
+    three tasks, so that normals get five ninths of the weight; `delta_m_within_tasks` averages within a task first.
+    Give one metric a task for the definition of P1.
 
     Args:
         measured: Values of the multi-task network by metric name.
@@ -34,20 +37,110 @@ def delta_m(measured: Mapping[str, float], single: Mapping[str, float], higher_i
         >>> round(delta_m({"miou": 42.0, "rmse": 0.57}, single, {"miou": True, "rmse": False}), 6)
         5.0
     """
+    return _mean(list(_changes(measured, single, higher_is_better).values()))
+
+
+def delta_m_within_tasks(
+    measured: Mapping[str, float], single: Mapping[str, float], higher_is_better: Mapping[str, bool]
+) -> float:
+    """Mean over tasks of the mean over a task's metrics of the signed relative change, in percent (P2, section 5).
+
+    A task of two metrics counts as much as a task of one. With one metric a task it is `delta_m`.
+
+    Args:
+        measured: Values of the multi-task network by `task.metric`; what precedes the first dot is the task.
+        single: Values of the single-task networks under the same names.
+        higher_is_better: Direction of each metric under the same names.
+
+    Returns:
+        The mean relative change in percent; positive means better than single-task.
+
+    Raises:
+        ValueError: As `delta_m` does.
+
+    Example:
+        >>> directions = {"seg.miou": True, "disparity.abs": False, "disparity.rel": False}
+        >>> single = {"seg.miou": 50.0, "disparity.abs": 0.02, "disparity.rel": 0.10}
+        >>> measured = {"seg.miou": 49.0, "disparity.abs": 0.018, "disparity.rel": 0.11}
+        >>> round(delta_m_within_tasks(measured, single, directions), 6)  # -2 %; +10 % and -10 %
+        -1.0
+    """
+    return _mean([_mean(values) for values in _by_task(_changes(measured, single, higher_is_better)).values()])
+
+
+def mean_rank(measured: Mapping[str, Mapping[str, float]], higher_is_better: Mapping[str, bool]) -> dict[str, float]:
+    """Mean over tasks of the mean over a task's metrics of a method's rank among all methods (P2, section 5).
+
+    Rank 1 is the best; methods with equal values share the mean of their ranks. P2 ranks the means over seeds.
+
+    Args:
+        measured: By method, values by `task.metric`; what precedes the first dot is the task.
+        higher_is_better: Direction of each metric under the same names.
+
+    Returns:
+        The mean rank of each method; lower is better.
+
+    Raises:
+        ValueError: When the methods and directions do not hold the same names or no name at all, or when a value is not
+            finite.
+
+    Example:
+        >>> directions = {"seg.miou": True, "depth.rmse": False}
+        >>> mean_rank({"a": {"seg.miou": 40, "depth.rmse": 0.6}, "b": {"seg.miou": 41, "depth.rmse": 0.6}}, directions)
+        {'a': 1.75, 'b': 1.25}
+    """
+    for method, values in measured.items():
+        _check_names(values, {f"measured[{method!r}]": values, "higher_is_better": higher_is_better})
+        for name, value in values.items():
+            _check_finite(f"measured[{method!r}]", name, value)
+    # `rankdata` gives the smallest value rank 1.
+    ranks = {
+        name: rankdata([-values[name] if higher else values[name] for values in measured.values()])
+        for name, higher in higher_is_better.items()
+    }
+    return {
+        method: _mean([_mean(of_task) for of_task in _by_task({name: ranks[name][k] for name in ranks}).values()])
+        for k, method in enumerate(measured)
+    }
+
+
+def _changes(
+    measured: Mapping[str, float], single: Mapping[str, float], higher_is_better: Mapping[str, bool]
+) -> dict[str, float]:
+    """The signed relative changes in percent."""
+    _check_names(measured, {"measured": measured, "single": single, "higher_is_better": higher_is_better})
+    changes = {}
+    for name, value in measured.items():
+        value, base = float(value), float(single[name])
+        _check_finite("measured", name, value)
+        if not math.isfinite(base) or base <= 0:
+            raise ValueError(f"`single` should be finite and above 0. Found `single[{name!r}] = {base}`.")
+        sign = 1 if higher_is_better[name] else -1
+        changes[name] = 100 * sign * (value - base) / base
+    return changes
+
+
+def _check_names(measured: Mapping[str, float], mappings: Mapping[str, Mapping[str, Any]]) -> None:
     if not measured:
         raise ValueError("`measured` should hold at least one metric. Found none.")
-    for name, mapping in (("single", single), ("higher_is_better", higher_is_better)):
+    for name, mapping in mappings.items():
         if missing := measured.keys() - mapping.keys():
             raise ValueError(f"`{name}` should hold every metric of `measured`. Missing: {sorted(missing)}.")
         if unknown := mapping.keys() - measured.keys():
             raise ValueError(f"`measured` should hold every metric of `{name}`. Missing: {sorted(unknown)}.")
-    changes = []
-    for name, value in measured.items():
-        value, base = float(value), float(single[name])
-        if not math.isfinite(value):
-            raise ValueError(f"`measured` should be finite. Found `measured[{name!r}] = {value}`: leave this run out.")
-        if not math.isfinite(base) or base <= 0:
-            raise ValueError(f"`single` should be finite and above 0. Found `single[{name!r}] = {base}`.")
-        sign = 1 if higher_is_better[name] else -1
-        changes.append(sign * (value - base) / base)
-    return 100 * math.fsum(changes) / len(changes)
+
+
+def _check_finite(owner: str, name: str, value: float) -> None:
+    if not math.isfinite(value):
+        raise ValueError(f"`measured` should be finite. Found `{owner}[{name!r}] = {value}`: leave this run out.")
+
+
+def _by_task(values: Mapping[str, float]) -> dict[str, list[float]]:
+    tasks: dict[str, list[float]] = {}
+    for name, value in values.items():
+        tasks.setdefault(name.partition(".")[0], []).append(float(value))
+    return tasks
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)

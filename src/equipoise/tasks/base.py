@@ -2,12 +2,17 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 from torchmetrics import Metric
+
+from equipoise.tasks.tally import Tally, tally
+
+UNLABELLED = 255
+"""The category of a pixel without a label, see :meth:`Task.categorise`."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +68,18 @@ class Task(ABC):
 
     dense: ClassVar[bool] = True
     """Whether there is a label for every pixel or one for the whole input (targets of the shape ``[]`` or ``[C]``)."""
-    categories: ClassVar[int | None] = None
-    """How many categories :meth:`categorise` sorts labels into, if it does."""
+    noise: ClassVar[float | None] = None
+    """How strongly :meth:`corrupt` disturbs labels where nothing else is asked for; none if it has no rule for them."""
 
     @property
     @abstractmethod
     def channels(self) -> int:
         """The number of channels that a network predicts."""
+
+    @property
+    def categories(self) -> int | None:
+        """How many categories :meth:`categorise` sorts labels into, if it does."""
+        return None
 
     @property
     def output(self) -> Output:
@@ -105,7 +115,8 @@ class Task(ABC):
     def metrics(self) -> dict[str, Metric]:
         """Return new metric objects by name, the main one first.
 
-        Each is updated with ``(task.activate(prediction), target)``: probabilities, not logits; no negative depths.
+        Each is updated with ``(task.activate(prediction), target)``: probabilities, not logits; no negative depths. The
+        main one alone stands in tables and in delta_m; the others are kept beside it.
         """
 
     def while_training(self) -> Self:
@@ -127,9 +138,69 @@ class Task(ABC):
     def faults(self, target: Tensor) -> list[str]:
         """Return what breaks the encoding in the target of one sample, in words; an empty list where all is well."""
 
+    def from_map(self, values: Tensor) -> Tensor:
+        """Turn what somebody's label file holds into the target of a sample, for the dataset `folder`.
+
+        Args:
+            values: ``[C, H, W]``: bytes as an image has them, or numbers of another type that mean what they say.
+
+        Raises:
+            ValueError: They have another number of channels than the task.
+        """
+        if len(values) != self.channels:
+            raise ValueError(f"should have {self.channels} channels for `{self.name}`; it has {len(values)}")
+        return values.to(self.dtype)
+
+    def from_text(self, text: str) -> Tensor:
+        """Turn what somebody's table says of a sample into its target, for the dataset `folder`.
+
+        Raises:
+            ValueError: The text is no label of this task.
+        """
+        raise ValueError(f"labels of `{self.name}` ({self.kind}) are maps, no words. Found {text!r}")
+
+    def tally(self, target: Tensor) -> Tally:
+        """Return what the target of one sample has in it, to be merged with that of others."""
+        return tally(target, self.valid(target), self.has_labels(target), self.dense, len(self.classes))
+
+    def statistics(self, tally: Tally) -> dict[str, Any]:
+        """Return numbers that tell whether the labels of a dataset are as they should be, by name, as plain data.
+
+        The number of pixels by class where there are classes; otherwise the smallest, largest and mean label, the mean
+        by channel where there are several. Nothing where nothing is labelled.
+        """
+        if not tally.labelled:
+            return {}
+        if self.classes:
+            return {"histogram": dict(zip(self.classes, tally.classes, strict=True))}
+        mean = tally.means if len(tally.means) > 1 else tally.means[0]
+        return {"min": tally.smallest, "max": tally.largest, "mean": mean}
+
     def has_labels(self, target: Tensor) -> bool:
         """Return whether a target has anything to learn from. Waits for the device; meant for loaders."""
         return bool(self.valid(target).any())
+
+    def corrupt(self, target: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+        """Return the target of one sample with wrong labels; what is unlabelled stays so.
+
+        Args:
+            target: As it was read, on the CPU, with labels.
+            strength: How wrong: the share of labels to change, or the standard deviation of a disturbance in the unit
+                of the labels. At 0 the target stays as it is.
+            generator: Where chance comes from; the same state gives the same result.
+
+        Raises:
+            ValueError: This kind of task has no rule for that (``noise`` is none).
+        """
+        raise ValueError(f"The labels of `{self.name}` ({self.kind}) have no rule of corruption.")
+
+    def finish(self, target: Tensor) -> Tensor:
+        """Turn the target of one sample, after all transforms, into what losses and metrics take; mostly the same.
+
+        For labels that depend on what a transform left of a sample. A dataset reads, and transforms act on, what comes
+        before; both forms mark the unlabelled alike.
+        """
+        return target
 
     def flip(self, target: Tensor) -> Tensor:
         """Return the target of the mirror image (left and right exchanged)."""
@@ -140,6 +211,21 @@ class Task(ABC):
 
         This is a rule for values, not for positions: enlarging an image is taken as nearness, which changes a depth
         and leaves most other labels as they are.
+        """
+        return target
+
+    def flatten(self, target: Tensor, factor: float) -> Tensor:
+        """Return the target after the scene was flattened along the viewing axis, before any resampling.
+
+        All depths are divided by ``factor`` while x and y stay, which is what an enlarged image shows exactly. Another
+        rule than :meth:`zoom` for those labels alone that depend on slopes.
+        """
+        return self.zoom(target, factor)
+
+    def rotate(self, target: Tensor, degrees: float) -> Tensor:
+        """Return the target after the picture was turned counter-clockwise, before any resampling.
+
+        A rule for values, not for positions: it concerns labels that are directions in the image.
         """
         return target
 

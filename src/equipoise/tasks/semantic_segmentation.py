@@ -8,9 +8,12 @@ from torch import Tensor
 from torch.nn import functional
 from torchmetrics import Metric
 
-from equipoise.metrics import MeanIoU
+from equipoise.metrics import MeanIoU, PixelAccuracy
 from equipoise.tasks.base import Task, at_least_float32
 from equipoise.tasks.colours import distinct_colours, paint
+
+CORRUPTED_CLASSES = 5
+"""How many classes of an image get wrong labels where labels are corrupted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +42,7 @@ class SemanticSegmentation(Task):
     ignore: ClassVar[float | int] = 255
     metric = "miou"
     higher_is_better = True
+    noise = 0.5
 
     def __post_init__(self) -> None:
         if not 0 < len(self.classes) <= self.ignore:
@@ -54,6 +58,15 @@ class SemanticSegmentation(Task):
         """The number of classes."""
         return len(self.classes)
 
+    @property
+    def categories(self) -> int:
+        """The number of classes."""
+        return len(self.classes)
+
+    def categorise(self, target: Tensor) -> Tensor:
+        """Return the labels as they are: they are classes, 255 where unlabelled."""
+        return target
+
     def valid(self, target: Tensor) -> Tensor:
         """Return which pixels carry a class."""
         return target != self.ignore
@@ -67,17 +80,39 @@ class SemanticSegmentation(Task):
         return total / self.valid(target).sum().clamp(min=1)
 
     def metrics(self) -> dict[str, Metric]:
-        """Return the mean intersection over union of all classes."""
-        return {"miou": MeanIoU(self.channels, ignore_index=int(self.ignore))}
+        """Return the mean intersection over union of all classes, and the share of pixels with the right class."""
+        ignore = int(self.ignore)
+        return {"miou": MeanIoU(self.channels, ignore), "pixel_accuracy": PixelAccuracy(self.channels, ignore)}
 
     def activate(self, prediction: Tensor) -> Tensor:
         """Return the most likely class of every pixel, int64 ``[B, H, W]``."""
         return prediction.argmax(dim=1)
 
+    def corrupt(self, target: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+        """Return the target with a share ``strength`` of the pixels of some classes in wrong classes (P1, V-F).
+
+        The classes are five random ones of those in the image, or all if there are fewer. Of each, that share of its
+        pixels, rounded, is drawn; each becomes any of the other classes that there are, with equal chances.
+        """
+        labels, wrong = target.flatten(), target.flatten().clone()
+        (present,) = torch.bincount(labels[self.valid(labels)]).nonzero(as_tuple=True)
+        for label in present[torch.randperm(len(present), generator=generator)[:CORRUPTED_CLASSES]]:
+            (pixels,) = (labels == label).nonzero(as_tuple=True)
+            hit = pixels[torch.randperm(len(pixels), generator=generator)[: round(strength * len(pixels))]]
+            if self.channels > 1:
+                wrong[hit] = (label + torch.randint(1, self.channels, hit.shape, generator=generator)) % self.channels
+        return wrong.reshape(target.shape)
+
     def draw(self, target: Tensor) -> Tensor:
         """Return the classes in their colours, black where unlabelled."""
         palette = (*(self.colours or distinct_colours(self.channels)), (0, 0, 0))
         return paint(target.where(self.valid(target), self.channels), palette)
+
+    def from_map(self, values: Tensor) -> Tensor:
+        """Return class indices from a map of one channel."""
+        if len(values) != 1:
+            raise ValueError(f"should have one channel of class indices; it has {len(values)}")
+        return values[0].to(self.dtype)
 
     def faults(self, target: Tensor) -> list[str]:
         """Return the labels that are no class."""

@@ -1,0 +1,105 @@
+"""Regression: one number for the whole input."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from equipoise.metrics import LabelledMAE
+from equipoise.tasks.base import Task, at_least_float32, masked_mean, same_shape
+from equipoise.tasks.lettering import written
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regression(Task):
+    """A number for the whole input; a target is float32 ``[1]``, standardised, infinite where unknown.
+
+    Standardised means that ``mean`` was subtracted and the difference divided by ``std``, which brings tasks of
+    different units to losses of similar size. The loss is the mean squared error of standardised numbers; the metric is
+    the mean absolute error in the original unit (P2).
+
+    Attributes:
+        mean: The mean of the numbers over the data, in their own unit.
+        std: Their standard deviation.
+        scale: What the metric and pictures are multiplied by, where they are reported in another unit than ``mean`` and
+            ``std``: 1000 for meV from eV.
+        unit: The name of the unit after scaling, for pictures.
+
+    Raises:
+        ValueError: ``std`` or ``scale`` is not positive.
+
+    Examples:
+        >>> task = Regression(name="gap", mean=6.0, std=2.0, scale=1000, unit="meV")
+        >>> target = task.standardise(torch.tensor([[7.0], [math.inf]]))
+        >>> task.loss(torch.tensor([[1.5], [9.0]]), target)
+        tensor(1.)
+        >>> metric = task.metrics()["mae"]
+        >>> metric.update(torch.tensor([[1.5], [9.0]]), target)
+        >>> metric.compute()
+        tensor(2000.)
+    """
+
+    mean: float = 0.0
+    std: float = 1.0
+    scale: float = 1.0
+    unit: str = ""
+
+    kind = "regression"
+    # Any finite number may be a label.
+    ignore: ClassVar[float | int] = math.inf
+    metric = "mae"
+    higher_is_better = False
+    dense = False
+
+    def __post_init__(self) -> None:
+        for argument, value in (("std", self.std), ("scale", self.scale)):
+            if not value > 0:
+                raise ValueError(f"`{argument}` should be above 0. Found `{argument} = {value}`.")
+
+    @property
+    def channels(self) -> int:
+        """One."""
+        return 1
+
+    def standardise(self, values: Tensor) -> Tensor:
+        """Turn numbers in their own unit (before ``scale``) into targets, float32."""
+        return ((values.double() - self.mean) / self.std).float()
+
+    def valid(self, target: Tensor) -> Tensor:
+        """Return which numbers are known: finite ones."""
+        return target.isfinite()
+
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Return the mean squared error over the known numbers, both ``[B, 1]`` and standardised."""
+        same_shape(prediction, target)
+        valid = self.valid(target)
+        # The infinite ones are replaced before the difference: no mask would stop their gradient.
+        return masked_mean((at_least_float32(prediction) - target.where(valid, 0)).square(), valid)
+
+    def metrics(self) -> dict[str, Metric]:
+        """Return the mean absolute error, in the original unit times ``scale``."""
+        return {"mae": LabelledMAE(self.std * self.scale)}
+
+    def activate(self, prediction: Tensor) -> Tensor:
+        """Return the prediction, standardised as it is."""
+        return prediction
+
+    def draw(self, target: Tensor) -> Tensor:
+        """Return the number in letters, in the original unit times ``scale``."""
+        value = (target.item() * self.std + self.mean) * self.scale
+        return written(f"{value:.5g} {self.unit}" if math.isfinite(value) else "")
+
+    def from_text(self, text: str) -> Tensor:
+        """Return the number, standardised."""
+        value = float(text)
+        if not math.isfinite(value):
+            raise ValueError(f"a label of `{self.name}` should be finite. Found {text!r}")
+        return self.standardise(torch.tensor([value], dtype=torch.float64))
+
+    def faults(self, target: Tensor) -> list[str]:
+        """Return whether the number is neither finite nor marked as unknown."""
+        wrong = not (target.isfinite() | (target == self.ignore)).all()
+        return [f"a number should be finite, or {self.ignore} if unknown; found {target.item()}"] if wrong else []
