@@ -110,3 +110,20 @@ def check_options(owner: str, known: Iterable[str], given: Mapping[str, Any]) ->
     for name, value in given.items():
         if name not in known:
             raise ValueError(f"{owner} {takes}. Found `{name} = {value!r}`.{hint(name, known)}")
+
+
+def check_required(owner: str, constructor: type, given: Iterable[str]) -> None:
+    """See that no option is left out that has no default.
+
+    Args:
+        owner: Whose options they are, as a message begins.
+        constructor: The class whose keyword-only arguments they are.
+        given: The names of the options that are given.
+
+    Raises:
+        ValueError: One is left out.
+    """
+    for name, parameter in inspect.signature(constructor).parameters.items():
+        required = parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.default is inspect.Parameter.empty
+        if required and name not in set(given):
+            raise ValueError(f"{owner} should be given the option `{name}`. Found none.")

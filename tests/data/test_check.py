@@ -36,13 +36,12 @@ def test_counts_and_ranges(nyud_tree: Path) -> None:
         with Image.open(nyud_tree / "label40" / f"{number}.png") as image:
             labels.append(np.array(image))
     depth, seg = summary.tasks["depth"], summary.tasks["seg"]
-    assert depth.smallest == pytest.approx(np.min(depths))
-    assert depth.largest == pytest.approx(np.max(depths))
-    assert depth.mean == pytest.approx(np.mean(depths))
-    assert (depth.labelled, depth.pixels, depth.samples) == (576, 576, 3)
-    assert (seg.labelled, seg.pixels) == (576 - 48, 576)
+    assert depth.statistics == pytest.approx({"min": np.min(depths), "max": np.max(depths), "mean": np.mean(depths)})
+    assert (depth.tally.labelled, depth.tally.pixels, depth.tally.samples) == (576, 576, 3)
+    assert (seg.tally.labelled, seg.tally.pixels) == (576 - 48, 576)
     counts = np.bincount(np.ravel(labels), minlength=256)
-    assert [seg.histogram[name] for name in data.tasks("nyud_mini")["seg"].classes] == counts[:40].tolist()
+    classes = data.tasks("nyud_mini")["seg"].classes
+    assert seg.statistics == {"histogram": dict(zip(classes, counts[:40].tolist(), strict=True))}
 
 
 def test_missing_and_damaged_files_are_named(nyud_tree: Path) -> None:
@@ -77,6 +76,35 @@ def test_a_missing_part_is_one_fault(nyud_tree: Path) -> None:
     assert "Get it from" in fault.what
 
 
+def test_all_that_is_missing_is_named_once(tmp_path: Path) -> None:
+    report = data.check("nyud_mini", tmp_path)
+    assert [fault.path.name for fault in report.faults] == ["rgb", "depth", "label40", "train.txt", "test.txt"]
+    assert all("Get it from http" in fault.what for fault in report.faults)
+    assert report.splits == {}
+
+
+def test_statistics_are_those_of_the_kind(generated_rooms: Path) -> None:
+    tasks = data.check("rooms", generated_rooms, splits=["test"]).to_json()["splits"]["test"]["tasks"]
+    dataset = data.create("rooms", root=generated_rooms, split="test")
+    samples = [dataset[index] for index in range(len(dataset))]
+    normals = np.stack([sample["normals"] for sample in samples])
+    assert tasks["normals"]["mean"] == pytest.approx(normals.mean(axis=(0, 2, 3)).tolist(), abs=1e-6)
+    for name in ("edge", "saliency"):
+        fraction = np.mean([sample[name].mean() for sample in samples])
+        assert tasks[name] == {"kind": tasks[name]["kind"], "samples": 3, "labelled": 1, "fraction": fraction}
+    counts = np.bincount(np.concatenate([sample["seg"].flatten() for sample in samples]), minlength=200)
+    histogram = tasks["seg"]["histogram"]
+    assert list(histogram.values()) == counts[: len(histogram)].tolist()
+    # The background of parts is a class; an image of background alone would have no labels.
+    assert tasks["parts"]["samples"] == sum("parts" in sample for sample in samples)
+
+
+def test_what_is_no_class_is_not_counted_as_one(nyud_tree: Path) -> None:
+    Image.fromarray(np.full((12, 16), 40, dtype=np.uint8)).save(nyud_tree / "label40" / "0002.png")
+    seg = data.check("nyud_mini", nyud_tree, splits=["test"]).splits["test"].tasks["seg"]
+    assert sum(seg.statistics["histogram"].values()) == seg.tally.labelled - 12 * 16
+
+
 def test_samples_of_two_splits_are_found(nyud_tree: Path) -> None:
     (nyud_tree / "test.txt").write_text("0001\n0003\n0001\n")
     (repeated,) = data.check("nyud_mini", nyud_tree, splits=["test"]).faults
@@ -101,7 +129,8 @@ def test_progress_and_text(nyud_tree: Path) -> None:
     assert steps == [(1, 3), (2, 3), (3, 3)]
     text = str(report)
     assert "nyud_mini test: 3 samples, 16x12 (3)" in text
-    assert "seg: 3 samples, 91.7% of pixels labelled" in text
+    assert "seg: 3 samples, 91.7% labelled" in text
+    assert "depth: 3 samples, 100.0% labelled, min 0." in text
     assert text.endswith("0 faults")
 
 

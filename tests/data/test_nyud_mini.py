@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from equipoise import data
-from equipoise.data.datasets.nyud_mini import UNLABELLED, held_out_runs, label_borders
+from equipoise.data.datasets.nyud_mini import UNLABELLED, label_borders
+from equipoise.data.hold_out import held_out_runs
 
 
 @pytest.fixture(scope="session")

@@ -44,7 +44,7 @@ def test_reads_what_is_stored(generated_rooms: Path) -> None:
 
 def test_samples_keep_the_encoding_of_their_tasks(generated_rooms: Path) -> None:
     dataset = data.create("rooms", root=generated_rooms)
-    assert list(dataset.active_tasks) == ["seg", "depth", "normals", "edge", "parts"]
+    assert list(dataset.active_tasks) == ["seg", "depth", "normals", "edge", "saliency", "parts"]
     for sample in (dataset[i] for i in range(len(dataset))):
         for name, task in dataset.active_tasks.items():
             if name in sample:

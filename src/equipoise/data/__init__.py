@@ -5,22 +5,31 @@ edit elsewhere.
 """
 
 from equipoise.data.base import Dataset, DatasetError, Sample, Transform
-from equipoise.data.check import Fault, Report, check
+from equipoise.data.caching import Cache
+from equipoise.data.check import check
 from equipoise.data.collate import Collate
-from equipoise.data.registry import available, create, dataset_class, options, tasks
-from equipoise.data.sheet import contact_sheet
+from equipoise.data.corruption import Corruption
+from equipoise.data.registry import OnError, available, create, dataset_class, options, tasks
+from equipoise.data.report import Fault, Report
+from equipoise.data.sheet import contact_sheet, corruption_sheet
+from equipoise.data.subset import Subset
 
 __all__ = [
+    "Cache",
     "Collate",
+    "Corruption",
     "Dataset",
     "DatasetError",
     "Fault",
+    "OnError",
     "Report",
     "Sample",
+    "Subset",
     "Transform",
     "available",
     "check",
     "contact_sheet",
+    "corruption_sheet",
     "create",
     "dataset_class",
     "options",

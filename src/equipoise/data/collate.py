@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,9 +46,18 @@ class Collate:
                 "add `Resize`, `RandomCrop` or `Pad` to the transform."
             )
         batch = {"image": torch.stack([sample["image"] for sample in samples])}
-        for name, task in self.tasks.items():
-            labelled = next((sample[name] for sample in samples if name in sample), None)
-            if labelled is not None:
-                nothing = torch.full_like(labelled, task.ignore)
-                batch[name] = torch.stack([sample.get(name, nothing) for sample in samples])
-        return batch
+        return batch | stacked_targets(samples, self.tasks)
+
+
+def stacked_targets(samples: Sequence[Mapping[str, Any]], tasks: Mapping[str, Task]) -> dict[str, Tensor]:
+    """Return the targets of a batch by task, as :class:`Collate` does, whatever the samples have besides."""
+    batch = {}
+    for name, task in tasks.items():
+        labelled = [sample[name] for sample in samples if name in sample]
+        if not labelled:
+            continue
+        if len(labelled) < len(samples):
+            nothing = torch.full_like(labelled[0], task.ignore)
+            labelled = [sample.get(name, nothing) for sample in samples]
+        batch[name] = torch.stack(labelled)
+    return batch

@@ -1,13 +1,23 @@
 """Reads single files into tensors, with errors that name the file."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import platformdirs
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+
+
+def cache_directory() -> Path:
+    """Return the directory of what can be made again: `$EQUIPOISE_CACHE`, else the platform's."""
+    configured = os.environ.get("EQUIPOISE_CACHE")
+    return Path(configured) if configured else platformdirs.user_cache_path("equipoise")
 
 
 class DatasetError(RuntimeError):
@@ -25,6 +35,10 @@ class DatasetError(RuntimeError):
 
     def __str__(self) -> str:
         return f"{self.path}: {self.what}"
+
+
+class EmptySplitError(DatasetError):
+    """There is such a split, but nothing in it: by the options, or because there is too little to divide."""
 
 
 @contextmanager
@@ -81,17 +95,91 @@ def read_plane(path: Path) -> Tensor:
     return torch.from_numpy(pixels)
 
 
+def read_numbers(path: Path) -> NDArray[Any]:
+    """Return an array ``.npy`` of any shape as it is stored: booleans, integers or real numbers.
+
+    Raises:
+        DatasetError: The file is missing, no array, or holds something else than numbers.
+    """
+    with _naming(path):
+        array = np.load(path, allow_pickle=False)
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "buif":
+        raise DatasetError(path, f"should hold one array of numbers; it holds {getattr(array, 'dtype', 'several')}")
+    return array
+
+
 def read_array(path: Path, channels: int) -> Tensor:
     """Return a floating-point array ``.npy``, ``[H, W]`` or ``[H, W, C]``, as ``[C, H, W]`` of the stored type.
 
     Raises:
         DatasetError: The file is missing, no array, or of another type or shape.
     """
-    with _naming(path):
-        array = np.load(path, allow_pickle=False)
+    array = read_numbers(path)
     if array.dtype not in (np.float16, np.float32):
         raise DatasetError(path, f"should hold float16 or float32; it holds {array.dtype}")
     planes = array[..., None] if array.ndim == 2 else array
     if planes.ndim != 3 or planes.shape[-1] != channels:
         raise DatasetError(path, f"should have the shape (height, width, {channels}); it has {array.shape}")
     return torch.from_numpy(planes).permute(2, 0, 1).contiguous()
+
+
+def read_wide_plane(path: Path) -> Tensor:
+    """Return an image of one channel of 16 bits as it is stored, 0 to 65535, int32 ``[H, W]``.
+
+    Raises:
+        DatasetError: The file is missing, no image, or has several channels or fewer than 16 bits.
+    """
+    with _naming(path), Image.open(path) as image:
+        mode, pixels = image.mode, np.array(image)
+    # Older versions of Pillow widen 16 bits to the mode "I".
+    if mode not in ("I;16", "I;16B", "I"):
+        raise DatasetError(path, f"should have one channel of 16 bits; it has the mode {mode!r}")
+    return torch.from_numpy(pixels.astype(np.int32))
+
+
+def read_channels(path: Path) -> Tensor:
+    """Return an image whose three channels are numbers rather than colours, uint8 ``[3, H, W]``.
+
+    Raises:
+        DatasetError: The file is missing, no image, or has not three channels of 8 bits (or four, of which the last,
+            opacity, is left out).
+    """
+    with _naming(path), Image.open(path) as image:
+        mode, pixels = image.mode, np.array(image)
+    if mode not in ("RGB", "RGBA"):
+        raise DatasetError(path, f"should have three channels of 8 bits; it has the mode {mode!r}")
+    return torch.from_numpy(pixels[..., :3]).permute(2, 0, 1).contiguous()
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Return height and width of an image without decoding it.
+
+    Raises:
+        DatasetError: The file is missing or no image.
+    """
+    with _naming(path), Image.open(path) as image:
+        return image.height, image.width
+
+
+def read_map(path: Path) -> Tensor:
+    """Return the values of a map of any sort, ``[C, H, W]``: bytes as uint8, everything else as it counts.
+
+    Images (opacity is left out, a palette's indices are read): uint8, or int32 for 16 bits and more, or float32. Arrays
+    ``.npy``, ``[H, W]`` or ``[H, W, C]``: int32 or float32, so that only an image's bytes are bytes.
+
+    Raises:
+        DatasetError: The file is missing, damaged, or neither image nor array of such a shape.
+    """
+    if path.suffix == ".npy":
+        pixels = read_numbers(path)
+    else:
+        with _naming(path), Image.open(path) as image:
+            opaque = {"RGBA": "RGB", "LA": "L", "PA": "P"}.get(image.mode)
+            pixels = np.array(image if opaque is None else image.convert(opaque))
+    if pixels.ndim not in (2, 3):
+        raise DatasetError(
+            path, f"should have the shape (height, width) or (height, width, channels); it has {pixels.shape}"
+        )
+    if path.suffix == ".npy" or pixels.dtype != np.uint8:
+        pixels = pixels.astype(np.float32 if pixels.dtype.kind in "bf" else np.int32)
+    return torch.from_numpy(np.atleast_3d(pixels)).permute(2, 0, 1).contiguous()

@@ -1,15 +1,24 @@
 """Datasets by name."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from equipoise.data.base import Dataset, Transform
-from equipoise.naming import check_options, choose, discover, option_types
+from equipoise.data.caching import Cache, store_for
+from equipoise.data.corruption import Corruption
+from equipoise.data.subset import Subset
+from equipoise.naming import check_options, choose, discover, option_types, unknown
 from equipoise.tasks import Task
 
-COMMON = frozenset({"split", "tasks", "transform"})
+TRAIN = "train"
+"""The split that every dataset calls so: the only one whose labels and amount may be changed on purpose."""
+
+OnError = Literal["raise", "skip"]
+"""What a missing or damaged file means."""
+
+COMMON = frozenset({"split", "tasks", "transform", "options"})
 """What :func:`create` takes by name for every dataset; the other keyword-only arguments of its class are options."""
 
 
@@ -61,21 +70,26 @@ def options(name: str) -> dict[str, Any]:
     return _own_options(name)
 
 
-def tasks(name: str, names: Iterable[str] | None = None) -> dict[str, Task]:
-    """Return tasks of a dataset by name without touching its files.
+def tasks(
+    name: str, names: Iterable[str] | None = None, *, root: str | Path | None = None, **options: Any
+) -> dict[str, Task]:
+    """Return tasks of a dataset by name without opening it.
 
     Args:
         name: One of :func:`available`.
         names: The tasks wanted, all by default.
+        root: Its directory, which only a dataset that describes itself (`folder`) looks into.
+        **options: Options of this dataset.
 
     Raises:
         ValueError: There is no such dataset or task.
+        DatasetError: The dataset describes itself, and its description is missing or wrong.
 
     Examples:
         >>> tasks("nyud_mini", ["depth", "seg"])["seg"].channels
         40
     """
-    return dataset_class(name).tasks(names)
+    return dataset_class(name).tasks(names, root, options)
 
 
 def create(
@@ -85,6 +99,11 @@ def create(
     split: str = "train",
     tasks: Iterable[str] | None = None,
     transform: Transform | None = None,
+    corrupt: Corruption | None = None,
+    subset: Subset | None = None,
+    cache: Cache = "memory",
+    on_error: OnError = "raise",
+    progress: Callable[[int, int], None] | None = None,
     **options: Any,
 ) -> Dataset:
     """Open a split of a dataset.
@@ -95,11 +114,32 @@ def create(
         split: Which part of it.
         tasks: The names of the tasks to read targets of, all by default.
         transform: Acts on every sample, see :mod:`equipoise.data.transforms`.
+        corrupt: Makes labels wrong, of the split ``"train"`` alone: what is measured on stays right.
+        subset: Leaves samples out, of the split ``"train"`` alone.
+        cache: Where decoded files are kept, see :func:`equipoise.data.caching.store_for`.
+        on_error: What a missing or damaged file means: ``"raise"`` an error when its sample is taken; ``"skip"`` that
+            the sample is left out, for which every file is opened now. A warning says how many samples there were;
+            they are listed in ``skipped`` of the dataset.
+        progress: Called with the number of files that are decoded now, if any are, and of all files of one kind.
         **options: Options of this dataset, which are the further parameters of its class.
 
     Raises:
-        ValueError: There is no such dataset, split, task or option.
-        DatasetError: The directory is not there or lacks a part of the dataset.
+        ValueError: There is no such dataset, split, task or option; there is no rule to corrupt a task, or the dataset
+            has no scenes (or too few) to choose a subset from.
+        DatasetError: The directory is not there or lacks a part of the dataset, or no sample is left.
     """
     check_options(f"Dataset `{name}`", _own_options(name), options)
-    return dataset_class(name)(root, split=split, tasks=tasks, transform=transform, **options)
+    dataset = dataset_class(name)(root, split=split, tasks=tasks, transform=transform, **options)
+    if corrupt is not None:
+        corrupt.check(dataset.tasks(None, root, options), dataset.active_tasks)
+    if split == TRAIN:
+        dataset.corruption = corrupt
+        if subset is not None:
+            dataset.identifiers = subset.choose(dataset.identifiers, dataset.scene)
+    for argument, value, kind in (("cache", cache, Cache), ("on_error", on_error, OnError)):
+        if value not in get_args(kind):
+            raise unknown(argument, value, get_args(kind))
+    dataset.store = store_for(dataset, cache, options, progress)
+    if on_error == "skip":
+        dataset.leave_out_damaged()
+    return dataset

@@ -1,27 +1,21 @@
 """NYU Depth v2, the labelled set, at 160x120 pixels."""
 
-import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from equipoise.data.base import Dataset, DatasetError, Transform
+from equipoise.data.base import NO_OPTIONS, Dataset, DatasetError, Transform
 from equipoise.data.files import read_colours, read_lines, read_plane
+from equipoise.data.hold_out import check_share, held_out_runs
+from equipoise.data.nyu_classes import NYU_CLASSES
 from equipoise.tasks import Task
 from equipoise.tasks.depth import Depth
 from equipoise.tasks.edges import Edges
 from equipoise.tasks.semantic_segmentation import SemanticSegmentation
-
-CLASSES = (
-    "wall", "floor", "cabinet", "bed", "chair", "sofa", "table", "door", "window", "bookshelf",
-    "picture", "counter", "blinds", "desk", "shelves", "curtain", "dresser", "pillow", "mirror", "floor mat",
-    "clothes", "ceiling", "books", "refrigerator", "television", "paper", "towel", "shower curtain", "box",
-    "whiteboard", "person", "night stand", "toilet", "sink", "lamp", "bathtub", "bag", "other structure",
-    "other furniture", "other prop",
-)  # fmt: skip
 
 UNLABELLED = 255
 
@@ -47,7 +41,6 @@ class NyudMini(Dataset):
         split: ``"train"``, ``"val"`` or ``"test"``.
         tasks: See :class:`Dataset`.
         transform: See :class:`Dataset`.
-        keep_in_memory: See :class:`Dataset`.
         validation: The share of the training images to hold out, in [0, 1). With 0 all 795 are for training, which is
             the protocol of the papers, and there is no ``"val"``.
         validation_seed: Which scenes are held out.
@@ -72,22 +65,20 @@ class NyudMini(Dataset):
         split: str = "train",
         tasks: Iterable[str] | None = None,
         transform: Transform | None = None,
-        keep_in_memory: bool = True,
         validation: float = 0.1,
         validation_seed: int = 0,
     ) -> None:
-        if not 0 <= validation < 1:
-            raise ValueError(f"`validation` should be in [0, 1). Found `validation = {validation}`.")
+        check_share(validation)
         if split == "val" and validation == 0:
             raise ValueError("`validation` should be above 0 for the split 'val'. Found `validation = 0`.")
         self.validation = validation
         self.validation_seed = validation_seed
-        super().__init__(root, split=split, tasks=tasks, transform=transform, keep_in_memory=keep_in_memory)
+        super().__init__(root, split=split, tasks=tasks, transform=transform)
 
     @classmethod
-    def all_tasks(cls) -> tuple[Task, ...]:
+    def all_tasks(cls, root: str | Path | None = None, options: Mapping[str, Any] = NO_OPTIONS) -> tuple[Task, ...]:
         """Return segmentation, depth and edges."""
-        return SemanticSegmentation(name="seg", classes=CLASSES), Depth(name="depth"), Edges(name="edge")
+        return SemanticSegmentation(name="seg", classes=NYU_CLASSES), Depth(name="depth"), Edges(name="edge")
 
     def identify(self) -> list[str]:
         """Return the four-digit numbers of the images."""
@@ -121,33 +112,6 @@ class NyudMini(Dataset):
         """Return the image or a target."""
         _, _, reader = LAYOUT[key]
         return reader(self.file(identifier, key))
-
-
-def held_out_runs(numbers: list[str], *, share: float, seed: int) -> set[str]:
-    """Choose runs of consecutive numbers for validation.
-
-    Args:
-        numbers: Decimal numbers, ascending.
-        share: How much of them to choose at most; runs that would go beyond are passed over.
-        seed: Which ones.
-
-    Examples:
-        >>> sorted(held_out_runs(["01", "02", "05", "06", "07"], share=0.5, seed=0))
-        ['01', '02']
-    """
-    runs: list[list[str]] = []
-    for number in numbers:
-        if runs and int(number) == int(runs[-1][-1]) + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    # Hashing rather than a random generator: the same on every version of every library.
-    runs.sort(key=lambda run: hashlib.sha256(f"{seed}:{run[0]}".encode()).digest())
-    chosen: set[str] = set()
-    for run in runs:
-        if len(chosen) + len(run) <= round(share * len(numbers)):
-            chosen.update(run)
-    return chosen
 
 
 def read_depth(path: Path) -> Tensor:

@@ -7,13 +7,14 @@ from typing import Any
 
 from torch import Tensor
 
-from equipoise.data.base import Dataset, DatasetError, Transform
+from equipoise.data.base import NO_OPTIONS, Dataset, DatasetError, Transform
 from equipoise.data.files import read_array, read_colours, read_plane, read_text
 from equipoise.data.rooms import CLASS_COLOURS, PART_CLASSES, PART_COLOURS, SEMANTIC_CLASSES, cached
 from equipoise.tasks import Task
 from equipoise.tasks.depth import Depth
 from equipoise.tasks.edges import Edges
 from equipoise.tasks.parts import Parts
+from equipoise.tasks.saliency import Saliency
 from equipoise.tasks.semantic_segmentation import SemanticSegmentation
 from equipoise.tasks.surface_normals import SurfaceNormals
 
@@ -21,8 +22,8 @@ from equipoise.tasks.surface_normals import SurfaceNormals
 class Rooms(Dataset):
     """Procedurally generated rooms with exact labels, see :mod:`equipoise.data.rooms`.
 
-    Tasks: ``seg``, ``depth``, ``normals``, ``edge`` (borders of objects) and ``parts`` (of furniture). The splits
-    divide the scenes, so no room is in two of them.
+    Tasks: ``seg``, ``depth``, ``normals``, ``edge`` (borders of objects), ``saliency`` (the objects in focus) and
+    ``parts`` (of furniture). The splits divide the scenes, so no room is in two of them.
 
     Args:
         root: A directory written by :func:`equipoise.data.rooms.generate`. Without it the dataset is generated into the
@@ -30,7 +31,6 @@ class Rooms(Dataset):
         split: ``"train"``, ``"val"`` or ``"test"``.
         tasks: See :class:`Dataset`.
         transform: See :class:`Dataset`.
-        keep_in_memory: See :class:`Dataset`.
         scenes: The number of rooms; the generator's default where not given, like the other three.
         scans: The number of images of each room.
         size: The side of the images in pixels.
@@ -53,7 +53,6 @@ class Rooms(Dataset):
         split: str = "train",
         tasks: Iterable[str] | None = None,
         transform: Transform | None = None,
-        keep_in_memory: bool = True,
         scenes: int | None = None,
         scans: int | None = None,
         size: int | None = None,
@@ -63,7 +62,7 @@ class Rooms(Dataset):
         self.options: dict[str, Any] = {option: value for option, value in options.items() if value is not None}
         if root is None:
             root = cached(**self.options)
-        super().__init__(root, split=split, tasks=tasks, transform=transform, keep_in_memory=keep_in_memory)
+        super().__init__(root, split=split, tasks=tasks, transform=transform)
 
     @classmethod
     def prepare(
@@ -74,14 +73,15 @@ class Rooms(Dataset):
             cached(**{option: value for option, value in options.items() if value is not None}, progress=progress)
 
     @classmethod
-    def all_tasks(cls) -> tuple[Task, ...]:
-        """Return segmentation, depth, normals, edges and parts."""
+    def all_tasks(cls, root: str | Path | None = None, options: Mapping[str, Any] = NO_OPTIONS) -> tuple[Task, ...]:
+        """Return segmentation, depth, normals, edges, saliency and parts."""
         return (
             SemanticSegmentation(name="seg", classes=SEMANTIC_CLASSES, colours=tuple(CLASS_COLOURS.values())),
             Depth(name="depth", farthest=8.0),
             SurfaceNormals(name="normals"),
             # Twice the field's share of the diagonal: 1.8 pixels at 64x64, where 0.011 would not forgive a neighbour.
             Edges(name="edge", max_distance=0.02),
+            Saliency(name="saliency"),
             Parts(name="parts", classes=PART_CLASSES, colours=tuple(PART_COLOURS.values())),
         )
 
@@ -96,6 +96,10 @@ class Rooms(Dataset):
                 )
         scenes = manifest["splits"][self.split]
         return [f"{scene}/{scan:03d}" for scene in sorted(scenes) for scan in range(scenes[scene])]
+
+    def scene(self, identifier: str) -> str:
+        """Return the room."""
+        return identifier.split("/")[0]
 
     def _manifest(self) -> dict[str, Any]:
         path = self.root / "manifest.json"
@@ -148,6 +152,7 @@ LAYOUT = {
     "depth": ("depth.npy", read_depth),
     "normals": ("normals.npy", read_normals),
     "edge": ("edge.png", read_mask),
+    "saliency": ("saliency.png", read_mask),
     "parts": ("parts.png", read_plane),
 }
 """The end of the file name of each part of a sample and what reads it."""

@@ -1,7 +1,6 @@
 """Writes the dataset `rooms` to a directory, or into the cache on first use."""
 
 import json
-import os
 import shutil
 import tempfile
 import zlib
@@ -12,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import platformdirs
 from filelock import FileLock
 from PIL import Image
 
+from equipoise.data.files import cache_directory
 from equipoise.data.rooms.building import build
 from equipoise.data.rooms.camera import Camera, choose
 from equipoise.data.rooms.classes import CLASS_COLOURS, PART_COLOURS
@@ -235,9 +234,8 @@ def cached(
 ) -> Path:
     """The dataset in the cache directory, generated on first use.
 
-    The cache directory is `$EQUIPOISE_CACHE`, else the platform's. Arguments are those of `generate`.
+    Arguments are those of `generate`.
     """
-    cache = os.environ.get("EQUIPOISE_CACHE")
-    root = Path(cache) if cache else platformdirs.user_cache_path("equipoise")
     name = f"rooms-v{GENERATOR_VERSION}-scenes{scenes}-scans{scans}-size{size}-seed{seed}"
-    return generate(root / name, scenes=scenes, scans=scans, size=size, seed=seed, progress=progress, jobs=jobs)
+    out = cache_directory() / name
+    return generate(out, scenes=scenes, scans=scans, size=size, seed=seed, progress=progress, jobs=jobs)

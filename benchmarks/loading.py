@@ -1,0 +1,99 @@
+"""How much of a training epoch the loop waits for data, by the number of worker processes.
+
+    python benchmarks/loading.py recipes/quickstart.yaml --workers 0 2
+    python benchmarks/loading.py recipes/nyud_mini.yaml data.root=/path/to/nyud_mini --workers 0 2
+
+The first epoch, in which workers start and files are decoded, is shown apart. With 0 workers the loop loads its
+batches itself, so that all of loading counts as waiting. Everything else is as in `equipoise train`: the recipe's
+network, batch size, augmentation and first balancing method.
+"""
+
+import argparse
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from equipoise import config, studies
+from equipoise.training.context import forward
+from equipoise.training.setup import Session, prepare
+
+
+@dataclass
+class Epoch:
+    """Seconds of one epoch.
+
+    Attributes:
+        total: All of it.
+        waiting: What of it the loop waited for batches.
+        batches: How many there were.
+    """
+
+    total: float
+    waiting: float
+    batches: int
+
+    @property
+    def share(self) -> float:
+        """The share of it that was waiting."""
+        return self.waiting / self.total
+
+
+def run_epoch(session: Session) -> Epoch:
+    """Train for one epoch."""
+    started = asked = time.perf_counter()
+    waiting, batches = 0.0, 0
+    iterator = iter(session.train_loader)
+    while True:
+        batch = next(iterator, None)
+        waiting += time.perf_counter() - asked
+        if batch is None:
+            return Epoch(time.perf_counter() - started, waiting, batches)
+        batches += 1
+        session.optimizer.zero_grad(set_to_none=True)
+        now = forward(session, session.fabric.to_device(batch))
+        session.balancer.backward(now.losses, features=now.features, last_layer=session.last_layer)
+        session.optimizer.step()
+        if session.fabric.device.type == "cuda":
+            # Otherwise the device would still be busy while the loop already waits for the next batch.
+            torch.cuda.synchronize()
+        asked = time.perf_counter()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("overrides", nargs="*", help="changes to the recipe: KEY=VALUE")
+    parser.add_argument("--workers", nargs="+", type=int, default=[0, 2], help="numbers of worker processes")
+    parser.add_argument("--epochs", type=int, default=2, help="epochs after the first")
+    arguments = parser.parse_args()
+
+    table = Table(title=f"{arguments.recipe.stem}: time that the training loop waits for data")
+    for heading in ("workers", "opening (s)", "first epoch (s)", "waiting", "later epochs (s)", "waiting", "batches/s"):
+        table.add_column(heading, justify="right")
+    for workers in arguments.workers:
+        overrides = [*arguments.overrides, f"training.workers={workers}"]
+        study = config.load(arguments.recipe, config.Recipe, overrides)
+        run = next(run for run in studies.plan(study) if run.needs)
+        started = time.perf_counter()
+        session = prepare(run.config)
+        opening = time.perf_counter() - started
+        first, *later = (run_epoch(session) for _ in range(1 + arguments.epochs))
+        epoch = Epoch(*(sum(values) for values in zip(*(vars(one).values() for one in later), strict=True)))
+        table.add_row(
+            str(workers),
+            f"{opening:.1f}",
+            f"{first.total:.1f}",
+            f"{first.share:.1%}",
+            f"{epoch.total / len(later):.1f}",
+            f"{epoch.share:.1%}",
+            f"{epoch.batches / epoch.total:.1f}",
+        )
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,183 @@
+"""Multi-MNIST: two overlapping digits in one image."""
+
+import random
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from equipoise.data.base import NO_OPTIONS, Dataset, DatasetError, Transform
+from equipoise.data.files import read_lines
+from equipoise.data.idx import read_idx
+from equipoise.tasks import Task
+from equipoise.tasks.classification import Classification
+from equipoise.tasks.reconstruction import Reconstruction
+
+SIDE, CANVAS, START = 28, 36, 6
+"""In pixels: the side of a digit and of the canvas, and the row and column where the right digit starts."""
+
+MEAN, STD = (0.1307,), (0.3081,)
+"""Of the pixels of MNIST, as everybody takes them."""
+
+KEPT = [int((row + 0.5) * CANVAS / SIDE) for row in range(SIDE)]
+"""The rows (and columns) of the canvas that are left when it shrinks: the nearest, counted between pixel centres."""
+
+SUFFIXES = ("", ".gz")
+FOLDERS = ("", "raw", "MNIST/raw", "FashionMNIST/raw")
+
+
+class MultiMnist(Dataset):
+    """Two digits of MNIST on one image, as in P2 (Gama and Grassi).
+
+    The left digit lies in the upper left corner of a canvas of 36x36 pixels, the right one six pixels further down and
+    right; where they overlap the brighter pixel counts; the canvas shrinks to 28x28 by taking nearest pixels. Every
+    item of a split is the left digit once; its right partner is another item of the same split.
+
+    Tasks: ``CL`` and ``CR``, the class of the left and the right digit; ``RL`` and ``RR``, the single digits, to be
+    reconstructed at 28x28, normalised as the input is (mean 0.1307, deviation 0.3081).
+
+    On disk: the four IDX files of MNIST or Fashion-MNIST under their original names, compressed (``.gz``) or not, in
+    ``ROOT`` or ``ROOT/raw`` (where torchvision puts them, also with its own folder in between). Splits: the first five
+    sixths of the training files are ``train`` (50,000), the rest is ``val`` (10,000), the test files are ``test``.
+
+    Right partners are read from ``ROOT/processed/{train,val,test}_right_idx.txt`` if they are there: a line for each
+    item, with the partner's position in the file of images, counted from 0; further lines do not count (in P2's
+    repository the list of ``val`` has 60,000). Otherwise they are drawn: partner k of a split that has n items from
+    position s on is s + int(r * n) with the k-th r of Python's ``random.Random(f"{seed} {split}").random()``.
+
+    Args:
+        root: The directory.
+        split: ``"train"``, ``"val"`` or ``"test"``.
+        tasks: See :class:`Dataset`.
+        transform: See :class:`Dataset`.
+        seed: Which right partners, where there are no lists.
+        only_test_files: Make all splits from the 10,000 test images (eight, one and one tenth of them), for where the
+            training files are not at hand. Results cannot be compared with published ones.
+
+    Raises:
+        DatasetError: A file is missing or damaged, or a list names a partner that there is not.
+    """
+
+    name = "multimnist"
+    splits = ("train", "val", "test")
+    source = (
+        "`torchvision.datasets.MNIST(root, download=True)`, or Debian's package dataset-fashion-mnist "
+        "(train-images-idx3-ubyte, train-labels-idx1-ubyte and the same of t10k, as they are or as .gz)"
+    )
+    statistics: ClassVar = (MEAN, STD)
+    augmentable = False
+    decodes = False
+
+    def __init__(
+        self,
+        root: str | Path | None = None,
+        *,
+        split: str = "train",
+        tasks: Iterable[str] | None = None,
+        transform: Transform | None = None,
+        seed: int = 0,
+        only_test_files: bool = False,
+    ) -> None:
+        self.seed = seed
+        self.only_test_files = only_test_files
+        super().__init__(root, split=split, tasks=tasks, transform=transform)
+
+    @classmethod
+    def all_tasks(cls, root: str | Path | None = None, options: Mapping[str, Any] = NO_OPTIONS) -> tuple[Task, ...]:
+        """Return the classification of both digits and the reconstruction of both."""
+        digits = tuple(str(digit) for digit in range(10))
+        return (
+            Classification(name="CL", classes=digits),
+            Classification(name="CR", classes=digits),
+            Reconstruction(name="RL", mean=MEAN, std=STD),
+            Reconstruction(name="RR", mean=MEAN, std=STD),
+        )
+
+    def identify(self) -> list[str]:
+        """Return the file and the position in it of every left digit."""
+        part = "t10k" if self.only_test_files or self.split == "test" else "train"
+        self.image_file, self.label_file = (
+            self._find(f"{part}-{name}") for name in ("images-idx3-ubyte", "labels-idx1-ubyte")
+        )
+        self.images, self.labels = read_idx(self.image_file), read_idx(self.label_file)
+        if self.images.ndim != 3 or self.images.shape[1:] != (SIDE, SIDE):
+            raise DatasetError(
+                self.image_file, f"should hold images of {SIDE}x{SIDE}; it has the shape {tuple(self.images.shape)}"
+            )
+        if self.labels.shape != self.images.shape[:1]:
+            raise DatasetError(
+                self.label_file,
+                f"should hold a label for each of {len(self.images)} images; it has the shape "
+                f"{tuple(self.labels.shape)}",
+            )
+        self.positions = self._positions(len(self.images))
+        self.partners = self._partners()
+        return [f"{part}-{position:05d}" for position in self.positions]
+
+    def _find(self, name: str) -> Path:
+        paths = [self.root / folder / f"{name}{suffix}" for folder in FOLDERS for suffix in SUFFIXES]
+        found = next((path for path in paths if path.is_file()), None)
+        if found is None:
+            raise DatasetError(self.root / name, f"is missing, also as .gz and in `raw`. Get it from {self.source}.")
+        return found
+
+    def _positions(self, count: int) -> range:
+        if self.only_test_files:
+            tenth = count // 10
+            val, test = count - 2 * tenth, count - tenth
+            return {"train": range(val), "val": range(val, test), "test": range(test, count)}[self.split]
+        val = count - count // 6
+        return {"train": range(val), "val": range(val, count), "test": range(count)}[self.split]
+
+    def _partners(self) -> list[int]:
+        path = self.root / "processed" / f"{self.split}_right_idx.txt"
+        if self.only_test_files or not path.is_file():
+            draw = random.Random(f"{self.seed} {self.split}").random
+            return [self.positions.start + int(draw() * len(self.positions)) for _ in self.positions]
+        lines = read_lines(path)[: len(self.positions)]
+        if len(lines) < len(self.positions):
+            raise DatasetError(path, f"should have {len(self.positions)} lines; it has {len(lines)}")
+        allowed = {str(position) for position in self.positions}
+        wrong = next((line for line in lines if line not in allowed), None)
+        if wrong is not None:
+            raise DatasetError(
+                path,
+                f"should hold positions from {self.positions.start} to {self.positions.stop - 1}; it holds {wrong!r}",
+            )
+        return [int(line) for line in lines]
+
+    def file(self, identifier: str, key: str) -> Path:
+        """Return the file of the images or of the labels."""
+        return self.label_file if key.startswith("C") else self.image_file
+
+    def read(self, identifier: str, key: str) -> Tensor:
+        """Return the image, uint8 ``[1, 28, 28]``, or a target."""
+        left = int(identifier.rpartition("-")[2])
+        right = self.partners[left - self.positions.start]
+        if key == self.input:
+            return overlapped(self.images[left], self.images[right])[None]
+        kind, side = key
+        position = left if side == "L" else right
+        if kind == "C":
+            return self.labels[position]
+        task = self.active_tasks[key]
+        assert isinstance(task, Reconstruction)
+        return task.normalise(self.images[position][None].float() / 255)
+
+
+def overlapped(left: Tensor, right: Tensor) -> Tensor:
+    """Return the image of two digits, uint8 ``[28, 28]`` each, as :class:`MultiMnist` describes it.
+
+    Examples:
+        >>> left, right = (torch.zeros(28, 28, dtype=torch.uint8) for _ in range(2))
+        >>> left[3, 4], right[3, 4] = 7, 9
+        >>> overlapped(left, right).nonzero().tolist()
+        [[2, 3], [7, 8]]
+    """
+    canvas = left.new_zeros(CANVAS, CANVAS)
+    canvas[:SIDE, :SIDE] = left
+    window = canvas[START : START + SIDE, START : START + SIDE]
+    torch.maximum(window, right, out=window)
+    return canvas[KEPT][:, KEPT]

@@ -1,0 +1,169 @@
+"""NYUD-v2 as the public multi-task repositories ship it."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from equipoise.data.base import NO_OPTIONS, Dataset, Transform
+from equipoise.data.decoding import unit_normals
+from equipoise.data.files import DatasetError
+from equipoise.data.hold_out import check_share, divide, held_out
+from equipoise.data.lists import count_faults, read_identifiers
+from equipoise.data.nyu_classes import NYU_CLASSES
+from equipoise.data.nyud_layout import LAYOUT
+from equipoise.tasks import Task
+from equipoise.tasks.depth import Depth
+from equipoise.tasks.edges import Edges
+from equipoise.tasks.semantic_segmentation import SemanticSegmentation
+from equipoise.tasks.surface_normals import SurfaceNormals
+
+
+class Nyud(Dataset):
+    """The 1,449 labelled images of NYU Depth v2 (Silberman et al., ECCV 2012) with four kinds of dense labels.
+
+    On disk: the folders ``images``, ``segmentation``, ``depth``, ``normals``, ``edge``, with one file for each number,
+    and ``gt_sets/train.txt`` (795) and ``gt_sets/val.txt`` (654) with one number a line. Three generations of archives
+    share these names and differ in what is in the folders:
+
+    ==============  ============================  ==============================  ============================
+    folder          ASTMT, 2019 (NYUD_MT)         MTI-Net, since 2020 (NYUD_MT)   ATRC, InvPT (NYUDv2)
+    ==============  ============================  ==============================  ============================
+    images          .jpg                          .jpg                            .png
+    segmentation    .mat, ``segmentation``        .png                            .png
+    depth           .mat, ``depth``               .npy                            .npy
+    normals         .jpg, 2 v / 255 - 1           .npy, -1 to 1                   .png, 2 v / 255 - 1
+    edge            .png, 0 and 255               .npy, 0 and 1                   .png, 0 and 255
+    size            425x560                       480x640                         425x560
+    ==============  ============================  ==============================  ============================
+
+    Each folder is read by the ending of its files, so any of the three works without being told which it is; scores on
+    different generations cannot be compared. Only the folders of the tasks asked for need to be there.
+
+    Tasks: ``seg``, stored as 0 (unlabelled) and 1 to 40, here 255 and 0 to 39 (ASTMT trained on 41 classes with 0);
+    ``depth`` in metres, 0 in holes; ``normals``; ``edge``, lines of one pixel, which nobody can make from the labels.
+
+    Normals of unit length are made of what is stored. In files of 8 bits no code means "unknown": grey pixels decode to
+    vectors close to zero, which public code takes for directions, in training and in scores. Here vectors no longer
+    than ``shortest_normal`` are unknown; 0 gives the public behaviour. The archives do not say in which frame their
+    normals are, only that the first channel is x. Read as they are, their mean over a dataset should have y < 0 (more
+    floor than ceiling) and z < 0 (towards the camera); ``normal_channels`` brings others into this frame.
+
+    The official split has no validation part. ``"test"`` is the official one, which the archives call val. ``"val"``
+    is held out of train in whole scenes: the numbers follow the order of recording, so a run of consecutive training
+    numbers is one scene or several whole ones, and neighbouring images of one scene are near-copies, by which a network
+    would know held-out ones from training. See :func:`equipoise.data.hold_out.held_out`.
+
+    Args:
+        root: The directory.
+        split: ``"train"``, ``"val"`` or ``"test"``.
+        tasks: See :class:`Dataset`.
+        transform: See :class:`Dataset`.
+        validation: The share of the training images to hold out, in [0, 1). With 0 all 795 are for training, which is
+            the protocol of the papers, and there is no ``"val"``.
+        validation_seed: Which scenes are held out.
+        shortest_normal: Normals of no more than this length are unknown, in [0, 1).
+        normal_channels: What the three channels of the stored normals hold: x (to the right), y (down), z (forward),
+            in any order and with ``-`` in front where the sign is the other.
+
+    Raises:
+        ValueError: An option is out of its range.
+        DatasetError: The directory is not there or lacks a part of the dataset, a list names an image twice, or a
+            folder holds the files of two generations.
+    """
+
+    name = "nyud"
+    splits = ("train", "val", "test")
+    source = (
+        "the data sections of https://github.com/prismformore/Multi-Task-Transformer (NYUDv2.tar.gz) or "
+        "https://github.com/SimonVandenhende/Multi-Task-Learning-PyTorch (NYUD_MT.tgz)"
+    )
+    contents = ("images", "gt_sets/train.txt", "gt_sets/val.txt")
+
+    def __init__(
+        self,
+        root: str | Path | None = None,
+        *,
+        split: str = "train",
+        tasks: Iterable[str] | None = None,
+        transform: Transform | None = None,
+        validation: float = 0.1,
+        validation_seed: int = 0,
+        shortest_normal: float = 0.5,
+        normal_channels: tuple[str, str, str] = ("x", "y", "z"),
+    ) -> None:
+        check_share(validation)
+        if not 0 <= shortest_normal < 1:
+            raise ValueError(f"`shortest_normal` should be in [0, 1). Found `shortest_normal = {shortest_normal}`.")
+        if sorted(channel.removeprefix("-") for channel in normal_channels) != ["x", "y", "z"]:
+            raise ValueError(
+                "`normal_channels` should be x, y and z in any order, each with or without a minus. "
+                f"Found `normal_channels = {normal_channels}`."
+            )
+        self.validation = validation
+        self.validation_seed = validation_seed
+        self.shortest_normal = shortest_normal
+        self.normal_channels = normal_channels
+        self._endings: dict[str, str] = {}
+        super().__init__(root, split=split, tasks=tasks, transform=transform)
+
+    @classmethod
+    def all_tasks(cls, root: str | Path | None = None, options: Mapping[str, Any] = NO_OPTIONS) -> tuple[Task, ...]:
+        """Return segmentation, depth, normals and edges."""
+        return (
+            SemanticSegmentation(name="seg", classes=NYU_CLASSES),
+            Depth(name="depth"),
+            SurfaceNormals(name="normals"),
+            Edges(name="edge", max_distance=0.011),
+        )
+
+    @property
+    def _list(self) -> Path:
+        return self.root / "gt_sets" / ("val.txt" if self.split == "test" else "train.txt")
+
+    def identify(self) -> list[str]:
+        """Return the four-digit numbers of the images."""
+        numbers = read_identifiers(self._list)
+        self._endings = {key: self._ending(key) for key in ("image", *self.active_tasks)}
+        if self.split == "test":
+            return numbers
+        chosen = held_out(numbers, share=self.validation, seed=self.validation_seed)
+        return divide(self.split, numbers, chosen, self._list)
+
+    def _ending(self, key: str) -> str:
+        """The ending of the files of a folder, or of most of them: some may be left of another generation."""
+        folder, readers = LAYOUT[key]
+        path = self.root / folder
+        if not path.is_dir():
+            raise DatasetError(path, f"is missing, {key!r} of {self.name!r} needs it. Get it from {self.source}.")
+        files = Counter(file.suffix.removeprefix(".") for file in path.iterdir())
+        first, second = sorted(readers, key=lambda ending: -files[ending])[:2]
+        if not files[first]:
+            raise DatasetError(path, f"holds no file {' or '.join(f'.{ending}' for ending in readers)}")
+        if files[first] == files[second]:
+            what = f"holds as many files .{first} as .{second}, of two generations of the dataset; remove one of them"
+            raise DatasetError(path, what)
+        return first
+
+    def faults(self) -> list[DatasetError]:
+        """Return whether a list has not its official length."""
+        listed = len(read_identifiers(self._list))
+        return count_faults(self._list, listed, 654 if self.split == "test" else 795, self.source)
+
+    def file(self, identifier: str, key: str) -> Path:
+        """Return the file of an image or target."""
+        return self.root / LAYOUT[key][0] / f"{identifier}.{self._endings[key]}"
+
+    def read(self, identifier: str, key: str) -> Tensor:
+        """Return the image or a target."""
+        path = self.file(identifier, key)
+        stored = LAYOUT[key][1][self._endings[key]](path)
+        return self._directions(stored) if key == "normals" else stored
+
+    def _directions(self, stored: Tensor) -> Tensor:
+        channels = [channel.removeprefix("-") for channel in self.normal_channels]
+        signs = stored.new_tensor([-1.0 if channel.startswith("-") else 1.0 for channel in self.normal_channels])
+        order = [channels.index(axis) for axis in "xyz"]
+        return unit_normals((stored * signs[:, None, None])[order], self.shortest_normal)

@@ -1,0 +1,38 @@
+"""Transforms that act on an image and its targets together.
+
+A transform is called with a sample and the tasks by name, and asks the tasks what it does to their targets: none knows
+a task by name. Tensors of the sample are replaced, never written into. Randomness comes from PyTorch's global CPU
+generator, which a data loader seeds in every worker, so the same seed gives the same augmentation.
+"""
+
+from equipoise.data.base import IMAGENET_MEAN, IMAGENET_STD
+from equipoise.data.transforms.colours import ColourJitter, Normalize, PhotometricDistortion
+from equipoise.data.transforms.compose import Compose
+from equipoise.data.transforms.crop import Pad, RandomCrop, RandomWindow
+from equipoise.data.transforms.flip import RandomHorizontalFlip
+from equipoise.data.transforms.recipes import RECIPES, Preset, recipe_r_nyud, recipe_r_pascal, recipe_t
+from equipoise.data.transforms.rotate import Between, OneOf, RandomRotation
+from equipoise.data.transforms.scale import RandomScale, Resize
+
+__all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "RECIPES",
+    "Between",
+    "ColourJitter",
+    "Compose",
+    "Normalize",
+    "OneOf",
+    "Pad",
+    "PhotometricDistortion",
+    "Preset",
+    "RandomCrop",
+    "RandomHorizontalFlip",
+    "RandomRotation",
+    "RandomScale",
+    "RandomWindow",
+    "Resize",
+    "recipe_r_nyud",
+    "recipe_r_pascal",
+    "recipe_t",
+]
