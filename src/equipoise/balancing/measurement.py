@@ -9,6 +9,9 @@ from torch import Tensor
 
 from equipoise.balancing.gradients import Rows, Source
 
+SAMPLE = 1 << 16
+"""How many entries of a gradient are remembered: enough for a cosine to some thousandths, a quarter of a megabyte."""
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -24,6 +27,8 @@ class Measurement:
         gram: Inner products of the unweighted task gradients, [T, T], float64.
         with_update: Their inner products with the update, [T], float64.
         update_square: The squared norm of the update, [], float64.
+        sample: Evenly spaced entries of the unweighted task gradients up to a factor, [T, at most about `SAMPLE`], the
+            same ones in every step: for comparing the gradients of a task over time.
     """
 
     tasks: tuple[str, ...]
@@ -32,6 +37,7 @@ class Measurement:
     gram: Tensor
     with_update: Tensor
     update_square: Tensor
+    sample: Tensor
 
 
 class Witness(Protocol):
@@ -71,10 +77,11 @@ def measure(
     if update is None:
         factors = torch.ones_like(gram[0]) if weights is None else weights.to(gram)
         with_update = gram @ factors
-        return Measurement(tuple(tasks), losses, weights, gram, with_update, factors @ with_update)
+        return Measurement(tuple(tasks), losses, weights, gram, with_update, factors @ with_update, rows.sample(SAMPLE))
     total = Rows(rows.like, [[update.get(tensor) for tensor in rows.like]], rows.scale)
     with_update = rows.cross(total)[:, 0].to(gram.device)
-    return Measurement(tuple(tasks), losses, weights, gram, with_update, total.gram()[0, 0].to(gram.device))
+    square = total.gram()[0, 0].to(gram.device)
+    return Measurement(tuple(tasks), losses, weights, gram, with_update, square, rows.sample(SAMPLE))
 
 
 Difference = Callable[[], dict[Tensor, Tensor]]

@@ -2,18 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor
 
-from equipoise.balancing.taskwise import gathered
 
-
-def tracked_rows(held: Mapping[str, Tensor], tasks: Sequence[str], start: Tensor) -> Tensor:
-    """What is kept for some tasks, [T, P], or zeros for tasks that are new.
+def tracked(held: Mapping[str, Tensor], tasks: Sequence[str], start: Sequence[Tensor]) -> list[Tensor]:
+    """What is kept for some tasks, or zeros for tasks that are new.
 
     Args:
-        held: A row by task.
+        held: A row, [P], by task.
         tasks: T tasks, in the wanted order.
-        start: Zeros, [T, P], of this step's shape.
+        start: Zeros, [P], T times, of this step's shape.
 
     Raises:
         ValueError: This step's gradients have another length than what is kept.
@@ -26,4 +25,9 @@ def tracked_rows(held: Mapping[str, Tensor], tasks: Sequence[str], start: Tensor
                 "(without them the shared parameters are found anew for the tasks of each batch), and start a new "
                 "balancer after freezing or unfreezing."
             )
-    return gathered(held, tasks, start[0])
+    return [held[task].to(zeros) if task in held else zeros for task, zeros in zip(tasks, start, strict=True)]
+
+
+def tracked_rows(held: Mapping[str, Tensor], tasks: Sequence[str], start: Tensor) -> Tensor:
+    """The same as a matrix, [T, P], for zeros of that shape."""
+    return torch.stack(tracked(held, tasks, list(start)))

@@ -18,11 +18,17 @@ def _families(tasks: int, seed: int = 0) -> dict[str, Tensor]:
     signs = torch.where(torch.arange(tasks) % 2 == 0, 1.0, -1.0).double()[:, None]
     duplicates = normal(tasks, wide)
     duplicates[tasks // 2 :] = duplicates[: tasks - tasks // 2].clone()
+    unequal = torch.logspace(-3, 3, tasks, dtype=torch.float64).roll(tasks // 2)[:, None]
+    left, right = torch.linalg.qr(normal(tasks, tasks)).Q, torch.linalg.qr(normal(wide, tasks)).Q
     return {
         "random in 10 dimensions": normal(tasks, 10),
         "random in 200 dimensions": normal(tasks, 200),
         "in 3 dimensions": normal(tasks, 3),
         "square": normal(tasks, tasks),
+        "norms 1:1000000": normal(tasks, wide) * unequal,
+        "norms 1:1000000, two camps": (normal(tasks, wide) + 2 * signs * normal(1, wide)) * unequal,
+        "ill-conditioned": left @ (torch.logspace(0, -3, tasks, dtype=torch.float64)[:, None] * right.T),
+        "nearly duplicates": duplicates * (1 + signs / 2) + 1e-4 * normal(tasks, wide),
         "norms 1:1000": normal(tasks, wide) * torch.logspace(-1.5, 1.5, tasks, dtype=torch.float64)[:, None],
         "a common part": normal(tasks, wide) + 3 * normal(1, wide),
         "two camps": normal(tasks, wide) + 2 * signs * normal(1, wide),

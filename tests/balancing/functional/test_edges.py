@@ -104,6 +104,18 @@ def test_opposite_gradients() -> None:
     assert (avgnorm(gram) <= 1e-7).all()
 
 
+def test_imtl_g_can_go_uphill_for_every_task_where_edm_and_config_do_not() -> None:
+    jacobian = torch.tensor([[1.0, 0.0, 0.0], [8.0, 4.0, 0.0], [8.0, -4.0, 0.5]], dtype=torch.float64)
+    gram = jacobian @ jacobian.T
+    projections = (gram @ imtl_g(gram)) / gram.diagonal().sqrt()
+    assert torch.allclose(projections, projections[:1].expand(3))
+    assert projections[0] < 0
+    for method in (edm, config):
+        assert (gram @ method(gram) > 0).all()
+    assert torch.allclose(config(gram) / imtl_g(gram), (config(gram) / imtl_g(gram))[:1].expand(3))
+    assert (config(gram) / imtl_g(gram))[0] < 0
+
+
 @pytest.mark.parametrize("method", [mgda, upgrad])
 def test_opposite_gradients_among_others_in_float32(method: Callable[[Tensor], Tensor]) -> None:
     generator = torch.Generator().manual_seed(6)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 import equipoise
 from equipoise.balancing import all_methods, hyper_parameters
+from equipoise.balancing.methods import gradvac
 
 from .problems import linear_step, weights_of
 
@@ -131,6 +132,52 @@ def test_gradvac_of_two_tasks(records):
     assert compared
 
 
+def test_gradvac_of_more_tasks(records, monkeypatch):
+    compared = 0
+    for record in of(records, "gradvac", "torchjd", "LibMTL"):
+        tasks = len(record["inputs"]["J"][0])
+        in_turn = [[other for other in range(tasks) if other != task] for task in range(tasks)]
+        # Only the draw is replaced: the reference visits tasks in this order.
+        monkeypatch.setattr(gradvac, "random_orders", lambda state, *_, order=in_turn: (order, state))
+        balancer = equipoise.create("gradvac", beta=record["hparams"]["beta"])
+        for jacobian, expected in zip(tensor(record["inputs"]["J"]), record["outputs"]["g"], strict=True):
+            close(linear_step(balancer, jacobian)[0], expected)
+            compared += tasks > 2
+    assert compared
+
+
+def test_si(cases, more):
+    further = {case["id"]: case["outputs"] for case in more["cases"]}
+    compared = 0
+    for case in cases:
+        for entry in further[case["id"]]:
+            if entry["method"] != "si" or entry["impl"][:6] != "oracle" or entry["hparams"].get("reduction") == "mean":
+                continue
+            found, _ = linear_step(equipoise.create("si"), tensor(case["J"]), tensor(case["losses"]))
+            close(found, tensor(entry["g"]), 1e-12)
+            compared += 1
+    assert compared >= 15
+
+
+def test_imtl_of_scaled_losses(cases, more):
+    further = {case["id"]: case["outputs"] for case in more["cases"]}
+    compared = 0
+    for case in cases:
+        for entry in further[case["id"]]:
+            if entry["method"] != "imtl_hybrid" or not entry["impl"].startswith("oracle") or entry["g"] is None:
+                continue
+            balancer = equipoise.create("imtl", optimizer="sgd", learning_rate=0.5)
+            scales = tensor(entry["hparams"]["s"])
+            values = {f"task{number}": scale for number, scale in enumerate(scales)}
+            balancer.memory = {"scales": {**balancer.memory["scales"], "values": values}}
+            found, _ = linear_step(balancer, tensor(case["J"]), tensor(case["losses"]))
+            close(found, tensor(entry["g"]), 1e-6 if case["kind"] == "near_parallel" else 1e-9)
+            learned = torch.stack(list(balancer.memory["scales"]["values"].values()))
+            torch.testing.assert_close(learned, scales - 0.5 * tensor(entry["grad_s"]), rtol=0, atol=1e-9)
+            compared += 1
+    assert compared > 10
+
+
 def test_pcgrad_takes_every_order_equally_often(records):
     for record in of(records, "pcgrad_distribution"):
         jacobian, balancer = tensor(record["inputs"]["J"]), equipoise.create("pcgrad")
@@ -194,7 +241,7 @@ def test_nash_mtl_clips_and_holds(records):
         for step, jacobian in enumerate(jacobians):
             found, balance = linear_step(balancer, jacobian)
             if step % every:
-                # The authors clip the held weights' update anew; here the clipping is held, too.
+                # The authors clip the update of held weights anew; here the clipping is held, too.
                 torch.testing.assert_close(weights_of(balance), weights)
                 continue
             weights = weights_of(balance)

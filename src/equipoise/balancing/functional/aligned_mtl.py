@@ -6,7 +6,6 @@ from torch import Tensor
 from equipoise.balancing.solvers import read_gram
 
 
-@torch.no_grad()
 def aligned_mtl(gram: Tensor, scale_mode: str = "min") -> Tensor:
     r"""Weights of Aligned-MTL (Senushkin et al., CVPR 2023), sum convention.
 
@@ -39,11 +38,17 @@ def aligned_mtl(gram: Tensor, scale_mode: str = "min") -> Tensor:
     if scale_mode not in scales:
         raise ValueError(f"`scale_mode` should be one of {sorted(scales)}. Found `scale_mode = {scale_mode!r}`.")
     host = read_gram(gram)
-    longest = host.diagonal().max()
-    if longest.item() == 0:
-        return torch.zeros_like(host[0]).to(gram)
-    values, vectors = torch.linalg.eigh(host / longest)
-    kept = values > len(values) * torch.finfo(gram.dtype).eps * values[-1]
-    values, vectors = values[kept], vectors[:, kept]
+    squared_norms = host.squared_norms()
+    longest = max(squared_norms)
+    if longest == 0:
+        return gram.new_zeros(len(squared_norms))
+    # From the longest gradient to the shortest, `eigh` resolves the small eigenvalues of very unequal gradients to the
+    # last digits; in any other order it loses those below the rounding of the largest.
+    order = torch.tensor(sorted(range(len(squared_norms)), key=squared_norms.__getitem__, reverse=True))
+    values, vectors = torch.linalg.eigh(host.matrix[order[:, None], order] / longest)
+    kept = values > len(values) * host.precision * values[-1]
+    if not kept.all().item():
+        values, vectors = values[kept], vectors[:, kept]
     scale = scales[scale_mode](values)
-    return (vectors @ (vectors.sum(0) * (scale / values).sqrt())).to(gram)
+    weights = vectors @ (vectors.sum(0) * (scale / values).sqrt())
+    return torch.empty_like(weights).index_copy_(0, order, weights).to(gram)

@@ -6,15 +6,17 @@ import torch
 from torch import Tensor
 
 from equipoise.balancing.solvers import (
+    Gram,
+    Vector,
     ball_multipliers,
     nonnegative_multipliers,
     normalized,
     read_gram,
     stationarity_floor,
+    to_tensor,
 )
 
 
-@torch.no_grad()
 def cagrad(gram: Tensor, c: float = 0.4) -> Tensor:
     r"""Weights of CAGrad (Liu et al., NeurIPS 2021, algorithm 1), mean convention, not rescaled.
 
@@ -45,38 +47,42 @@ def cagrad(gram: Tensor, c: float = 0.4) -> Tensor:
     """
     if not 0 <= c < math.inf:
         raise ValueError(f"`c` should be non-negative and finite. Found `c = {c}`.")
-    host = read_gram(gram)
-    norms, cosines = normalized(host)
-    tasks = len(norms)
+    lengths, angles = normalized(read_gram(gram))
+    tasks, longest = len(lengths), max(lengths)
+    norms = to_tensor(lengths)
     even = torch.full_like(norms, 1 / tasks)
-    # In units of the longest gradient, so that no square leaves the range of float64.
-    longest = norms.max()
-    mean_norm = (torch.dot(norms / longest, cosines @ (norms / longest)).clamp(min=0).sqrt() * longest / tasks).item()
-    precision = torch.finfo(gram.dtype).eps
-    if c == 0 or not mean_norm > math.sqrt(stationarity_floor(tasks, precision)) * longest.item() / tasks:
+    if c == 0 or longest == 0:
         return even.to(gram)
-    slopes = cosines @ (norms / mean_norm) / tasks
-    multipliers = _multipliers(norms, cosines, slopes, float(c), precision)
+    # In units of the longest gradient, so that no square leaves the range of float64.
+    shares = norms / longest
+    mean_slopes = angles.matrix @ shares
+    mean_square = torch.dot(shares, mean_slopes).item()
+    if not mean_square > stationarity_floor(tasks, angles.precision):
+        return even.to(gram)
+    mean_norm = math.sqrt(mean_square) * longest / tasks
+    multipliers = _multipliers(lengths, angles, mean_slopes / math.sqrt(mean_square), float(c))
     return (even + mean_norm * multipliers / norms.where(norms > 0, torch.ones_like(norms))).to(gram)
 
 
-def _multipliers(norms: Tensor, cosines: Tensor, slopes: Tensor, c: float, precision: float) -> Tensor:
+def _multipliers(lengths: Vector, angles: Gram, slopes: Tensor, c: float) -> Tensor:
     """What CAGrad adds to the mean gradient of norm 1, as multiples of the unit gradients."""
-    present = norms > 0
-    if present.all().item():
-        found = ball_multipliers(cosines, slopes, norms.min() / norms, c, precision)
-        return found if found is not None else _projection(cosines, slopes, precision)
+    present = [task for task, length in enumerate(lengths) if length > 0]
+    shortest = min(lengths[task] for task in present)
+    costs = to_tensor([shortest / lengths[task] for task in present])
+    if len(present) == len(lengths):
+        found = ball_multipliers(angles, slopes, costs, c)
+        return found if found is not None else _projection(angles, slopes)
     # A zero gradient never improves, so that no improvement beyond zero counts.
-    result = torch.zeros_like(norms)
-    norms, cosines, slopes = norms[present], cosines[present][:, present], slopes[present]
-    result[present] = _projection(cosines, slopes, precision)
-    if (result[present] @ cosines @ result[present]).item() > c**2:
-        found = ball_multipliers(cosines, slopes, norms.min() / norms, c, precision)
-        if found is not None:
-            result[present] = found
+    angles, slopes = angles.of(present), slopes[present]
+    nearest = _projection(angles, slopes)
+    if (nearest @ angles.matrix @ nearest).item() > c**2:
+        found = ball_multipliers(angles, slopes, costs, c)
+        nearest = nearest if found is None else found
+    result = torch.zeros(len(lengths), dtype=torch.float64)
+    result[present] = nearest
     return result
 
 
-def _projection(cosines: Tensor, slopes: Tensor, precision: float) -> Tensor:
+def _projection(angles: Gram, slopes: Tensor) -> Tensor:
     """The step from the mean gradient to the nearest direction that conflicts with no task."""
-    return nonnegative_multipliers(cosines, slopes[None], (slopes < 0)[None], precision)[0]
+    return nonnegative_multipliers(angles.matrix, slopes[None], (slopes < 0)[None], angles.precision)[0]

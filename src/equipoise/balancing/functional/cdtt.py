@@ -68,7 +68,7 @@ def cdtt(gram: Tensor, losses: Tensor, state: CDTTState, sensitivity: float = 0.
     """
     if not 0 <= sensitivity <= 1:
         raise ValueError(f"`sensitivity` should be in [0, 1]. Found `sensitivity = {sensitivity}`.")
-    host = read_gram(gram)
+    host = read_gram(gram).matrix
     weights = edm(gram).to(host)
     norms = host.diagonal().sqrt()
     if norms.min().item() == 0:

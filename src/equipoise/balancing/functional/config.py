@@ -1,23 +1,24 @@
 """ConFIG: the direction with equal angles to all gradients."""
 
+import math
 from collections.abc import Callable
+from operator import mul
 
 import torch
 from torch import Tensor
 
-from equipoise.balancing.solvers import normalized, read_gram
+from equipoise.balancing.solvers import Gram, Vector, factorized, normalized, product, read_gram, to_tensor
 
-_LENGTHS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "projection": lambda norms, cosines: torch.dot(norms, cosines),
-    "minimum": lambda norms, cosines: norms.min() * cosines.sum(),
-    "maximum": lambda norms, cosines: norms.max() * cosines.sum(),
-    "harmonic": lambda norms, cosines: cosines.sum() / norms.reciprocal().mean(),
-    "arithmetic": lambda norms, cosines: norms.mean() * cosines.sum(),
-    "geometric": lambda norms, cosines: norms.log().mean().exp() * cosines.sum(),
+_LENGTHS: dict[str, Callable[[Vector, Vector], float]] = {
+    "projection": lambda norms, cosines: sum(map(mul, norms, cosines)),
+    "minimum": lambda norms, cosines: min(norms) * sum(cosines),
+    "maximum": lambda norms, cosines: max(norms) * sum(cosines),
+    "harmonic": lambda norms, cosines: len(norms) / sum(1 / norm for norm in norms) * sum(cosines),
+    "arithmetic": lambda norms, cosines: sum(norms) / len(norms) * sum(cosines),
+    "geometric": lambda norms, cosines: math.exp(sum(map(math.log, norms)) / len(norms)) * sum(cosines),
 }
 
 
-@torch.no_grad()
 def config(gram: Tensor, *, preference: Tensor | None = None, length: str = "projection") -> Tensor:
     r"""Weights of ConFIG (Liu, Chu and Thuerey, ICLR 2025), sum convention.
 
@@ -49,33 +50,44 @@ def config(gram: Tensor, *, preference: Tensor | None = None, length: str = "pro
     if length not in _LENGTHS:
         raise ValueError(f"`length` should be one of {sorted(_LENGTHS)}. Found `length = {length!r}`.")
     host = read_gram(gram)
-    wanted = torch.ones_like(host[0]) if preference is None else preference.to(host)
-    if wanted.shape != host[0].shape or not (wanted > 0).all().item():
-        raise ValueError(
-            f"`preference` should hold {len(host)} positive numbers. Found `preference = {wanted.tolist()}`."
-        )
-    norms, cosines = normalized(host)
-    present = norms > 0
-    weights = torch.zeros_like(norms)
-    if present.any().item():
-        weights[present] = _equal_angles(
-            norms[present], cosines[present][:, present], wanted[present], _LENGTHS[length], torch.finfo(gram.dtype).eps
-        )
-    return weights.to(gram)
+    tasks = len(host.rows)
+    ratios = torch.ones(tasks) if preference is None else preference
+    if ratios.shape != (tasks,) or not (ratios > 0).all().item():
+        raise ValueError(f"`preference` should hold {tasks} positive numbers. Found `preference = {ratios.tolist()}`.")
+    wanted: Vector = ratios.tolist()
+    present = [task for task, row in enumerate(host.rows) if row[task] > 0]
+    weights = [0.0] * tasks
+    if present:
+        norms, cosines = normalized(host if len(present) == tasks else host.of(present))
+        found = _equal_angles(norms, cosines, [wanted[task] for task in present], _LENGTHS[length])
+        for task, weight in zip(present, found, strict=True):
+            weights[task] = weight
+    return to_tensor(weights).to(gram)
 
 
-def _equal_angles(
-    norms: Tensor, cosines: Tensor, wanted: Tensor, length: Callable[[Tensor, Tensor], Tensor], precision: float
-) -> Tensor:
-    tasks = len(norms)
-    values, vectors = torch.linalg.eigh(cosines)
+def _equal_angles(norms: Vector, cosines: Gram, wanted: Vector, length: Callable[[Vector, Vector], float]) -> Vector:
+    triangle = factorized(cosines.matrix)
+    if triangle is not None and triangle.least_pivot() > math.sqrt(cosines.precision):
+        multipliers = triangle.solve(wanted)
+    else:
+        multipliers = _least_squares(cosines, to_tensor(wanted))
+    reached = product(cosines.rows, multipliers)
+    squared = sum(map(mul, multipliers, reached))
+    if squared <= 0:
+        return [0.0] * len(norms)
+    size = math.sqrt(squared)
+    total = length(norms, [value / size for value in reached])
+    return [total / size * multiplier / norm for multiplier, norm in zip(multipliers, norms, strict=True)]
+
+
+def _least_squares(cosines: Gram, wanted: Tensor) -> Vector:
+    """The pseudo-inverse of the cosines times ``wanted``, or zeros where that is rounding."""
+    values, vectors = torch.linalg.eigh(cosines.matrix)
+    cut = len(wanted) * cosines.precision
     # Nearly parallel gradients are still resolved as long as their eigenvalues are above rounding.
-    kept = values > tasks * precision * values[-1]
+    kept = values > cut * values[-1]
     along = (vectors.T @ wanted)[kept]
-    multipliers = vectors[:, kept] @ (along / values[kept])
-    squared = (along**2 / values[kept]).sum()
-    # |sum_i y_i u_i| is rounding if `wanted` has no part in the range of the cosines (opposite gradients).
-    if not (along**2).sum().item() > tasks * precision * (wanted**2).sum().item():
-        return torch.zeros_like(norms)
-    reached = (cosines @ multipliers) / squared.sqrt()
-    return length(norms, reached) / squared.sqrt() * multipliers / norms
+    # `wanted` may have no part in the range of the cosines (opposite gradients).
+    if not along.square().sum().item() > cut * wanted.square().sum().item():
+        return [0.0] * len(wanted)
+    return (vectors[:, kept] @ (along / values[kept])).tolist()

@@ -66,7 +66,7 @@ def db_mtl(
         )
     count = state.steps + 1
     slopes = jacobian.to(state.buffer) / (losses.to(state.buffer)[:, None] + _MARGIN)
-    buffer = slopes + beta / count**beta_decay * (state.buffer - slopes)
+    buffer = slopes.lerp_(state.buffer, beta / count**beta_decay)
     norms = torch.linalg.vector_norm(buffer, dim=1)
     weights = norms.max() / (norms + _MARGIN)
     return (weights @ buffer).to(jacobian.dtype), DBMTLState(buffer, count)

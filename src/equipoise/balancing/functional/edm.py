@@ -1,20 +1,26 @@
 """EDM: equiangular direction, the least-norm combination of unit gradients, back in the hull of the raw ones."""
 
+from operator import mul
+
 import torch
 from torch import Tensor
 
 from equipoise.balancing.solvers import (
+    Gram,
+    Vector,
+    factorized,
     minimum_norm_weights,
     nonnegative_multipliers,
     normalized,
+    product,
     read_gram,
     stationarity_floor,
+    to_tensor,
 )
 
 _RIDGE = 1e-9
 
 
-@torch.no_grad()
 def edm(gram: Tensor) -> Tensor:
     r"""Weights of EDM (Katrutsa et al. 2020), the central direction of CDTT.
 
@@ -43,31 +49,38 @@ def edm(gram: Tensor) -> Tensor:
         tensor([0.3333, 0.6667])
     """
     norms, cosines = normalized(read_gram(gram))
-    least, index = norms.min(0)
-    if least.item() == 0:
-        return torch.zeros_like(gram[0]).index_fill_(0, index.to(gram.device), 1.0)
-    combination = _of_least_length(cosines, torch.finfo(gram.dtype).eps)
-    weights = combination * (least / norms)
-    return (weights / weights.sum()).to(gram)
+    least = min(norms)
+    if least == 0:
+        return to_tensor([float(task == norms.index(0.0)) for task in range(len(norms))]).to(gram)
+    combination = _of_least_length(cosines)
+    weights = [share * (least / norm) for share, norm in zip(combination, norms, strict=True)]
+    total = sum(weights)
+    return to_tensor([weight / total for weight in weights]).to(gram)
 
 
-def _of_least_length(cosines: Tensor, precision: float) -> Tensor:
+def _of_least_length(cosines: Gram) -> Vector:
     """Of the combinations of unit gradients of least norm, the one with the shortest coefficients."""
-    combination = minimum_norm_weights(cosines, precision)
-    slopes = cosines @ combination
-    tied = slopes <= torch.dot(combination, slopes) + max(1e-12, len(slopes) * precision)
-    matrix = (cosines + 1)[tied][:, tied]
-    triangle, failed = torch.linalg.cholesky_ex(matrix)
-    if not failed.item() and triangle.diagonal().min().item() ** 2 > stationarity_floor(len(cosines), precision):
+    combination = minimum_norm_weights(cosines)
+    floor = stationarity_floor(len(combination), cosines.precision)
+    triangle = factorized(cosines.matrix)
+    if triangle is not None and triangle.least_pivot() > floor:
+        return combination
+    slopes = product(cosines.rows, combination)
+    level = sum(map(mul, combination, slopes)) + max(1e-12, len(slopes) * cosines.precision)
+    tied = [task for task, slope in enumerate(slopes) if slope <= level]
+    matrix = (cosines.matrix + 1)[tied][:, tied]
+    triangle = factorized(matrix)
+    if triangle is not None and triangle.least_pivot() > floor:
         return combination
     # All of `tied` can share the weight. A ridge selects the shortest combination; the vector itself stays attainable.
-    goal = matrix @ combination[tied]
+    goal = matrix @ to_tensor([combination[task] for task in tied])
     ridged = matrix.clone()
-    ridged.diagonal().add_(max(_RIDGE, 8 * len(cosines) * precision))
+    ridged.diagonal().add_(max(_RIDGE, 2 * floor))
     scale = ridged[0, 0]
     shared = nonnegative_multipliers(
-        ridged / scale, (-goal / scale)[None], torch.ones_like(tied[tied])[None], precision
-    )[0]
-    result = torch.zeros_like(combination)
-    result[tied] = shared / shared.sum()
+        ridged / scale, (-goal / scale)[None], torch.ones_like(goal, dtype=torch.bool)[None], cosines.precision
+    )[0].tolist()
+    result = [0.0] * len(combination)
+    for task, share in zip(tied, shared, strict=True):
+        result[task] = share / sum(shared)
     return result

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from equipoise.balancing.functional.blocks import blocks
+
 _MARGIN = 1e-7
 _LEAST_BASELINE = 1e-6
 
@@ -13,12 +15,12 @@ class ExcessMTLState(NamedTuple):
     """The memory of ExcessMTL.
 
     Attributes:
-        squares: The sums of the squared gradients, shape ``[T, D]``, at least float32.
+        squares: For each of the T tasks the sum of its squared gradients, shape ``[D]``, at least float32.
         baseline: The excess risks of the first step, shape ``[T]``; zeros before it.
         logits: The logarithms of the weights, shape ``[T]``.
     """
 
-    squares: Tensor
+    squares: tuple[Tensor, ...]
     baseline: Tensor
     logits: Tensor
 
@@ -26,7 +28,7 @@ class ExcessMTLState(NamedTuple):
     def start(cls, jacobian: Tensor) -> "ExcessMTLState":
         """The state before the first step, for gradients like these."""
         squares = torch.zeros_like(jacobian, dtype=torch.promote_types(jacobian.dtype, torch.float32))
-        return cls(squares, torch.zeros_like(squares[:, 0]), torch.zeros_like(squares[:, 0]))
+        return cls(tuple(squares), torch.zeros_like(squares[:, 0]), torch.zeros_like(squares[:, 0]))
 
 
 @torch.no_grad()
@@ -59,16 +61,23 @@ def excess_mtl(jacobian: Tensor, state: ExcessMTLState, rate: float = 0.01) -> t
         >>> weights
         tensor([1., 1.])
     """
-    if jacobian.shape != state.squares.shape:
-        raise ValueError(
-            f"`jacobian` should have the shape of `state.squares`, {list(state.squares.shape)}. "
-            f"Found {list(jacobian.shape)}."
-        )
-    new = jacobian.to(state.squares) ** 2
-    squares = state.squares + new
-    excess = (new / (squares + _MARGIN).sqrt()).sum(1)
+    expected = [len(state.squares), len(state.squares[0])]
+    if list(jacobian.shape) != expected:
+        raise ValueError(f"`jacobian` should have the shape of the state, {expected}. Found {list(jacobian.shape)}.")
+    squares, risks = zip(*map(_accumulated, jacobian, state.squares), strict=True)
+    excess = torch.stack(risks)
     first = ~(state.baseline > 0).any()
     baseline = torch.where(first, excess.maximum(_LEAST_BASELINE * excess.mean()), state.baseline)
     growth = torch.where(first | ~(baseline > 0), torch.zeros_like(excess), excess / baseline)
     logits = (state.logits + rate * growth).log_softmax(0)
     return (len(logits) * logits.exp()).to(jacobian.dtype), ExcessMTLState(squares, baseline, logits)
+
+
+def _accumulated(gradient: Tensor, squares: Tensor) -> tuple[Tensor, Tensor]:
+    """The new sum of squares of one task, and its excess risk."""
+    total, risk = torch.empty_like(squares), torch.zeros_like(squares[:1])
+    for place in blocks(gradient[None]):
+        new = gradient[place].to(squares).square()
+        total[place] = squares[place] + new
+        risk += (new / (total[place] + _MARGIN).sqrt()).sum()
+    return total, risk[0]

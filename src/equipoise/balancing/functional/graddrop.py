@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from equipoise.balancing.functional.blocks import blocks
+
 
 @torch.no_grad()
 def graddrop(jacobian: Tensor, uniforms: Tensor, leak: float | Tensor = 0.0) -> Tensor:
@@ -44,8 +46,12 @@ def graddrop(jacobian: Tensor, uniforms: Tensor, leak: float | Tensor = 0.0) -> 
         leak = leak.to(jacobian)[:, None]
     elif not 0 <= leak <= 1:
         raise ValueError(f"`leak` should be in [0, 1]. Found `leak = {leak}`.")
-    kept = graddrop_mask(jacobian, uniforms).to(jacobian)
-    return ((leak + (1 - leak) * kept) * jacobian).sum(0)
+    direction = torch.empty_like(jacobian[0])
+    for place in blocks(jacobian):
+        part = jacobian[:, place]
+        kept = graddrop_mask(part, uniforms[place]).to(part)
+        direction[place] = ((leak + (1 - leak) * kept) * part).sum(0)
+    return direction
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from equipoise.balancing.functional.orders import check_order
-from equipoise.balancing.solvers import read_gram
+from equipoise.balancing.solvers import read_gram, to_tensor
 
 # A target this close to 1 or -1 cannot be divided by sqrt(1 - target^2).
 _LARGEST_TARGET = 1 - 1e-9
@@ -55,15 +55,14 @@ def gradvac(
         tensor([[ 0.0000, -0.2500],
                 [-0.2500,  0.0000]])
     """
-    host = read_gram(gram)
-    check_order(order, len(host))
-    if target.shape != host.shape or not (target.abs() <= 1).all().item():
+    rows = read_gram(gram).rows
+    check_order(order, len(rows))
+    if target.shape != gram.shape or not (target.abs() <= 1).all().item():
         raise ValueError(
-            f"`target` should hold cosines, of shape {list(host.shape)}. Found `target = {target.tolist()}`."
+            f"`target` should hold cosines, of shape {list(gram.shape)}. Found `target = {target.tolist()}`."
         )
     if not 0 <= beta <= 1:
         raise ValueError(f"`beta` should be in [0, 1]. Found `beta = {beta}`.")
-    rows = host.tolist()
     goals = target.double().tolist()
     totals = [0.0] * len(rows)
     for task, visited in enumerate(order):
@@ -90,4 +89,4 @@ def gradvac(
                     shares[other] += share
             goals[task][other] = (1 - beta) * goals[task][other] + beta * cosine
         totals = [total + share for total, share in zip(totals, shares, strict=True)]
-    return torch.tensor(totals, dtype=torch.float64).to(gram), torch.tensor(goals, dtype=torch.float64).to(target)
+    return to_tensor(totals).to(gram), torch.tensor(goals, dtype=torch.float64).to(target)

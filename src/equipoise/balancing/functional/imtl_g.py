@@ -1,13 +1,15 @@
 """IMTL-G: an affine combination with the same projection onto every gradient."""
 
+import math
+from operator import mul
+
 import torch
 from torch import Tensor
 
 from equipoise.balancing.errors import SolverError
-from equipoise.balancing.solvers import normalized, read_gram
+from equipoise.balancing.solvers import Gram, Vector, factorized, normalized, read_gram, to_tensor
 
 
-@torch.no_grad()
 def imtl_g(gram: Tensor) -> Tensor:
     r"""Weights of IMTL-G (Liu et al., ICLR 2021): ``<d, u_i>`` is the same for all tasks and the weights sum to 1.
 
@@ -37,25 +39,35 @@ def imtl_g(gram: Tensor) -> Tensor:
     """
     host = read_gram(gram)
     norms, cosines = normalized(host)
-    present = norms > 0
-    if not present.any().item():
-        return torch.zeros_like(norms).to(gram)
-    cut = len(norms) * torch.finfo(gram.dtype).eps
-    values, vectors = torch.linalg.eigh(cosines)
-    inverse_norms = torch.where(present, norms[present].min() / norms, torch.zeros_like(norms))
-    if values[0].item() > cut * values[-1].item():
-        unscaled = (vectors @ (vectors.sum(0) / values)) * inverse_norms
+    longest = max(norms)
+    if longest == 0:
+        return gram.new_zeros(len(norms))
+    cut = len(norms) * host.precision
+    shortest = min(norm for norm in norms if norm > 0)
+    inverse_norms = [shortest / norm if norm > 0 else 0.0 for norm in norms]
+    triangle = factorized(cosines.matrix)
+    if triangle is not None and triangle.least_pivot() > math.sqrt(host.precision):
+        unscaled = list(map(mul, triangle.solve([1.0] * len(norms)), inverse_norms))
     else:
-        unscaled = _pseudo_inverse_times(host / norms.max() ** 2, norms / norms.max(), cut)
-        if max(cosines.sum().item(), unscaled.abs().max().item()) <= cut * len(norms):
-            unscaled = inverse_norms
-    total = unscaled.sum()
-    if not total.abs().item() > cut * unscaled.abs().sum().item():
+        unscaled = _near_dependence(host, cosines, norms, inverse_norms, cut)
+    total = sum(unscaled)
+    if not abs(total) > cut * sum(map(abs, unscaled)):
         raise SolverError(
             "No weights exist: the weights that give equal projections sum to zero and cannot be scaled to sum to 1.",
             residual=1.0,
         )
-    return (unscaled / total).to(gram)
+    return to_tensor([weight / total for weight in unscaled]).to(gram)
+
+
+def _near_dependence(gram: Gram, cosines: Gram, norms: Vector, inverse_norms: Vector, cut: float) -> Vector:
+    values, vectors = torch.linalg.eigh(cosines.matrix)
+    if values[0].item() > cut * values[-1].item():
+        return list(map(mul, (vectors @ (vectors.sum(0) / values)).tolist(), inverse_norms))
+    longest = max(norms)
+    unscaled = _pseudo_inverse_times(gram.matrix / longest**2, to_tensor([norm / longest for norm in norms]), cut)
+    if max(cosines.matrix.sum().item(), unscaled.abs().max().item()) <= cut * len(norms):
+        return inverse_norms
+    return unscaled.tolist()
 
 
 def _pseudo_inverse_times(matrix: Tensor, vector: Tensor, cut: float) -> Tensor:

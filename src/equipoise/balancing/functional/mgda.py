@@ -3,10 +3,9 @@
 import torch
 from torch import Tensor
 
-from equipoise.balancing.solvers import minimum_norm_weights, read_gram
+from equipoise.balancing.solvers import minimum_norm_weights, read_gram, to_tensor
 
 
-@torch.no_grad()
 def mgda(gram: Tensor) -> Tensor:
     r"""Weights of MGDA (Désidéri 2012; Sener and Koltun, NeurIPS 2018).
 
@@ -33,7 +32,7 @@ def mgda(gram: Tensor) -> Tensor:
         >>> mgda(torch.tensor([[4.0, 0.0], [0.0, 1.0]]))
         tensor([0.2000, 0.8000])
     """
-    return minimum_norm_weights(read_gram(gram), torch.finfo(gram.dtype).eps).to(gram)
+    return to_tensor(minimum_norm_weights(read_gram(gram))).to(gram)
 
 
 @torch.no_grad()

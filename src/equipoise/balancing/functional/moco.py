@@ -80,7 +80,7 @@ def moco(
             f"Found {list(jacobian.shape)}."
         )
     count = state.steps + 1
-    tracked = state.tracked + beta / count**beta_decay * (jacobian - state.tracked)
+    tracked = state.tracked.lerp(jacobian.to(state.tracked), beta / count**beta_decay)
     slope = tracked @ (tracked.T @ state.weights) + regularization * state.weights
     weights = project_to_simplex(state.weights - gamma / count**gamma_decay * slope)
     return (tracked.T @ weights).to(jacobian.dtype), MoCoState(tracked, weights, count)

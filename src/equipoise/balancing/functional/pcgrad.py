@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from equipoise.balancing.functional.orders import check_order
-from equipoise.balancing.solvers import read_gram
+from equipoise.balancing.solvers import read_gram, to_tensor
 
 
-@torch.no_grad()
 def pcgrad(gram: Tensor, order: Sequence[Sequence[int]]) -> Tensor:
     r"""Weights of PCGrad (Yu et al., NeurIPS 2020, algorithm 1), sum convention.
 
@@ -34,9 +32,8 @@ def pcgrad(gram: Tensor, order: Sequence[Sequence[int]]) -> Tensor:
         >>> pcgrad(torch.tensor([[1.0, -1.0], [-1.0, 4.0]]), order=[[1], [0]])
         tensor([2.0000, 1.2500])
     """
-    host = read_gram(gram)
-    check_order(order, len(host))
-    rows = host.tolist()
+    rows = read_gram(gram).rows
+    check_order(order, len(rows))
     totals = [1.0] * len(rows)
     for task, visited in enumerate(order):
         products = rows[task]
@@ -46,4 +43,4 @@ def pcgrad(gram: Tensor, order: Sequence[Sequence[int]]) -> Tensor:
                 share = product / rows[other][other]
                 products = [current - share * change for current, change in zip(products, rows[other], strict=True)]
                 totals[other] -= share
-    return torch.tensor(totals, dtype=torch.float64).to(gram)
+    return to_tensor(totals).to(gram)

@@ -3,10 +3,9 @@
 import torch
 from torch import Tensor
 
-from equipoise.balancing.solvers import nonnegative_multipliers, normalized, read_gram
+from equipoise.balancing.solvers import nonnegative_multipliers, normalized, read_gram, to_tensor
 
 
-@torch.no_grad()
 def upgrad(gram: Tensor) -> Tensor:
     r"""Weights of UPGrad (Quinton and Rey 2024), mean convention.
 
@@ -32,10 +31,10 @@ def upgrad(gram: Tensor) -> Tensor:
         >>> upgrad(torch.tensor([[1.0, -1.0], [-1.0, 4.0]]))
         tensor([1.0000, 0.6250])
     """
-    norms, cosines = normalized(read_gram(gram))
+    lengths, angles = normalized(read_gram(gram))
+    norms, cosines = to_tensor(lengths), angles.matrix
     # The cone does not depend on the norms: project unit gradients, with a unit diagonal for zero ones as well.
     cosines.diagonal().fill_(1.0)
-    multipliers = nonnegative_multipliers(cosines, cosines, cosines < 0, torch.finfo(gram.dtype).eps)
+    multipliers = nonnegative_multipliers(cosines, cosines, cosines < 0, angles.precision)
     # A zero gradient is in nobody's projection: its multipliers are zero.
-    lengths = norms.clamp(min=torch.finfo(norms.dtype).tiny)
-    return ((1 + (norms @ multipliers) / lengths) / len(norms)).to(gram)
+    return ((1 + (norms @ multipliers) / norms.clamp(min=torch.finfo(norms.dtype).tiny)) / len(norms)).to(gram)

@@ -12,7 +12,7 @@ from equipoise.balancing.functional import ExcessMTLState, excess_mtl
 from equipoise.balancing.gradients import Source
 from equipoise.balancing.registry import Method
 from equipoise.balancing.taskwise import gathered, updated
-from equipoise.balancing.tracked import tracked_rows
+from equipoise.balancing.tracked import tracked
 
 
 class ExcessMTL(GradientBalancer):
@@ -65,20 +65,21 @@ class ExcessMTL(GradientBalancer):
 
     def weigh(self, evidence: Evidence) -> Tensor:
         """The weights, after the update by this step's gradients."""
+        assert evidence.gram is not None
         memory, everything = self.memory, evidence.rows
-        moving = everything.any(1)
+        moving = evidence.gram.diagonal() > 0
         moving |= moving.new_tensor([task in memory["baselines"] for task in evidence.tasks])
         weights = torch.ones_like(everything[:, 0])
         tasks = [task for task, moves in zip(evidence.tasks, moving.tolist(), strict=True) if moves]
         if not tasks:
             return weights
-        rows = everything[moving]
+        rows = everything if len(tasks) == len(everything) else everything[moving]
         state = self._state(tasks, rows)
         weights[moving], new = excess_mtl(rows, state, self.rate)
         # The tasks present keep their share among all tasks.
         logits = new.logits + state.logits.logsumexp(0)
         self.memory = {
-            "squares": updated(memory["squares"], tasks, new.squares),
+            "squares": memory["squares"] | dict(zip(tasks, new.squares, strict=True)),
             "baselines": updated(memory["baselines"], tasks, new.baseline),
             "logits": updated(memory["logits"], tasks, logits),
         }
@@ -92,7 +93,7 @@ class ExcessMTL(GradientBalancer):
             # The baseline of a task that joins is what it would have been if it had started alone.
             baseline[late] = excess_mtl(rows[late], ExcessMTLState.start(rows[late]), 0.0)[1].baseline
         return ExcessMTLState(
-            tracked_rows(memory["squares"], tasks, fresh.squares),
+            tuple(tracked(memory["squares"], tasks, fresh.squares)),
             baseline,
             gathered(memory["logits"], tasks, fresh.logits[0]),
         )

@@ -26,8 +26,8 @@ class NashMTL(BargainingBalancer):
     Args:
         max_norm: Largest norm of the update of the shared parameters; none for sqrt(T). As in the authors' code the
             heads' weights are not clipped; TorchJD clips them, too.
-        every: Steps between two solutions. In between the last weights are used, clipped as they were then (the
-            authors clip in every step, for which all gradients are needed), and a step costs what a plain one costs.
+        every: Steps between two solutions. In between the last weights are used, clipped as they were then, and a step
+            costs what a plain one costs. The authors clip the update anew in every step.
         measure_at: Where the gradients are looked at.
         scale_heads: Whether the tasks' own parameters also receive the weighted gradient. LibMTL and the authors weight
             the loss, SamsungLabs and TorchJD do not.

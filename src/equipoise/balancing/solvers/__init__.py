@@ -6,17 +6,24 @@ Every solver verifies the optimality condition of what it returns and raises
 
 from equipoise.balancing.solvers.ball import ball_multipliers
 from equipoise.balancing.solvers.bargaining import bargaining_weights
-from equipoise.balancing.solvers.gram import normalized, read_gram, stationarity_floor
+from equipoise.balancing.solvers.gram import Gram, Vector, normalized, read_gram, stationarity_floor, to_tensor
 from equipoise.balancing.solvers.nonnegative import nonnegative_multipliers
 from equipoise.balancing.solvers.simplex import minimum_norm_weights, project_to_simplex
+from equipoise.balancing.solvers.triangular import Triangle, factorized, product
 
 __all__ = [
+    "Gram",
+    "Triangle",
+    "Vector",
     "ball_multipliers",
     "bargaining_weights",
+    "factorized",
     "minimum_norm_weights",
     "nonnegative_multipliers",
     "normalized",
+    "product",
     "project_to_simplex",
     "read_gram",
     "stationarity_floor",
+    "to_tensor",
 ]

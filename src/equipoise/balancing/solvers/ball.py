@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from equipoise.balancing.errors import SolverError
-from equipoise.balancing.solvers.gram import stationarity_floor
+from equipoise.balancing.solvers.gram import Gram, stationarity_floor, to_tensor
 from equipoise.balancing.solvers.nonnegative import nonnegative_multipliers
 from equipoise.balancing.solvers.simplex import minimum_norm_weights
 
@@ -15,9 +15,11 @@ _EXCHANGES = 16
 _SEARCHES = 100
 _SIGN = 1e-12
 _TOLERANCE = 1e-9
+# Where gradients are almost opposite, the distance is a small difference of large numbers.
+_MOST_ROUNDING = 1e-6
 
 
-def ball_multipliers(cosines: Tensor, slopes: Tensor, costs: Tensor, radius: float, precision: float) -> Tensor | None:
+def ball_multipliers(angles: Gram, slopes: Tensor, costs: Tensor, radius: float) -> Tensor | None:
     r"""Solve :math:`\max_d \min_i \langle g_i, d \rangle` with :math:`\lVert d - g_0 \rVert \le r`, given angles only.
 
     With unit gradients :math:`u_i` and :math:`\lVert g_0 \rVert = 1`, the optimum is :math:`d = g_0 + \sum_i y_i u_i`
@@ -31,11 +33,10 @@ def ball_multipliers(cosines: Tensor, slopes: Tensor, costs: Tensor, radius: flo
     problem at each value.
 
     Args:
-        cosines: :math:`C`, unit diagonal, shape ``[T, T]``.
+        angles: :math:`C`, the Gram matrix of the unit gradients.
         slopes: :math:`a`, shape ``[T]``.
         costs: :math:`k`, positive, at most 1, shape ``[T]``.
         radius: :math:`r > 0`.
-        precision: Relative precision of the entries of :math:`C`.
 
     Returns:
         :math:`y`, shape ``[T]``, or None if the optimum is not unique: the least improvement within the ball is zero,
@@ -44,22 +45,20 @@ def ball_multipliers(cosines: Tensor, slopes: Tensor, costs: Tensor, radius: flo
     Raises:
         SolverError: If the optimality condition was not reached.
     """
-    found = _exchange(cosines, slopes, costs, radius)
+    found = _exchange(angles.matrix, slopes, costs, radius)
     if found is None:
-        found = _search(cosines, slopes, costs, radius, precision)
+        found = _search(angles, slopes, costs, radius)
     if found is None:
         return None
     # The radius over the sum of y is the norm of the convex combination of unit gradients that y stands for.
-    return found if radius**2 >= stationarity_floor(len(slopes), precision) * found.sum().item() ** 2 else None
+    return found if radius**2 >= stationarity_floor(len(slopes), angles.precision) * found.sum().item() ** 2 else None
 
 
 def _exchange(cosines: Tensor, slopes: Tensor, costs: Tensor, radius: float) -> Tensor | None:
-    shifted = cosines.clone()
-    shifted.diagonal().add_(4 * len(slopes) * torch.finfo(cosines.dtype).eps)
     sides = torch.stack((costs, slopes), 1)
     active = slopes < _orthogonal_level(slopes.tolist(), costs.tolist(), radius) * costs
     for _ in range(_EXCHANGES):
-        solved = _on_active_set(shifted, sides, active, radius)
+        solved = _on_active_set(cosines, sides, active, radius)
         if solved is None:
             return None
         multipliers, level = solved
@@ -67,7 +66,7 @@ def _exchange(cosines: Tensor, slopes: Tensor, costs: Tensor, radius: float) -> 
         wrong = (multipliers + slack) < -_SIGN
         if not wrong.any().item():
             exact = torch.maximum(-slack, slack * active).max().item() <= _TOLERANCE
-            return multipliers.clamp(min=0) if exact and _on_sphere(cosines, multipliers, radius) else None
+            return multipliers.clamp(min=0) if exact and _misses(cosines, multipliers, radius) <= _TOLERANCE else None
         active = active ^ wrong
     return None
 
@@ -82,31 +81,40 @@ def _orthogonal_level(slopes: list[float], costs: list[float], radius: float) ->
     return level
 
 
-def _on_active_set(shifted: Tensor, sides: Tensor, active: Tensor, radius: float) -> tuple[Tensor, float] | None:
+def _on_active_set(cosines: Tensor, sides: Tensor, active: Tensor, radius: float) -> tuple[Tensor, float] | None:
     """The multipliers and the level with zero slack on ``active``, zero multipliers off it, at distance ``radius``."""
-    kept = active.to(shifted.dtype)
-    system = shifted * kept * kept[:, None]
+    kept = active.to(cosines.dtype)
+    system = cosines * kept * kept[:, None]
     system.diagonal().add_(1 - kept)
     right = sides * kept[:, None]
+    dependent = 4 * len(kept) * torch.finfo(cosines.dtype).eps
     triangle, failed = torch.linalg.cholesky_ex(system)
-    if failed.item():
-        return None
-    solved = torch.cholesky_solve(right, triangle)
-    (cost_cost, cost_slope), (_, slope_slope) = (right.T @ solved).tolist()
+    if failed.item() or triangle.diagonal().min().item() ** 2 <= dependent:
+        system.diagonal().add_(dependent)
+        triangle, failed = torch.linalg.cholesky_ex(system)
+        if failed.item():
+            return None
+    half = torch.linalg.solve_triangular(triangle, right, upper=False)
+    (cost_cost, cost_slope), (_, slope_slope) = (half.T @ half).tolist()
     if cost_cost <= 0:
         return None
     # |sum y_i u_i|^2 = level^2 kk - 2 level ka + aa; without a real root the vertex is the nearest to the sphere.
     discriminant = cost_slope**2 - cost_cost * (slope_slope - radius**2)
     level = (cost_slope + math.sqrt(max(discriminant, 0.0))) / cost_cost
+    solved = torch.linalg.solve_triangular(triangle.T, half, upper=True)
     return solved[:, 0] * level - solved[:, 1], level
 
 
-def _on_sphere(cosines: Tensor, multipliers: Tensor, radius: float) -> bool:
-    return abs((multipliers @ cosines @ multipliers).item() - radius**2) <= _TOLERANCE * radius**2
+def _misses(cosines: Tensor, multipliers: Tensor, radius: float) -> float:
+    """By how much, relatively, the squared distance misses the squared radius, beyond the rounding of the distance."""
+    rounding = 4 * torch.finfo(cosines.dtype).eps * multipliers.abs().sum().item() ** 2
+    missed = abs((multipliers @ cosines @ multipliers).item() - radius**2)
+    return max(missed - min(rounding, _MOST_ROUNDING * radius**2), 0.0) / radius**2
 
 
-def _search(cosines: Tensor, slopes: Tensor, costs: Tensor, radius: float, precision: float) -> Tensor | None:
+def _search(angles: Gram, slopes: Tensor, costs: Tensor, radius: float) -> Tensor | None:
     """Find the level by bisection: the distance from the mean gradient grows with it."""
+    cosines, precision = angles.matrix, angles.precision
     nothing = torch.zeros_like(slopes, dtype=torch.bool)
 
     def nearest(level: float, active: Tensor) -> tuple[Tensor, float]:
@@ -117,7 +125,7 @@ def _search(cosines: Tensor, slopes: Tensor, costs: Tensor, radius: float, preci
     multipliers, distance = nearest(0.0, nothing)
     high = 0.0
     if distance <= radius:
-        combination = minimum_norm_weights(cosines, precision)
+        combination = to_tensor(minimum_norm_weights(angles))
         if (combination @ cosines @ combination).item() < stationarity_floor(len(slopes), precision):
             return None
         low, high = max(low, 0.0), 1.0
@@ -126,17 +134,18 @@ def _search(cosines: Tensor, slopes: Tensor, costs: Tensor, radius: float, preci
             if distance > radius:
                 break
             low, high = high, 4 * high
-    shifted = cosines.clone()
-    shifted.diagonal().add_(4 * len(slopes) * torch.finfo(cosines.dtype).eps)
     sides = torch.stack((costs, slopes), 1)
+    residual = math.inf
     for _ in range(_SEARCHES):
-        solved = _on_active_set(shifted, sides, multipliers > 0, radius)
+        solved = _on_active_set(cosines, sides, multipliers > 0, radius)
         level = solved[1] if solved is not None and low < solved[1] < high else (low + high) / 2
         multipliers, distance = nearest(level, multipliers > 0)
-        if abs(distance**2 - radius**2) <= _TOLERANCE * radius**2:
+        residual = _misses(cosines, multipliers, radius)
+        if residual <= _TOLERANCE:
             return multipliers
         low, high = (level, high) if distance < radius else (low, level)
-    residual = abs(distance / radius - 1)
+        if high - low <= 2 * torch.finfo(cosines.dtype).eps * high:
+            break
     if residual <= 10 * _TOLERANCE:
         return multipliers
     raise SolverError(f"The conic problem stopped at the relative residual {residual:.3g}.", residual)

@@ -4,10 +4,12 @@ import torch
 from torch import Tensor
 
 from equipoise.balancing.errors import SolverError
+from equipoise.balancing.solvers.active_set import solve_by_active_set
 
 _EXCHANGES = 12
+_REFINEMENTS = 3
 _SIGN = 1e-12
-_EXACT = 1e-11
+_EXACT = 1e-12
 _TOLERANCE = 1e-9
 
 
@@ -16,7 +18,7 @@ def nonnegative_multipliers(matrix: Tensor, offsets: Tensor, active: Tensor, pre
 
     Equivalently: :math:`x \ge 0,\ s = Q x + q \ge 0,\ x^T s = 0`. Block principal pivoting solves all problems at once:
     the coordinates whose multiplier or slack has the wrong sign change sides together, which takes a handful of
-    factorisations. What it leaves (dependent gradients make it cycle) goes to an active-set method, one by one.
+    factorisations. What it leaves (nearly dependent gradients make it cycle) goes to an active-set method, one by one.
 
     Args:
         matrix: :math:`Q`, positive semi-definite with a unit diagonal, shape ``[T, T]``, float64.
@@ -31,11 +33,10 @@ def nonnegative_multipliers(matrix: Tensor, offsets: Tensor, active: Tensor, pre
         SolverError: If a problem has no solution, or a solution violates its optimality condition by more than 1e-9,
             or what ``precision`` explains.
     """
-    size = matrix.shape[0]
     # Rounding can make a singular matrix slightly indefinite, or turn opposite gradients into a thin cone that is not
     # there. This shift hides it and is itself below rounding.
     shifted = matrix.clone()
-    shifted.diagonal().add_(4 * size * precision)
+    shifted.diagonal().add_(4 * matrix.shape[0] * precision)
     solution = torch.zeros_like(offsets)
     for _ in range(_EXCHANGES):
         kept = active.to(matrix.dtype)
@@ -46,11 +47,23 @@ def nonnegative_multipliers(matrix: Tensor, offsets: Tensor, active: Tensor, pre
         # One of the two is zero at every coordinate, so that the sum shows the sign of the other.
         wrong = (solution + slack) < -_SIGN
         if not wrong.any().item():
-            if (slack * kept).abs().max().item() <= max(_EXACT, 4 * size * precision):
+            if (slack * kept).abs().max().item() <= _EXACT:
                 return solution.clamp(min=0)
+            solution = _refined(matrix, offsets, solution, system, kept)
             break
         active = active ^ wrong
     return _verified(matrix, offsets, solution.clamp(min=0), precision)
+
+
+def _refined(matrix: Tensor, offsets: Tensor, solution: Tensor, system: Tensor, kept: Tensor) -> Tensor:
+    """Take back what the shift has done to large multipliers, where it is small enough to be told from rounding."""
+    for _ in range(_REFINEMENTS):
+        slack = torch.addmm(offsets, solution, matrix)
+        correction = torch.linalg.solve_ex(system, -kept * slack).result
+        small = correction.abs().amax(1, keepdim=True) <= 0.1 * solution.abs().amax(1, keepdim=True)
+        refined = solution + correction * small
+        solution = refined.where((refined * kept >= 0).all(1, keepdim=True), solution)
+    return solution
 
 
 def _verified(matrix: Tensor, offsets: Tensor, solution: Tensor, precision: float) -> Tensor:
@@ -58,7 +71,7 @@ def _verified(matrix: Tensor, offsets: Tensor, solution: Tensor, precision: floa
     residuals = _residuals(matrix, offsets, solution, precision)
     tolerance = max(_TOLERANCE, 8 * matrix.shape[0] * precision)
     for row in (~(residuals <= tolerance)).nonzero().flatten().tolist():
-        solution[row] = _one_at_a_time(matrix, offsets[row], precision)
+        solution[row] = solve_by_active_set(matrix, offsets[row], solution[row] > 0, precision)
         residuals[row] = _residuals(matrix, offsets[row : row + 1], solution[row : row + 1], precision)[0]
     worst = residuals.max().item()
     if not worst <= tolerance:
@@ -76,60 +89,3 @@ def _residuals(matrix: Tensor, offsets: Tensor, solution: Tensor, precision: flo
     slack = torch.addmm(offsets, solution, matrix)
     violation = torch.maximum(-slack, slack * (solution > 0)).amax(1) - 16 * precision * solution.sum(1)
     return violation / offsets.abs().amax(1).clamp(min=torch.finfo(matrix.dtype).tiny)
-
-
-def _one_at_a_time(matrix: Tensor, offset: Tensor, precision: float) -> Tensor:
-    """The primal active-set method for one problem, on a square root of the matrix, where dependence shows reliably.
-
-    The columns of the positive coordinates stay independent: a column that depends on them enters by exchange.
-    """
-    values, vectors = torch.linalg.eigh(matrix)
-    dependent = 4 * matrix.shape[0] * precision
-    real = values > dependent * values[-1] / 4
-    columns = values[real].sqrt()[:, None] * vectors[:, real].T
-    solution = torch.zeros_like(offset)
-    scale = offset.abs().max().item()
-    chosen: list[int] = []
-    for _ in range(20 * matrix.shape[0]):
-        slack = matrix @ solution + offset
-        slack[chosen] = 0.0
-        least, entering = slack.min(0)
-        if least.item() >= -_SIGN * scale:
-            break
-        share = _coefficients(columns[:, chosen], columns[:, entering])
-        if (columns[:, entering] - columns[:, chosen] @ share).square().sum().item() <= dependent:
-            # The matrix is flat along the exchange of these columns, and the slack says downhill: go to the end.
-            length = torch.where(share > 0, solution[chosen] / share, torch.full_like(share, torch.inf))
-            if not length.isfinite().any().item():
-                break
-            solution[chosen] -= length.min() * share
-            solution[entering] = length.min()
-            del chosen[int(length.argmin())]
-        chosen.append(int(entering))
-        chosen, solution = _descend(columns, offset, chosen, solution)
-    return solution
-
-
-def _descend(columns: Tensor, offset: Tensor, chosen: list[int], solution: Tensor) -> tuple[list[int], Tensor]:
-    """Go to the minimum over the chosen coordinates, dropping those that reach zero on the way."""
-    while chosen:
-        triangle = torch.linalg.qr(columns[:, chosen], mode="r").R
-        best = -torch.cholesky_solve(offset[chosen, None], triangle, upper=True)[:, 0]
-        current = solution[chosen]
-        lengths = torch.where(best <= 0, current / (current - best), torch.ones_like(best))
-        length, blocking = lengths.min(0)
-        solution = torch.zeros_like(solution)
-        if best.min().item() > 0:
-            solution[chosen] = best
-            break
-        solution[chosen] = (current + length * (best - current)).clamp(min=0)
-        solution[chosen[int(blocking)]] = 0.0
-        del chosen[int(blocking)]
-    return chosen, solution
-
-
-def _coefficients(columns: Tensor, column: Tensor) -> Tensor:
-    """The least-squares combination of independent ``columns`` that gives ``column``."""
-    if columns.shape[1] == 0:
-        return column[:0]
-    return torch.linalg.lstsq(columns, column[:, None], driver="gelsy").solution[:, 0]

@@ -1,12 +1,18 @@
 """The convex combination of least norm, and the projection onto the simplex."""
 
+from operator import mul
+
 import torch
 from torch import Tensor
 
+from equipoise.balancing.solvers.gram import Gram, Vector
 from equipoise.balancing.solvers.nonnegative import nonnegative_multipliers
+from equipoise.balancing.solvers.triangular import factorized, product
+
+_EXACT = 1e-12
 
 
-def minimum_norm_weights(gram: Tensor, precision: float) -> Tensor:
+def minimum_norm_weights(gram: Gram) -> Vector:
     r"""Minimise :math:`w^T G w` over the simplex :math:`w \ge 0, \sum_i w_i = 1`, exactly.
 
     The problem is :math:`\min_{x \ge 0} \tfrac12 x^T (G + \mu 1 1^T) x - \mu 1^T x` with :math:`w = x / \sum_i x_i`,
@@ -14,34 +20,38 @@ def minimum_norm_weights(gram: Tensor, precision: float) -> Tensor:
     is at least the least squared norm, and give the matrix a unit diagonal.
 
     Args:
-        gram: Checked float64 Gram matrix, shape ``[T, T]``.
-        precision: Relative precision of its entries.
+        gram: Gram matrix.
 
     Returns:
-        ``w``, shape ``[T]``. If several combinations have the least norm, one of them. A zero gradient takes all the
+        ``w``, of length T. If several combinations have the least norm, one of them. A zero gradient takes all the
         weight.
 
     Raises:
         SolverError: If the optimality condition was not reached.
     """
     # More often than not every task takes part, and then one factorisation is the answer.
-    triangle, failed = torch.linalg.cholesky_ex(gram)
-    ones = torch.ones_like(gram[:, :1])
-    weights = torch.cholesky_solve(ones, triangle)
-    if not failed.item() and weights.min().item() >= 0 and (gram @ weights - 1).abs().max().item() <= 1e-12:
-        return (weights / weights.sum())[:, 0]
-    return _on_a_face(gram, (weights > 0)[:, 0], precision)
+    triangle = factorized(gram.matrix)
+    weights = [0.0] * len(gram.rows) if triangle is None else triangle.solve([1.0] * len(gram.rows))
+    if triangle is not None and min(weights) >= 0:
+        products = product(gram.rows, weights)
+        if max(products) - 1 <= _EXACT and 1 - min(products) <= _EXACT:
+            total = sum(weights)
+            return [weight / total for weight in weights]
+    return _on_a_face(gram, weights)
 
 
-def _on_a_face(gram: Tensor, active: Tensor, precision: float) -> Tensor:
-    squared_norms = gram.diagonal()
+def _on_a_face(gram: Gram, guess: Vector) -> Vector:
+    squared_norms = gram.matrix.diagonal()
     least, index = squared_norms.min(0)
     if least.item() == 0:
-        return torch.zeros_like(squared_norms).index_fill_(0, index, 1.0)
+        return [float(task == index) for task in range(len(guess))]
     scales = (squared_norms / least + 1).rsqrt()
-    matrix = (gram / least + 1) * scales * scales[:, None]
-    weights = nonnegative_multipliers(matrix, -scales[None], active[None], precision)[0] * scales
-    return weights / weights.sum()
+    matrix = (gram.matrix / least + 1) * scales * scales[:, None]
+    active = torch.tensor([[weight > 0 for weight in guess]])
+    multipliers = nonnegative_multipliers(matrix, -scales[None], active, gram.precision)[0].tolist()
+    weights = list(map(mul, multipliers, scales.tolist()))
+    total = sum(weights)
+    return [weight / total for weight in weights]
 
 
 def project_to_simplex(point: Tensor) -> Tensor:
