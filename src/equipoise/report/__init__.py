@@ -1,7 +1,7 @@
 """Results for people: tables and figures; the page is to come."""
 
 from equipoise.report.comparison import certainty, comparison
-from equipoise.report.figures import relative_change, write_figure
+from equipoise.report.figures import changes, radar, relative_change, seeds, write_figure
 from equipoise.report.published import beside_published
 from equipoise.report.table import Table
 from equipoise.report.writers import on_console, write_csv, write_latex, write_markdown
@@ -10,9 +10,12 @@ __all__ = [
     "Table",
     "beside_published",
     "certainty",
+    "changes",
     "comparison",
     "on_console",
+    "radar",
     "relative_change",
+    "seeds",
     "write_csv",
     "write_figure",
     "write_latex",

@@ -1,20 +1,19 @@
-"""Figures of a study: tidy records in, a matplotlib figure out."""
+"""Figures of a study: its records as tidy data for `equipoise.figures`."""
 
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
-from matplotlib.axes import Axes
+import polars
 from matplotlib.figure import Figure
 
+from equipoise import figures
 from equipoise.config import SINGLE
 from equipoise.metrics import delta_m
 from equipoise.studies import Record
 from equipoise.training.files import replace
-
-# Okabe and Ito's palette: told apart by colour-blind readers, and in print by its steps of lightness.
-PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 
 
 def relative_change(records: Sequence[Record], directions: Mapping[str, bool]) -> Figure:
@@ -26,57 +25,74 @@ def relative_change(records: Sequence[Record], directions: Mapping[str, bool]) -
         records: The runs of a study; means over seeds are drawn. Methods without a finished run are left out.
         directions: The main metric of every task as `task.metric`, and whether a higher value is better.
     """
-    panels = {}
+    found = changes(records, directions)
+    multi = found.filter(polars.col("method") != SINGLE)
+    # A variant of which nothing is finished keeps its panel.
+    variants = polars.DataFrame({"variant": [record.variant for record in records]}, schema={"variant": polars.String})
+    variants = variants.unique(maintain_order=True)
+    return figures.relative_change(
+        variants.join(multi, on="variant", how="left", nulls_equal=True, maintain_order="left_right")
+    )
+
+
+def radar(records: Sequence[Record], directions: Mapping[str, bool]) -> Figure:
+    """Every task a spoke, every method of every variant an outline, with its delta_m (P1, figures 1 and 4).
+
+    Args:
+        records: The runs of a study; means over seeds are drawn. Methods without a finished run are left out.
+        directions: The main metric of every task as `task.metric`, and whether a higher value is better.
+    """
+    found = changes(records, directions)
+    references = {record.reference for record in records}
+    # Without variants, and in the variant that all others are compared with, single-task is the ring at zero.
+    zero = polars.lit(len(references) == 1) & (polars.col("method") == SINGLE)
+    zero &= polars.col("variant").is_in([*references], nulls_equal=True)
+    named = polars.when(polars.col("variant").is_null()).then("method")
+    name = named.otherwise(polars.concat_str("variant", polars.lit(", "), "method", ignore_nulls=True))
+    return figures.radar(found.filter(~zero).with_columns(method=name))
+
+
+def seeds(records: Sequence[Record], *, baseline: str | None = "uniform") -> Figure:
+    """delta_m of every seed, a method a row and a variant a panel, with the baseline's median (P2, figure 1).
+
+    Args:
+        records: The runs of a study.
+        baseline: The method whose median is drawn through.
+    """
+    rows = [
+        {"panel": record.variant or "", "method": record.balancer, "seed": record.seed, "value": record.delta_m}
+        for record in records
+        if record.balancer != SINGLE
+    ]
+    schema = {"panel": polars.String, "method": polars.String, "seed": polars.Int64, "value": polars.Float64}
+    return figures.box_plots(polars.DataFrame(rows, schema=schema), quantity="delta_m, %", baseline=baseline)
+
+
+def changes(records: Sequence[Record], directions: Mapping[str, bool]) -> polars.DataFrame:
+    """Means over seeds, and their signed relative change against single-task: a row a variant, method and metric.
+
+    Args:
+        records: The runs of a study. A method that lacks a finite metric, or whose variant's reference lacks a
+            single-task network, is left out.
+        directions: The main metric of every task as `task.metric`, and whether a higher value is better.
+
+    Returns:
+        `variant`, `method`, `metric`, `value`, `change` (percent, higher is better).
+    """
+    rows = []
     for variant, reference in dict.fromkeys((record.variant, record.reference) for record in records):
         single = _means([record for record in records if record.balancer == SINGLE and record.variant == reference])
-        panels[variant] = _changes([record for record in records if record.variant == variant], single, directions)
-    widest = max(1, *map(len, panels.values()))
-    figure = Figure(figsize=(2.2 + 1.9 * widest, 3.4 if len(panels) == 1 else 2.6 * len(panels)), layout="constrained")
-    every = figure.subplots(len(panels), 1, squeeze=False, sharey=True)[:, 0]
-    for axes, (variant, methods) in zip(every, panels.items(), strict=True):
-        _draw_changes(axes, methods, directions, widest)
-        if variant is not None:
-            axes.set_title(variant, loc="left", fontsize=10)
-    figure.supylabel("change against single-task, % (up is better)", fontsize=10)
-    figure.legend(*every[0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=9)
-    return figure
-
-
-def _changes(
-    records: Sequence[Record], single: Mapping[str, float], directions: Mapping[str, bool]
-) -> dict[str, dict[str, float]]:
-    methods: dict[str, dict[str, float]] = {}
-    for label in dict.fromkeys(record.balancer for record in records if record.balancer != SINGLE):
-        measured = _means([record for record in records if record.balancer == label])
-        if all(math.isfinite(measured.get(key, math.nan)) and single.get(key, 0.0) > 0 for key in directions):
-            # With one metric, delta_m is its signed relative change.
-            methods[label] = {
-                key: delta_m({key: measured[key]}, {key: single[key]}, {key: higher})
-                for key, higher in directions.items()
-            }
-    return methods
-
-
-def _draw_changes(
-    axes: Axes, methods: Mapping[str, Mapping[str, float]], directions: Mapping[str, bool], widest: int
-) -> None:
-    width = 0.8 / len(directions)
-    for number, key in enumerate(directions):
-        places = [place + (number - (len(directions) - 1) / 2) * width for place in range(len(methods))]
-        heights = [values[key] for values in methods.values()]
-        axes.bar(places, heights, 0.92 * width, color=PALETTE[number % len(PALETTE)], label=key.replace(".", " "))
-    for place, values in enumerate(methods.values()):
-        mean = fmean(values.values())
-        axes.hlines(
-            mean, place - 0.45, place + 0.45, color="black", linewidth=1.5, label="delta_m" if place == 0 else "_"
-        )
-        axes.annotate(
-            f"{mean:+.2f}", (place + 0.45, mean), xytext=(2, 0), textcoords="offset points", va="center", fontsize=8
-        )
-    axes.axhline(0, color="0.3", linewidth=0.8)
-    axes.set_xticks(range(len(methods)), list(methods))
-    axes.set_xlim(-0.6, widest - 0.25)
-    axes.spines[["top", "right"]].set_visible(False)
+        of_variant = [record for record in records if record.variant == variant]
+        for label in dict.fromkeys(record.balancer for record in of_variant):
+            measured = _means([record for record in of_variant if record.balancer == label])
+            if all(math.isfinite(measured.get(key, math.nan)) and single.get(key, 0.0) > 0 for key in directions):
+                for key, higher in directions.items():
+                    # With one metric, delta_m is its signed relative change.
+                    change = delta_m({key: measured[key]}, {key: single[key]}, {key: higher})
+                    rows.append((variant, label, key, measured[key], change))
+    schema: dict[str, Any] = dict.fromkeys(("variant", "method", "metric"), polars.String)
+    schema |= dict.fromkeys(("value", "change"), polars.Float64)
+    return polars.DataFrame(rows, schema=schema, orient="row")
 
 
 def write_figure(figure: Figure, path: Path) -> None:

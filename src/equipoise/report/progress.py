@@ -174,10 +174,10 @@ class StudyProgress:
             self._estimate.end(key)
             if key in self._bars:
                 self._progress.remove_task(self._bars.pop(key))
-            outcome = f"failed: {event.error}" if event.error else f"finished in {_duration(self._took(key))}"
+            outcome = f"failed: {event.error}" if event.error else f"finished in {duration(self._took(key))}"
             self._say(f"{name}: {outcome}{self._outlook()}", "red" if event.error else "")
         left = self._estimate.left()
-        shown = "" if left is None else f"about {_duration(left)} left"
+        shown = "" if left is None else f"about {duration(left)} left"
         self._progress.update(self._whole, completed=self._estimate.done(), left=shown)
 
     def _took(self, key: str) -> float:
@@ -187,14 +187,15 @@ class StudyProgress:
         left = self._estimate.left()
         if self._console.is_terminal or left is None or self._ended == self._runs:
             return ""
-        return f" ({self._ended} of {self._runs} runs ended, about {_duration(left)} left)"
+        return f" ({self._ended} of {self._runs} runs ended, about {duration(left)} left)"
 
     def _say(self, line: str, style: str = "") -> None:
         self._spoke = time.monotonic()
         self._console.print(Text(line, style), soft_wrap=True)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A duration for people."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 90 * 60:

@@ -57,11 +57,13 @@ class Table:
         columns: One a number.
         rows: One a method.
         notes: Sentences to stand below.
+        names: What the names of the rows are.
     """
 
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
+    names: str = "method"
 
     @property
     def has_variants(self) -> bool:

@@ -21,7 +21,7 @@ def on_console(table: Table, intervals: bool = False) -> RichTable:
         intervals: Whether means are followed by their intervals, which take room.
     """
     shown = RichTable(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1) if intervals else 0)
-    shown.add_column("method")
+    shown.add_column(table.names)
     for column in table.columns:
         # Two lines of title, so that five tasks fit into 80 columns.
         shown.add_column(column.heading.replace(" ", "\n", 1), justify="right", no_wrap=True)
@@ -40,7 +40,7 @@ def on_console(table: Table, intervals: bool = False) -> RichTable:
 
 def write_markdown(table: Table, path: Path) -> None:
     """Write the table as Markdown; the best of a column is bold, the second best italic."""
-    names = ["variant", "method"] if table.has_variants else ["method"]
+    names = ["variant", table.names] if table.has_variants else [table.names]
     lines = ["| " + " | ".join([*names, *(column.heading for column in table.columns)]) + " |"]
     lines.append("|" + "---|" * len(names) + "---:|" * len(table.columns))
     marks = {1: "**", 2: "*"}
@@ -63,7 +63,7 @@ def write_latex(table: Table, path: Path) -> None:
     lines += [rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}", r"\toprule"]
     arrows = {True: r" $\uparrow$", False: r" $\downarrow$", None: ""}
     titles = (_latex(column.title) + arrows[column.higher_is_better] for column in table.columns)
-    lines += [" & ".join(["method", *titles]) + r" \\", r"\midrule"]
+    lines += [" & ".join([table.names, *titles]) + r" \\", r"\midrule"]
     marks = {1: r"\textbf{%s}", 2: r"\underline{%s}"}
     for row, line in enumerate(table.rows):
         if table.begins(row):
@@ -93,7 +93,7 @@ def write_csv(table: Table, path: Path) -> None:
         titles += [name, f"{name}_low", f"{name}_high"] if has else [name]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*(["variant"] if table.has_variants else []), "method", *titles, "runs", "finished"])
+    writer.writerow([*(["variant"] if table.has_variants else []), table.names, *titles, "runs", "finished"])
     for row in table.rows:
         fields: list[str] = []
         for value, has in zip(row.values, spread, strict=True):

@@ -1,0 +1,153 @@
+"""Curves of block means with a light band for their spread."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from equipoise.figures.blocks import block_means, block_width
+from equipoise.figures.layout import (
+    NARROW,
+    TEXT,
+    WIDE,
+    End,
+    headline,
+    legend_above,
+    methods_of,
+    name_ends,
+    of_method,
+    panels,
+    say_nothing,
+)
+from equipoise.figures.styles import Style, task_styles
+
+
+def draw_curve(
+    axes: Axes, x: np.ndarray, mean: np.ndarray, low: np.ndarray, high: np.ndarray, name: str, style: Style
+) -> End:
+    """Draw one curve; where it has no values it is broken. Returns its end, for its name."""
+    axes.fill_between(x, low, high, color=style.colour, alpha=0.13, linewidth=0)
+    axes.plot(
+        x,
+        mean,
+        color=style.colour,
+        linestyle=style.line,
+        linewidth=1.8,
+        marker=style.mark,
+        markersize=4,
+        markevery=_marked(mean),
+        label=name,
+    )
+    known = mean[np.isfinite(mean)]
+    return End(known[-1] if len(known) else np.nan, name, style)
+
+
+def draw_curves(
+    axes: Axes, frame: polars.DataFrame, value: str, key: str, styles: Mapping[str, Style], block: int | None
+) -> list[End]:
+    """Draw a curve for everything that the column `key` tells apart, and return where they end."""
+    if frame.is_empty():
+        say_nothing(axes)
+        return []
+    found = block_means(frame, value, [key], block)
+    ends = []
+    for (name,), curve in found.group_by(key, maintain_order=True):
+        steps, mean, low, high = (curve[column].to_numpy() for column in ("step", "mean", "low", "high"))
+        ends.append(draw_curve(axes, steps, mean, low, high, str(name), styles[str(name)]))
+    return ends
+
+
+@dataclass
+class Grid:
+    """Panels with curves: a row a quantity, a column a method.
+
+    Attributes:
+        figure: All of it.
+        axes: `[rows, methods]`.
+        methods: What the columns are of; none for a figure of one method without a name.
+        ends: Where the curves of each panel end.
+    """
+
+    figure: Figure
+    axes: np.ndarray
+    methods: list[str | None]
+    ends: dict[tuple[int, int], list[End]]
+
+    def finish(self) -> Figure:
+        """Name curves where they end, which needs the final limits; in a figure of several methods a legend does."""
+        if self.axes.shape[1] == 1:
+            for (row, column), found in self.ends.items():
+                name_ends(self.axes[row, column], found)
+        return self.figure
+
+
+def curves_by_method(
+    frame: polars.DataFrame,
+    rows: Sequence[tuple[str, str, str]],
+    *,
+    tasks: Sequence[str] | None,
+    block: int | None,
+    log: bool = False,
+    further: int = 0,
+) -> Grid:
+    """Draw a grid of panels with a curve a task.
+
+    Args:
+        frame: Tidy data with `step`, `task`, the quantities, and `method` where there are several.
+        rows: Of every quantity its column, its headline, and the name of its axis.
+        tasks: All tasks in order, so that each keeps its colour in a figure of some of them.
+        block: Steps in a block.
+        log: Whether the axes of the quantities are logarithmic.
+        further: How many rows of panels to leave for other curves.
+    """
+    methods = methods_of(frame) or [None]
+    drawn = frame["task"].unique(maintain_order=True).to_list()
+    styles = task_styles([*(tasks or ()), *drawn])
+    figure, every = panels(len(rows) + further, len(methods), width=WIDE if len(methods) == 1 else NARROW)
+    grid = Grid(figure, every, methods, {})
+    width = block_width(frame) if block is None else block
+    for column, method in enumerate(methods):
+        part = of_method(frame, method)
+        for row, (value, title, unit) in enumerate(rows):
+            axes = every[row, column]
+            if log:
+                axes.set_yscale("log")
+                part = part.with_columns(polars.when(polars.col(value) > 0).then(value).alias(value))
+            grid.ends[row, column] = draw_curves(axes, part, value, "task", styles, width)
+            name_panel(grid, row, column, title, unit)
+    figure.supxlabel(steps_label(width), fontsize=TEXT)
+    if len(methods) > 1:
+        legend_above(figure, styles, drawn)
+    return grid
+
+
+def name_panel(grid: Grid, row: int, column: int, title: str, unit: str) -> None:
+    """Say what a panel shows: above it, or beside its row where methods stand above the columns."""
+    axes, method = grid.axes[row, column], grid.methods[column]
+    if method is None:
+        headline(axes, title)
+        axes.set_ylabel(unit, fontsize=TEXT)
+        return
+    if row == 0:
+        headline(axes, method)
+    if column == 0:
+        axes.set_ylabel(f"{title}\n{unit}", fontsize=TEXT)
+
+
+def steps_label(width: int, *, bands: bool = True) -> str:
+    """The name of an axis of steps, which says what was averaged."""
+    if width == 1:
+        return "training step"
+    return f"training step (means of {width} steps{'; bands: 10th to 90th percentile' if bands else ''})"
+
+
+def _marked(mean: np.ndarray) -> list[int]:
+    """Which points bear a mark: some along the curve, and those that no line joins to a neighbour."""
+    finite = np.isfinite(mean)
+    padded = np.concatenate([[False], finite, [False]])
+    alone = finite & ~padded[:-2] & ~padded[2:]
+    alone[:: max(1, len(mean) // 7)] = True
+    return np.flatnonzero(alone & finite).tolist()

@@ -1,0 +1,135 @@
+"""The paper that figures are drawn on: panels in rows and columns, plain axes, names beside lines."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+import polars
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from equipoise.figures.styles import GREY, Style
+
+TEXT, SMALL = 9, 8
+"""Sizes of letters, in points."""
+WIDE, NARROW = 5.4, 3.3
+"""Inches of a panel that stands alone, and of one beside others."""
+
+
+class End(NamedTuple):
+    """Where a curve ends, and what to write there."""
+
+    y: float
+    name: str
+    style: Style
+
+
+def panels(
+    rows: int,
+    columns: int,
+    *,
+    width: float = WIDE,
+    height: float = 2.7,
+    sharex: bool | Literal["none", "all", "row", "col"] = "all",
+    sharey: bool | Literal["none", "all", "row", "col"] = "row",
+) -> tuple[Figure, np.ndarray]:
+    """A figure with a grid of axes, `[rows, columns]`, of so many inches each."""
+    figure = Figure(figsize=(width * columns + 0.6, height * rows + 0.5), layout="constrained")
+    every = figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey)
+    for axes in every.flat:
+        dress(axes)
+    return figure, every
+
+
+def dress(axes: Axes) -> None:
+    """Take from axes what says nothing."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color("0.6")
+    axes.tick_params(which="both", labelsize=SMALL, color="0.6", labelcolor="0.25")
+    axes.grid(axis="y", color="0.92", linewidth=0.7)
+    axes.set_axisbelow(True)
+
+
+def headline(axes: Axes, text: str) -> None:
+    """Say above a panel what is seen."""
+    axes.set_title(text, loc="left", fontsize=TEXT + 1, color="0.1")
+
+
+def methods_of(frame: polars.DataFrame) -> list[str | None]:
+    """What the panels of a figure are of, in order: the column `method`; one without a name where there is none."""
+    return frame["method"].unique(maintain_order=True).to_list() if "method" in frame.columns else [None]
+
+
+def of_method(frame: polars.DataFrame, method: str | None) -> polars.DataFrame:
+    """The part of a frame that belongs to one panel."""
+    return frame if method is None else frame.filter(polars.col("method") == method)
+
+
+def reference(axes: Axes, y: float, text: str) -> None:
+    """A dashed line of what would be so in a plain case; curves gather at it, so its name stands at the bottom."""
+    axes.axhline(y, color=GREY, linewidth=1.1, linestyle=(0, (4, 2)), zorder=2.5)
+    axes.text(
+        0.02,
+        0.03,
+        f"- - {text}",
+        transform=axes.transAxes,
+        fontsize=SMALL,
+        color="0.25",
+        bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1},
+        zorder=5,
+    )
+
+
+def name_ends(axes: Axes, ends: Iterable[End]) -> None:
+    """Write the names of curves where they end, apart from each other; call it when the limits of y are final."""
+    finite = [end for end in ends if np.isfinite(end.y)]
+    if not finite:
+        return
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high)
+    points = axes.transData.transform([(axes.get_xlim()[1], end.y) for end in finite])
+    heights = axes.transAxes.inverted().transform(points)[:, 1]
+    inches = axes.get_position().height * axes.figure.get_figheight()  # type: ignore[union-attr]
+    for end, height, place in zip(finite, heights, _apart(heights, 1.3 * TEXT / 72 / inches), strict=True):
+        axes.annotate(
+            end.name,
+            (1.0, height),
+            xycoords="axes fraction",
+            xytext=(1.035, place),
+            textcoords="axes fraction",
+            va="center",
+            fontsize=TEXT,
+            color=end.style.ink,
+            arrowprops={"arrowstyle": "-", "color": end.style.colour, "linewidth": 0.7, "shrinkA": 1, "shrinkB": 1},
+            annotation_clip=False,
+        )
+
+
+def _apart(heights: np.ndarray, gap: float) -> np.ndarray:
+    """The nearest heights in the same order that are a gap apart: the pool-adjacent-violators way."""
+    order = np.argsort(heights, kind="stable")
+    pools: list[list[float]] = []
+    for rank, height in enumerate(heights[order]):
+        pools.append([height - rank * gap])
+        while len(pools) > 1 and np.mean(pools[-2]) > np.mean(pools[-1]):
+            pools[-2:] = [pools[-2] + pools[-1]]
+    level = np.concatenate([np.full(len(pool), np.mean(pool)) for pool in pools])
+    places = np.empty(len(heights))
+    places[order] = level + gap * np.arange(len(heights))
+    return places
+
+
+def legend_above(figure: Figure, styles: Mapping[str, Style], names: Sequence[str]) -> None:
+    """One legend for all panels."""
+    if names:
+        handles = [
+            Line2D([], [], color=s.colour, linestyle=s.line, marker=s.mark, markersize=4, linewidth=1.8)
+            for s in (styles[name] for name in names)
+        ]
+        figure.legend(handles, names, loc="outside upper left", ncols=min(len(names), 6), frameon=False, fontsize=TEXT)
+
+
+def say_nothing(axes: Axes) -> None:
+    """Say that there is nothing to draw."""
+    axes.text(0.5, 0.5, "nothing recorded", transform=axes.transAxes, ha="center", va="center", color="0.5")

@@ -1,0 +1,72 @@
+"""Panels of what every task has to do with every other, over training."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import polars
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from equipoise.figures.blocks import block_width
+from equipoise.figures.curves import draw_curves, steps_label
+from equipoise.figures.layout import (
+    NARROW,
+    TEXT,
+    headline,
+    legend_above,
+    methods_of,
+    of_method,
+    panels,
+    say_nothing,
+)
+from equipoise.figures.styles import task_styles
+
+
+def draw_pairs(
+    by_pair: polars.DataFrame,
+    value: str,
+    unit: str,
+    *,
+    tasks: Sequence[str] | None,
+    block: int | None,
+    prepare: Callable[[Axes], None],
+) -> Figure:
+    """A panel a task, with a curve for each of the others in that one's colour; a row of panels a method.
+
+    Each pair is drawn twice, once in the panel of either task: so a colour is a task here too, and the panel of a task
+    shows at once with which others it conflicts.
+
+    Args:
+        by_pair: `step`, `first`, `second`, `value`, and `method` where there are several.
+        value: The column to draw.
+        unit: The name of its axis.
+        tasks: All tasks in order.
+        block: Steps in a block.
+        prepare: Told every axes before anything is drawn.
+    """
+    turned = by_pair.rename({"first": "second", "second": "first"}).select(by_pair.columns)
+    both = polars.concat([by_pair, turned])
+    drawn = both["first"].unique(maintain_order=True).to_list()
+    drawn = [*(task for task in tasks or () if task in drawn), *(task for task in drawn if task not in (tasks or ()))]
+    styles = task_styles([*(tasks or ()), *drawn])
+    methods = methods_of(by_pair) or [None]
+    across = len(drawn) if len(methods) > 1 else min(4, max(1, len(drawn)))
+    down = len(methods) if len(methods) > 1 else max(1, -(-len(drawn) // across))
+    figure, every = panels(down, max(1, across), width=NARROW - 0.4, height=2.5, sharex="all", sharey="all")
+    width = block_width(by_pair) if block is None else block
+    wanted = [(method, task) for method in methods for task in drawn]
+    for axes, (method, task) in zip(every.flat, wanted, strict=False):
+        prepare(axes)
+        of_task = of_method(both, method).filter(polars.col("first") == task)
+        draw_curves(axes, of_task, value, "second", styles, width)
+        headline(axes, f"{task} with" if method is None else f"{method}: {task} with")
+    for axes in every.flat[len(wanted) :]:
+        axes.set_visible(False)
+    if not wanted:
+        every[0, 0].set_visible(True)
+        say_nothing(every[0, 0])
+    for axes in np.atleast_1d(every[:, 0]):
+        axes.set_ylabel(unit, fontsize=TEXT)
+    figure.supxlabel(steps_label(width), fontsize=TEXT)
+    legend_above(figure, styles, drawn)
+    return figure
