@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -124,11 +125,22 @@ def test_train_makes_one_run_that_bench_may_take_over(call, recipe, tmp_path):
         (["bench"], "Missing argument"),
         (["train", "RECIPE", "--balancer", "avgnrm"], "Did you mean `avgnorm`?"),
         (["methds"], "No such command"),
+        (["models", "mtn"], "Did you mean `mtan`?"),
+        (["models", "--tasks", "nyuv2"], "Did you mean `nyud`?"),
+        (["models", "--size", "448"], "such as 448x576. Found `--size 448`"),
         (["data", "make", "nyud_mini", "out"], "`name` should be one of rooms"),
         (["data", "make", "rooms", "out", "--size", "1"], "--size"),
         (["data", "check", "room", "."], "Did you mean `rooms`?"),
         (["data", "check", "rooms", "/no/such/place"], "does not exist"),
+        (["data", "check", "rooms", "RECIPE"], "is a file"),
+        (["data", "check", "nyud_mini"], "`root` should be the directory"),
+        (["data", "check", "rooms", "ROOMS", "scens=3"], "Did you mean `scenes`?"),
+        (["data", "check", "rooms", "ROOMS", "scenes"], "should have the form"),
+        (["data", "show", "rooms", "ROOMS", "scenes=many"], "Found `scenes = 'many'`"),
         (["data", "show", "rooms", "ROOMS", "--split", "tset"], "Did you mean `test`?"),
+        (["data", "show", "rooms", "ROOMS", "--split", "val", "--corrupt"], "'train' alone"),
+        (["bench", "RECIPE", "data.corrupt.strength.dept=1"], "Did you mean `depth`?"),
+        (["bench", "RECIPE", "data.subset.scenes=9"], "`scenes` should be at most 1"),
     ],
 )
 def test_wrong_usage_ends_in_one_message_and_code_2(call, recipe, rooms, tmp_path, arguments, message):
@@ -152,6 +164,21 @@ def test_methods_are_listed_for_people_and_machines(call):
     assert "2025" in records["avgnorm"]["paper"]
 
 
+def test_networks_are_listed_for_people_and_machines(call):
+    code, out, _ = call("models", "mtan", "--tasks", "pascal_context", "--size", "64x96")
+    assert code == 0
+    assert "64x96" in out
+    assert re.search(r"mtan +resnet18 +seg +16\.67 +11\.68 +4\.99", out)
+    assert re.search(r"all 5 +36\.61 +11\.68 +4\.99 ", out)
+    code, out, _ = call("models", "mtan", "--json", "--size", "64x96")
+    assert code == 0
+    single, several, *_ = json.loads(out)
+    assert (single["architecture"], single["backbone"]) == ("mtan", "resnet18")
+    assert (single["tasks"], several["tasks"]) == (["seg"], ["seg", "depth", "normals", "edge"])
+    assert several["parameters"] == several["shared"] + sum(several["by_task"].values()) == 31_630_637
+    assert several["macs"] > single["macs"] > 0
+
+
 def test_data_make_check_and_show(call, tmp_path):
     root = tmp_path / "made"
     code, out, _ = call("data", "make", "rooms", root, "--scenes", 3, "--scans", 1, "--size", 16)
@@ -173,12 +200,21 @@ def test_data_make_check_and_show(call, tmp_path):
     assert sum(tasks["seg"]["histogram"].values()) == 256
     with Image.open(next((root / "scene_002").glob("*_edge.png"))) as picture:
         edges = np.array(picture) > 0
-    assert tasks["edge"]["mean"] == pytest.approx(edges.mean())
+    assert tasks["edge"]["fraction"] == pytest.approx(edges.mean())
+    with Image.open(next((root / "scene_002").glob("*_saliency.png"))) as picture:
+        assert tasks["saliency"]["fraction"] == pytest.approx((np.array(picture) > 0).mean())
+    normals = np.load(next((root / "scene_002").glob("*_normals.npy"))).astype(float)
+    assert tasks["normals"]["mean"] == pytest.approx(normals.mean(axis=(0, 1)).tolist())
 
     code, _, _ = call("data", "show", "rooms", root, "-o", tmp_path / "sheet.png", "--samples", 1)
     assert code == 0
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width > 5 * 16
+        plain = sheet.width
+    code, _, _ = call("data", "show", "rooms", root, "corrupt.seed=1", "--corrupt", "-o", tmp_path / "sheet.png")
+    assert code == 0
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width > 1.8 * plain
 
     damaged = next(root.glob("*/*_image.png"))
     damaged.write_bytes(b"nothing")
@@ -213,3 +249,21 @@ def test_the_page_of_methods_is_up_to_date():
     assert page.read_text(encoding="utf-8") == method_page(method_records(balancing.all_methods())), (
         "run `equipoise methods --markdown > docs/methods.md`"
     )
+
+
+def test_a_dry_run_lists_runs_and_estimates_them_and_makes_none(call, recipe, tmp_path):
+    code, out, err = call("bench", recipe, "-o", tmp_path / "out", "--dry-run")
+    assert (code, err) == (0, "Measuring kinds of runs ...\n")
+    assert re.search(r"avgnorm +all 2 +0 +1 +0 ", out)
+    assert "4 runs are known, 0 of them finished." in out
+    assert re.search(r"take about .+ on this machine with 1 at a time, .+ of memory", out)
+    assert not list(tmp_path.glob("out/runs/*"))
+
+
+def test_a_dry_run_says_where_data_are_missing(call, recipe, tmp_path):
+    missing = tmp_path / "nowhere"
+    code, out, _ = call("bench", recipe, f"data={{name: nyud, root: {missing}}}", "-o", tmp_path / "out", "--dry-run")
+    assert code == 0
+    assert "4 runs are known" in out
+    assert "cannot be estimated" in out
+    assert str(missing) in out

@@ -6,6 +6,7 @@ import yaml
 
 from equipoise import data
 from equipoise.config import AugmentationConfig, ConfigError, Recipe, load
+from equipoise.data.transforms import RandomRotation
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
 QUICKSTART = RECIPES[0].parent / "quickstart.yaml"
@@ -78,6 +79,14 @@ def test_overrides_reach_nested_keys_lists_and_bare_names():
         ("training.accelerator=gpus", "training.accelerator = 'gpus'"),
         ("training.augmentation={scale: [2, 1], size: [8, 8]}", "0 < smallest <= largest"),
         ("training.augmentation.size=[0, 8]", "`size` should be"),
+        ("training.augmentation.recipe=T", "`recipe = 'T'` needs `size`"),
+        ("training.augmentation={recipe: S, size: [8, 8]}", "`recipe` should be one of T, R_nyud, R_pascal"),
+        (
+            "training.augmentation={recipe: T, size: [8, 8], colour: true}",
+            "leave `rotate`, `flip`, `scale` and `colour` out",
+        ),
+        ("training.augmentation.rotate=200", "augmentation.rotate = 200"),
+        ("training.augmentation={recipe: T, size: [8, 8], rotate: 10}", "leave `rotate`"),
         ("name=../elsewhere", "`name`"),
         ("protocol=test", "protocol = 'test'"),
         ("training.epochs", "key.sub=value"),
@@ -121,6 +130,15 @@ def test_a_configuration_survives_its_own_yaml():
     assert Recipe.model_validate(yaml.safe_load(yaml.safe_dump(recipe.model_dump(mode="json")))) == recipe
 
 
+def test_a_rotation_comes_first_and_is_not_written_down_where_there_is_none():
+    rotation, *others = AugmentationConfig(rotate=10).transforms()
+    assert rotation == RandomRotation(10)
+    assert len(others) == len(AugmentationConfig().transforms())
+    # Runs of before there was the key are still known.
+    assert "rotate" not in AugmentationConfig().model_dump()
+    assert AugmentationConfig(rotate=10).model_dump()["rotate"] == 10
+
+
 def test_augmentation_keeps_image_and_targets_together():
     torch.manual_seed(0)
     settings = AugmentationConfig(scale=(0.5, 2.0), size=(32, 48), colour=True)
@@ -131,3 +149,11 @@ def test_augmentation_keeps_image_and_targets_together():
             sample = transform(sample, tasks)
         assert {key: value.shape[-2:] for key, value in sample.items()} == dict.fromkeys(sample, (32, 48))
     assert AugmentationConfig(flip=False).transforms() == ()
+
+
+def test_a_published_augmentation_says_what_evaluation_does_too():
+    plain = AugmentationConfig(size=(8, 8))
+    assert plain.evaluation_transforms() == ()
+    published = AugmentationConfig(recipe="R_nyud", size=(8, 8))
+    assert published.evaluation_transforms() == published.transforms()[-1:]
+    assert AugmentationConfig.model_validate(published.model_dump()) == published

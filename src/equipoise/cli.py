@@ -1,6 +1,7 @@
 """The command `equipoise`."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +12,7 @@ from rich.console import Console
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from equipoise import config
     from equipoise.studies import PlannedRun
 
 # Only what `--help` needs is imported here; PyTorch takes seconds to load.
@@ -56,6 +58,9 @@ def bench(
     overrides: Overrides = None,
     output: Output = Path("studies"),
     jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, each in a process of its own.")] = 1,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Train nothing: list the runs, and estimate time, memory and disk.")
+    ] = False,
 ) -> None:
     """Train single-task networks and every balancer of a recipe, and print the table that compares them.
 
@@ -73,6 +78,9 @@ def bench(
     for published in study.published_rows.values():
         # A mistake in a name should not wait for the end of the study.
         studies.read_published(published, directions)
+    if dry_run:
+        _foresee(study, planned, output, jobs)
+        return
     interrupted = not _execute(planned, output, jobs, lambda: studies.plan(study, output))
     records = studies.collect(studies.plan(study, output), output)
     table = report.comparison(records, directions)
@@ -157,6 +165,99 @@ def train(
 
 
 @app.command()
+def search(
+    recipe: Recipe,
+    overrides: Overrides = None,
+    *,
+    strategy: Annotated[
+        str, typer.Option(help="`grid`, `coordinate`, `random`, `tpe` or `avgnorm`.", show_default=False)
+    ],
+    ranges: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--range",
+            metavar="TASK=NUMBERS",
+            help="Weights to try, as `depth=1,2,5`; the least and the largest are the bounds of `random` and `tpe`. "
+            "By default the first task is at 1 and the others go from 1 to 100.",
+            show_default=False,
+        ),
+    ] = None,
+    rounds: Annotated[int | None, typer.Option(help="Of `coordinate`: rounds over the tasks; 1 by default.")] = None,
+    fraction: Annotated[
+        float | None, typer.Option(help="Of `avgnorm`: the part of the epochs to train with it; all by default.")
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(help="Of `random` and `tpe`: URL of an Optuna database; a file of the study by default."),
+    ] = None,
+    runs: Annotated[int | None, typer.Option(help="Trials that there may be in all, cached ones too.")] = None,
+    hours: Annotated[float | None, typer.Option(help="Hours of training after which no trial begins.")] = None,
+    variant: Annotated[str | None, typer.Option(help="Which of the recipe's variants; the first by default.")] = None,
+    output: Output = Path("studies"),
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, each in a process of its own.")] = 1,
+) -> None:
+    """Search for the loss weights with the best delta_m on validation, and print them ready to paste.
+
+    Trials are runs with the balancer `fixed` and the first seed of the recipe, kept as those of `bench` are: stop at
+    any time, and call again to go on. The study's directory (with variants, one below it) receives
+    `search-STRATEGY.md`, `.csv` and `.json`; and `search.md` and `search.csv`, where the strategies that were run on
+    the same problem are compared: what each reached, and what it cost.
+    """
+    from equipoise import config, naming, report, studies
+    from equipoise.report.search import strategies_table, trials_table, with_weights
+    from equipoise.report.search_progress import SearchProgress
+    from equipoise.studies.search import Budget, Search, parse_ranges, read_record, read_records
+
+    study = config.load(recipe, config.Recipe, overrides or ())
+    directory = output / study.name
+    if study.variants:
+        known = {entry.label: entry for entry in study.variants}
+        chosen = naming.choose("--variant", variant or study.variants[0].label, known)
+        study, directory = study.variant(chosen), directory / re.sub(r"[^\w.-]+", "_", chosen.label)
+    elif variant is not None:
+        raise ValueError(f"`--variant` needs a recipe with variants. Found `--variant {variant}`.")
+    given = {"ranges": parse_ranges(ranges or ()), "rounds": rounds, "fraction": fraction, "storage": storage}
+    options = {name: value for name, value in given.items() if value not in (None, {})}
+    budget = Budget(runs, hours)
+    whole = Search(study, strategy, output, directory, options=options, budget=budget)
+    interrupted = not _execute(whole.singles, output, jobs)
+    if not interrupted:
+        with SearchProgress(console, whole.expected, budget, jobs) as progress:
+            try:
+                whole.conduct(
+                    lambda planned, watch: studies.execute(planned, output, jobs=jobs, watch=watch),
+                    jobs,
+                    noted=progress.noted,
+                    watch=progress.watch,
+                )
+            except KeyboardInterrupt:
+                interrupted = True
+    record = read_record(directory, strategy)
+    if record is not None:
+        table = trials_table(record)
+        report.write_markdown(with_weights(table, record), directory / f"search-{strategy}.md")
+        report.write_csv(table, directory / f"search-{strategy}.csv")
+        console.print(report.on_console(table))
+        for note in with_weights(table, record).notes:
+            _say(note)
+        if compared := read_records(directory, record.problem):
+            table = strategies_table(compared)
+            report.write_markdown(table, directory / "search.md")
+            report.write_csv(table, directory / "search.csv")
+            if len(compared) > 1:
+                console.print()
+                console.print(report.on_console(table))
+                for note in table.notes:
+                    _say(note)
+        _say(f"Search: {directory}")
+    if interrupted:
+        errors.print("Stopped. Trials are kept; the same command goes on from here.")
+        raise typer.Exit(130)
+    if record is None or record.best is None:
+        raise typer.Exit(1)
+
+
+@app.command()
 def methods(
     as_json: Annotated[bool, typer.Option("--json", help="Print the records as JSON.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the page docs/methods.md.")] = False,
@@ -176,21 +277,28 @@ def methods(
 
 @app.command(name="models")
 def list_models(
+    architectures: Annotated[list[str] | None, typer.Argument(help="Only these.", show_default="all")] = None,
     tasks: Annotated[str, typer.Option(help="The dataset whose tasks the networks get.")] = "nyud",
     size: Annotated[str, typer.Option(help="Height and width of the images.")] = "448x576",
     as_json: Annotated[bool, typer.Option("--json", help="Print the records as JSON.")] = False,
 ) -> None:
     """List architectures on backbones, with one task and with all of a dataset: parameters, multiply-accumulates."""
-    from equipoise import data, models
+    from equipoise import data, models, naming
     from equipoise.report.models import model_records, model_table
     from equipoise.report.progress import counting
 
+    examples = models.examples()
+    if architectures:
+        known = {example["architecture"]: None for example in examples}
+        for architecture in architectures:
+            naming.choose("architectures", architecture, known)
+        examples = [example for example in examples if example["architecture"] in architectures]
     sides = tuple(int(side) for side in size.split("x") if side.isdecimal())
     if len(sides) != 2 or min(sides) < 1 or size != "x".join(map(str, sides)):
         raise ValueError(f"`--size` should be height and width in pixels, such as 448x576. Found `--size {size}`.")
     outputs = {name: task.output for name, task in data.tasks(tasks).items()}
     with counting(errors, "Counting") as progress:
-        records = model_records(models.examples(), outputs, sides, progress)
+        records = model_records(examples, outputs, sides, progress)
     if as_json:
         _print_json(records)
     else:
@@ -266,6 +374,31 @@ def show(
         sheet = data.contact_sheet(data.create(name, root=chosen.root, split=split, **chosen.options), samples)
     sheet.save(output)
     _say(f"Wrote {output}")
+
+
+def _foresee(study: "config.Recipe", planned: "Sequence[PlannedRun]", output: Path, jobs: int) -> None:
+    """Print the runs of a study and what they will take, from some steps of each kind of run."""
+    from equipoise import data
+    from equipoise.data import DatasetError
+    from equipoise.report.outlook import outlook, run_table
+    from equipoise.report.progress import counting
+    from equipoise.studies import unfinished_runs
+    from equipoise.studies.estimate import estimate
+    from equipoise.studies.outlook import runs_in_all
+
+    costs, why = {}, ""
+    try:
+        left = unfinished_runs(planned, output)
+        for config in {run.variant: run.config for run in left}.values():
+            with counting(errors, f"Generating {config.data.name}") as progress:
+                data.dataset_class(config.data.name).prepare(config.data.root, config.data.options, progress)
+        with counting(errors, "Measuring kinds of runs") as progress:
+            costs = estimate(left, jobs, progress)
+    except (DatasetError, ValueError) as error:
+        why = f"Time, memory and disk cannot be estimated: {error}"
+    console.print(run_table(planned, output, costs))
+    for line in (*outlook(planned, output, costs, runs_in_all(study), jobs), *([why] if why else ())):
+        _say(line)
 
 
 def _execute(

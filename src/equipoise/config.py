@@ -97,8 +97,11 @@ class AugmentationConfig(_Strict):
     """What is done to training samples at random; evaluation sees them as they are, or as `recipe` says."""
 
     recipe: str | None = None
-    """Published augmentation instead of the four keys `flip`, `scale`, `colour` and cutting to `size`: `T` (P1, ATRC,
-    InvPT), `R_nyud` or `R_pascal` (MTI-Net on ResNet), see `equipoise.data.transforms`."""
+    """Published augmentation instead of the keys `rotate`, `flip`, `scale`, `colour` and cutting to `size`: `T` (P1,
+    ATRC, InvPT), `R_nyud` or `R_pascal` (MTI-Net on ResNet), see `equipoise.data.transforms`."""
+    # Not written down where it is 0, as before there was this key: what a run is known by stays.
+    rotate: float = Field(default=0.0, ge=0, le=180, exclude_if=lambda degrees: degrees == 0)
+    """Largest angle of a random rotation in degrees, P2's being 10; what comes from outside is ignored."""
     flip: bool = True
     scale: tuple[float, float] | None = None
     """Smallest and largest factor of a random scale, P1's being 0.5 and 2; the result is cut or padded to `size`."""
@@ -112,8 +115,10 @@ class AugmentationConfig(_Strict):
             raise ValueError(
                 "`scale` needs `size` too, the height and width to cut to: images of a batch have one size"
             )
-        if self.recipe is not None and (self.scale is not None or self.colour or not self.flip):
-            raise ValueError(f"`recipe = {self.recipe!r}` stands for all of it: leave `flip`, `scale` and `colour` out")
+        if self.recipe is not None and (self.rotate or self.scale is not None or self.colour or not self.flip):
+            raise ValueError(
+                f"`recipe = {self.recipe!r}` stands for all of it: leave `rotate`, `flip`, `scale` and `colour` out"
+            )
         self.transforms()
         return self
 
@@ -132,11 +137,13 @@ class AugmentationConfig(_Strict):
         return () if preset is None else preset.evaluation
 
     def transforms(self) -> tuple[Transform, ...]:
-        """The random transforms, in the order of P1's recipe: scale, crop, flip, colour."""
+        """The random transforms, in the order of P1's recipe after a rotation: scale, crop, flip, colour."""
         preset = self._preset
         if preset is not None:
             return preset.training
         found: list[Transform] = []
+        if self.rotate:
+            found.append(transforms.RandomRotation(self.rotate))
         if self.scale is not None:
             found.append(transforms.RandomScale(*self.scale))
         if self.size is not None:
@@ -318,13 +325,15 @@ class PublishedConfig(_Strict):
 class VariantConfig(_Strict):
     """What one variant of a study has of its own: a network, an initialisation, another amount of data, ...
 
-    The keys of `data`, `model` and `training` stand in place of the recipe's. Where a variant names another dataset or
-    another architecture, the options of the recipe's are not taken over.
+    The keys of `data`, `model` and `training`, and `tasks`, stand in place of the recipe's. Where a variant names
+    another dataset or another architecture, the options of the recipe's are not taken over.
     """
 
     label: str = Field(min_length=1)
     reference: str | None = None
     """The variant whose single-task networks its delta_m is against; its own if left out."""
+    tasks: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """Some of the recipe's tasks, where it is not all of them."""
     data: dict[str, Any] = Field(default_factory=dict)
     model: dict[str, Any] = Field(default_factory=dict)
     training: dict[str, Any] = Field(default_factory=dict)
@@ -386,6 +395,9 @@ class Recipe(_Experiment):
         for variant in self.variants:
             if variant.reference is not None and variant.reference not in labels:
                 raise unknown(f"reference of variant {variant.label}", variant.reference, labels)
+            for task in variant.tasks or ():
+                if task not in self.tasks:
+                    raise unknown(f"tasks of variant {variant.label}", task, self.tasks)
             try:
                 self.variant(variant)
             except ValidationError as error:
@@ -425,9 +437,14 @@ class Recipe(_Experiment):
                     f"Found `{key}`"
                 )
             changes.setdefault(part, {})[name] = value
-        content = {name: getattr(self, name) for name in Recipe.model_fields if name not in ("grid", "variants")}
+        if not point:
+            return self
+        content = {name: getattr(self, name) for name in _Experiment.model_fields}
         content |= {part: _merged(content[part], of_part) for part, of_part in changes.items()}
-        return Recipe.model_validate(content) if point else self
+        # What a point does not change needs no second look: a grid may have many.
+        there = _Experiment.model_validate(content)
+        found = {name: getattr(there, name) for name in _Experiment.model_fields}
+        return self.model_copy(update=found | {"grid": {}, "variants": ()})
 
     def variant(self, variant: VariantConfig) -> "Recipe":
         """The recipe that a variant stands for, without variants of its own.
@@ -435,12 +452,13 @@ class Recipe(_Experiment):
         Raises:
             ValidationError: The variant's keys do not fit.
         """
-        own = {"data": variant.data, "model": variant.model, "training": variant.training}
+        parts = {"data": variant.data, "model": variant.model, "training": variant.training}
         content = {name: getattr(self, name) for name in Recipe.model_fields if name != "variants"}
-        for key, changes in own.items():
+        for key, changes in parts.items():
             if changes:
                 content[key] = _merged(content[key], changes)
-        return Recipe.model_validate(content | {"balancers": variant.balancers or self.balancers})
+        own = {"balancers": variant.balancers or self.balancers, "tasks": variant.tasks or self.tasks}
+        return Recipe.model_validate(content | own)
 
 
 def _merged(base: BaseModel, changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -191,6 +191,7 @@ def test_molecules_are_read_once(tmp_path: Path, molecules: list[Any], monkeypat
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
+        (lambda text: text.splitlines()[0], "has no molecule"),
         (lambda text: text.replace("SMILES", "SMILE"), "lacks the column 'SMILES'"),
         (lambda text: text.replace(",N,", ",XX,"), "a line 3 that cannot be used .*'XX' is no molecule"),
         (lambda text: text.replace("13.21", "much", 1), "a line 2 that cannot be used .*'much'"),

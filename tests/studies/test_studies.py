@@ -102,6 +102,7 @@ def test_a_variant_with_another_architecture_takes_no_options_over(rooms):
         ([{"label": "a", "model": {"decodr": "conv"}}], "variant 'a'.*decodr"),
         ([{"label": "a", "training": {"epochs": 0}}], "variant 'a'.*epochs"),
         ([{"label": "a", "data": {"name": "roms"}}], "variant 'a'.*rooms"),
+        ([{"label": "a", "tasks": ["edge"]}], "tasks of variant a.*seg, depth"),
     ],
 )
 def test_variants_that_cannot_be_are_refused(rooms, variants, message):
@@ -191,6 +192,24 @@ def test_weights_are_distilled_from_another_run(rooms, tmp_path):
     assert weights["seg"] == pytest.approx(2 * average)
     assert sum(weights.values()) == pytest.approx(2)
     assert collect(planned, tmp_path)[3].weights == pytest.approx(weights)
+
+
+def test_a_variant_may_have_fewer_tasks(rooms):
+    planned = plan(recipe(rooms, variants=[{"label": "one", "tasks": ["depth"]}, {"label": "two"}]))
+    assert [run.config.tasks for run in planned if run.title == "uniform"] == [("depth",), ("seg", "depth")]
+    # The single-task networks of what both have are the same.
+    assert len({run.key for run in planned if run.title == SINGLE}) == 2
+
+
+def test_distilled_weights_are_trained_as_what_they_come_from_was(rooms, tmp_path):
+    changes = {"balancers": ["avgnorm", {"fixed_from": "avgnorm"}], "grid": {"training.learning_rate": [1e-9, 3e-3]}}
+    planned = grown(recipe(rooms, tasks=["depth"], **changes), tmp_path)
+    assert {run.title for run in planned if run.trial} == {SINGLE, "avgnorm"}
+    source, fixed = planned[-2:]
+    assert (source.title, fixed.title) == ("avgnorm", "fixed from avgnorm")
+    assert fixed.config.training == source.config.training
+    assert fixed.chosen == source.chosen
+    assert all(read_result(run.directory(tmp_path)) is not None for run in planned)
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,8 @@ def test_a_finished_run_is_not_made_again(rooms, tmp_path):
 def test_statuses_count_to_the_end(rooms, tmp_path):
     seen: list[Status] = []
     train(run_config(rooms, training={"epochs": 2}), tmp_path, watch=seen.append)
+    assert [status.reached.epoch for status in seen if status.reached is not None] == [1, 2]
+    seen = [status for status in seen if status.reached is None]
     assert [status.done for status in seen] == list(range(len(seen)))
     assert seen[-1].done == seen[-1].total
     assert "testing" in seen[-1].doing

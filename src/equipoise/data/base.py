@@ -63,8 +63,8 @@ class Dataset(torch.utils.data.Dataset[Sample], ABC):
     """Where to get the dataset, in words that follow "Get it from"."""
     contents: ClassVar[tuple[str, ...]] = ()
     """The files and directories without which a directory is not this dataset."""
-    expected: ClassVar[Mapping[str, int]] = MappingProxyType({})
-    """How many samples the splits of the published dataset have, where it is published."""
+    as_published: ClassVar[Mapping[str, Any]] = NO_OPTIONS
+    """Options under which the splits are those of the publisher: what :func:`equipoise.data.check` reads by default."""
     decodes: ClassVar[bool] = True
     """Whether reading takes long enough that what was read is worth keeping."""
     statistics: ClassVar[tuple[tuple[float, ...], tuple[float, ...]] | None] = (IMAGENET_MEAN, IMAGENET_STD)

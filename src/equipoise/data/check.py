@@ -31,7 +31,7 @@ def check(
         root: Its directory; may be left out for datasets that make themselves.
         splits: The splits to read, all by default.
         progress: Called with the number of samples read and of all samples of the split.
-        **options: Options of the dataset.
+        **options: Options of the dataset; by default those under which the splits are the publisher's.
 
     Returns:
         What is in it. Missing and damaged files, values that break the encoding of their task, and samples that
@@ -41,6 +41,7 @@ def check(
         ValueError: There is no such dataset, split or option.
     """
     report = Report(name)
+    options = {**dataset_class(name).as_published, **options}
     homes: dict[str, str] = {}
     for split in dataset_class(name).splits if splits is None else splits:
         try:

@@ -16,6 +16,7 @@ class _Step(NamedTuple):
     norms: np.ndarray
     with_update: np.ndarray
     update_square: float
+    coherence: np.ndarray
 
 
 def by_task(recorded: polars.DataFrame) -> polars.DataFrame:
@@ -27,7 +28,9 @@ def by_task(recorded: polars.DataFrame) -> polars.DataFrame:
     - `norm`: |g_i|; `weighted_norm`: w_i |g_i| (P1, figures 8, 15, 16)
     - `cosine_with_update`: cos(g_i, u) (P1, figures 7, 9, 14)
     - `share`: w_i g_i . u / |u|^2, how much of the update the task owns. Where the update is the weighted sum, the
-      shares of a step sum to 1; a task whose contribution the others cancel has a negative one.
+      shares of a step sum to 1; a task whose contribution the others cancel has a negative one
+    - `coherence`: the cosine of the task's gradient with that of the recorded step before. Between independent batches
+      its mean is about the part of the gradient's squared norm that is signal, and not the noise of a batch.
 
     Args:
         recorded: From `Probe.recorded` or `read`.
@@ -49,9 +52,10 @@ def by_task(recorded: polars.DataFrame) -> polars.DataFrame:
                     "weighted_norm": weights[place] * step.norms[place],
                     "cosine_with_update": cosines[place],
                     "share": shares[place],
+                    "coherence": step.coherence[place],
                 }
             )
-    numbers = ("loss", "weight", "norm", "weighted_norm", "cosine_with_update", "share")
+    numbers = ("loss", "weight", "norm", "weighted_norm", "cosine_with_update", "share", "coherence")
     return _frame(rows, {"step": polars.Int64, "task": polars.String} | dict.fromkeys(numbers, polars.Float64))
 
 
@@ -146,6 +150,7 @@ def _steps(recorded: polars.DataFrame) -> Iterator[_Step]:
             np.sqrt(np.clip(gram.diagonal(), 0, None)),
             np.array(row["with_update"], dtype=float),
             max(row["update_square"], 0.0),
+            np.full(count, np.nan) if row["coherence"] is None else np.array(row["coherence"], dtype=float),
         )
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars
 import torch
@@ -17,6 +17,9 @@ from equipoise.balancing.measurement import Measurement, gradient_difference, me
 from equipoise.balancing.observation import observe
 from equipoise.diagnosis import store
 from equipoise.diagnosis.frames import by_task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _PLACES = {"last_layer": Source.LAST_LAYER, "features": Source.FEATURES, "shared": Source.SHARED}
 
@@ -82,7 +85,9 @@ class Probe:
         self.path = None if path is None else Path(path)
         self.steps = 0
         """How many steps have gone by."""
-        self._waiting: list[tuple[int, Measurement]] = []
+        self.sampled: dict[str, Tensor] = {}
+        """Of every task, entries of the gradient that was recorded last."""
+        self._waiting: list[tuple[int, Measurement, Tensor | None]] = []
         self._recorded = store.frame([])
 
     # What a balancer calls
@@ -94,7 +99,9 @@ class Probe:
 
     def record(self, measurement: Measurement) -> None:
         """Take note of a step."""
-        self._waiting.append((self.steps, measurement))
+        # Gradients at the features are of one batch: they cannot be compared with those of another.
+        coherence = None if self.at is Source.FEATURES else self._compare(measurement)
+        self._waiting.append((self.steps, replace(measurement, sample=measurement.sample[:0]), coherence))
 
     # What a training loop calls
 
@@ -147,7 +154,7 @@ class Probe:
     def recorded(self) -> polars.DataFrame:
         """Everything as it is stored: a row a recorded step, see `equipoise.diagnosis.store.SCHEMA`."""
         if self._waiting:
-            rows = [_plain(number, measurement) for number, measurement in self._waiting]
+            rows = [_plain(*waiting) for waiting in self._waiting]
             self._recorded = polars.concat([self._recorded, store.frame(rows)])
             self._waiting.clear()
         return self._recorded
@@ -156,24 +163,45 @@ class Probe:
         """A row for each recorded step and task, see `equipoise.diagnosis.by_task`."""
         return by_task(self.recorded())
 
+    def plot(self) -> "Figure":
+        """Draw what was recorded: norms, contributions, cosines with the update, the share that each task owns of it.
+
+        More can be drawn from `to_frame` by the functions of `equipoise.figures`.
+        """
+        # matplotlib takes a while to load, and training does not need it.
+        from equipoise.figures import probe_overview
+
+        return probe_overview(self.to_frame())
+
     def flush(self) -> None:
         """Write everything to the file, in one move; nothing without a file."""
         if self.path is not None:
             store.write(self.recorded(), self.path)
 
-    def resume(self, steps: int) -> None:
+    def resume(self, steps: int, sampled: Mapping[str, Tensor] | None = None) -> None:
         """Go on after a number of steps: what the file holds of later ones, which will be made again, is dropped.
 
         Args:
             steps: How many steps the training has behind it.
+            sampled: What `sampled` was then; without it the first step to come is compared with none.
         """
-        self.steps = steps
+        self.steps, self.sampled = steps, dict(sampled or {})
         self._waiting.clear()
         if self.path is not None and self.path.exists():
             self._recorded = store.read(self.path).filter(polars.col("step") <= steps)
 
+    def _compare(self, measurement: Measurement) -> Tensor:
+        """The cosine of every task's gradient with its last one, [T]; NaN where there is none. Sees to the next."""
+        found = []
+        for task, entries in zip(measurement.tasks, measurement.sample, strict=True):
+            now, before = entries.double(), self.sampled.get(task, entries.new_zeros(())).double()
+            # Zero norms give NaN, as a gradient of zero has no direction.
+            found.append((now * before).sum() / (now.norm() * before.norm()))
+            self.sampled[task] = entries.clone()
+        return torch.stack(found)
 
-def _plain(number: int, measurement: Measurement) -> dict[str, Any]:
+
+def _plain(number: int, measurement: Measurement, coherence: Tensor | None) -> dict[str, Any]:
     return {
         "step": number,
         "tasks": list(measurement.tasks),
@@ -182,4 +210,5 @@ def _plain(number: int, measurement: Measurement) -> dict[str, Any]:
         "gram": measurement.gram.flatten().tolist(),
         "with_update": measurement.with_update.tolist(),
         "update_square": measurement.update_square.item(),
+        "coherence": None if coherence is None else coherence.tolist(),
     }

@@ -16,10 +16,13 @@ SCHEMA = polars.Schema(
         "gram": polars.List(polars.Float64),
         "with_update": polars.List(polars.Float64),
         "update_square": polars.Float64,
+        "coherence": polars.List(polars.Float64),
     }
 )
 """A row a measured step: its number, counted from 1, and the fields of `equipoise.balancing.Measurement`. `gram` is
-written row by row; `weights` is null for methods whose update is no weighted sum."""
+written row by row; `weights` is null for methods whose update is no weighted sum. `coherence` is the cosine of every
+task's gradient with its gradient in the recorded step before, NaN in the first; null where the probe looks at features,
+whose gradients belong to one batch, and in files of earlier versions."""
 
 
 def frame(rows: Sequence[dict[str, Any]]) -> polars.DataFrame:
@@ -50,6 +53,8 @@ def read(path: Path) -> polars.DataFrame:
         found = polars.read_parquet(path)
     except (OSError, polars.exceptions.PolarsError) as error:
         raise ValueError(f"`path` should be a file that a probe has written. Found {str(path)!r} ({error}).") from error
+    if "coherence" not in found.columns:
+        found = found.with_columns(polars.lit(None, SCHEMA["coherence"]).alias("coherence"))
     if found.schema != SCHEMA:
         raise ValueError(f"`path` should be a file that a probe has written. Found {str(path)!r}: other columns.")
     return found

@@ -14,19 +14,28 @@ import torch
 from filelock import FileLock, Timeout
 
 from equipoise.studies.matrix import FAILURE, PlannedRun, run_directory
-from equipoise.training import Status, read_result, train
+from equipoise.training import Abandoned, Status, read_result, train
 from equipoise.training.files import write_json
 from equipoise.training.selection import main_metrics
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something to show: a run's progress, its end, or the error it ended with."""
+    """Something to show: a run's progress, its end, or the error it ended with.
+
+    Attributes:
+        run: The run.
+        status: How far it is.
+        ended: Whether this was the end of it.
+        error: Why it failed.
+        abandoned: Whether it ended because the one who watches wanted so.
+    """
 
     run: PlannedRun
     status: Status | None = None
     ended: bool = False
     error: str | None = None
+    abandoned: bool = False
 
 
 Watch = Callable[[Event], None]
@@ -49,7 +58,8 @@ def execute(
         planned: The runs, each after those it needs.
         root: The directory that all studies share.
         jobs: Runs at a time. One runs in this process; more run in processes of their own, which share the cores.
-        watch: Told what happens.
+        watch: Told what happens. Where it raises `Abandoned` on the progress of a run, that run is ended without a
+            result and without a failure, and the others go on.
         more: Called when a run has ended: runs that are known now, besides those that were known before.
     """
     queue = _Queue(unfinished_runs(planned, root), root, more)
@@ -58,9 +68,14 @@ def execute(
         return
     while queue.waiting:
         run = queue.waiting.pop(0)
-        error = _make(run, root, lambda status, run=run: watch(Event(run, status)))
+        try:
+            error = _make(run, root, lambda status, run=run: watch(Event(run, status)))
+        except Abandoned:
+            ended = Event(run, ended=True, abandoned=True)
+        else:
+            ended = Event(run, ended=True, error=error)
         queue.grow()
-        watch(Event(run, ended=True, error=error))
+        watch(ended)
 
 
 @dataclass
@@ -108,6 +123,8 @@ def _make(run: PlannedRun, root: Path, watch: Callable[[Status], None]) -> str |
             teachers=_single_directories(run, root),
             watch=watch,
         )
+    except Abandoned:
+        raise
     except Exception as error:
         why = f"{type(error).__name__}: {error}"
         write_json(directory / FAILURE, {"error": why, "traceback": traceback.format_exc()})
@@ -152,10 +169,17 @@ def _in_processes(queue: _Queue, root: Path, jobs: int, watch: Watch) -> None:
                 except EOFError:
                     process.join()
                     event = Event(run, ended=True, error=_note_death(run, root, process.exitcode))
-                if event.ended:
-                    del running[connection]
-                    process.join()
-                    queue.grow()
+                if not event.ended:
+                    try:
+                        watch(event)
+                        continue
+                    except Abandoned:
+                        # It is at any place; its last checkpoint is whole.
+                        process.terminate()
+                        event = Event(run, ended=True, abandoned=True)
+                del running[connection]
+                process.join()
+                queue.grow()
                 watch(event)
     finally:
         for _, process in running.values():

@@ -114,7 +114,9 @@ class _Planner:
             for task in recipe.tasks
         ]
         singles = [point for point in settled if point is not None]
-        grids = {balancer.title: self._grid(balancer) for balancer in recipe.balancers}
+        # Distilled weights are trained as what they come from was, so there is nothing of their own to choose.
+        own = [balancer for balancer in recipe.balancers if balancer.fixed_from is None]
+        grids = {balancer.title: self._grid(balancer) for balancer in own}
         # Trials are compared with the single-task networks of their own seed, which the table may do without.
         extra = [seed for seed in recipe.grid_seeds if any(len(grid) > 1 for grid in grids.values())]
         of_seed = {seed: [point(seed) for point in singles] for seed in recipe.seeds}
@@ -140,21 +142,25 @@ class _Planner:
 
     def _finals(self, chosen: Mapping[str, "Point | None"], seed: int) -> Iterator[PlannedRun]:
         for balancer in self._recipe.balancers:
-            point = chosen[balancer.title]
+            point = chosen[balancer.fixed_from or balancer.title]
             if point is None:
                 continue
             if balancer.fixed_from is None:
                 yield point(seed)
-            elif (weights := self._weights(chosen[balancer.fixed_from], seed)) is not None:
-                yield _with_weights(point(seed), weights)
+            elif (weights := self._weights(point, seed)) is not None:
+                yield self._fixed(balancer.title, point(seed), weights)
 
     def _grid(self, balancer: BalancerConfig) -> list[_Choice]:
         """Every point of the grids of the recipe and of a balancer."""
+        methods = [(balancer.at(options), options) for options in grid_points(balancer.grid)]
         return [
-            _Choice(self._recipe.at(values), balancer.at(options), values | options)
-            for values in grid_points(self._recipe.grid)
-            for options in grid_points(balancer.grid)
+            _Choice(recipe, method, values | options) for recipe, values in self._recipes for method, options in methods
         ]
+
+    @cached_property
+    def _recipes(self) -> list[tuple[Recipe, dict[str, Any]]]:
+        """The recipe at every point of its own grid."""
+        return [(self._recipe.at(values), values) for values in grid_points(self._recipe.grid)]
 
     def _point(
         self,
@@ -227,13 +233,14 @@ class _Planner:
     def _result(self, key: str) -> RunResult | None:
         return None if self._root is None else read_result(run_directory(self._root, key))
 
-    def _weights(self, source: Point | None, seed: int) -> dict[str, float] | None:
-        if source is None or self._root is None or self._result(source(seed).key) is None:
+    def _weights(self, source: Point, seed: int) -> dict[str, float] | None:
+        if self._root is None or self._result(source(seed).key) is None:
             return None
         return distilled_weights(source(seed).directory(self._root))
 
-
-def _with_weights(run: PlannedRun, weights: Mapping[str, float]) -> PlannedRun:
-    # The weights define the run; which run they come from does not.
-    balancer = BalancerConfig.model_validate({"name": "fixed", "label": run.config.balancer.title, "weights": weights})
-    return replace(run, config=run.config.model_copy(update={"balancer": balancer}))
+    def _fixed(self, title: str, source: PlannedRun, weights: Mapping[str, float]) -> PlannedRun:
+        # The weights define the run; which run they come from does not.
+        balancer = BalancerConfig.model_validate({"name": "fixed", "label": title, "weights": weights})
+        chosen = {key: value for key, value in source.chosen.items() if key in self._recipe.grid}
+        config = source.config.model_copy(update={"balancer": balancer})
+        return replace(source, config=config, title=title, chosen=chosen)

@@ -30,11 +30,38 @@ CHECKPOINT, BEST_BALANCER = "checkpoint.pt", "best_balancer.pt"
 
 @dataclass(frozen=True)
 class Status:
-    """How far a run is, for whoever watches: units of work (batches trained or evaluated) and what is going on."""
+    """How far a run is, for whoever watches: units of work (batches trained or evaluated) and what is going on.
+
+    Attributes:
+        done: Units of work that are done.
+        total: All of them.
+        doing: What is going on, for people.
+        reached: After an epoch, what the run has reached.
+    """
 
     done: int
     total: int
     doing: str
+    reached: "Reached | None" = None
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What a run has reached after an epoch; told when its checkpoint is written.
+
+    Attributes:
+        epoch: The epoch, counted from 1.
+        seconds: Time of training and evaluation so far.
+        score: Of this epoch's evaluation, see `Selection`; none if it was not evaluated.
+    """
+
+    epoch: int
+    seconds: float
+    score: float | None
+
+
+class Abandoned(Exception):
+    """Raised by whoever watches a run to end it before its time: it keeps its checkpoint and has no result."""
 
 
 @dataclass
@@ -45,6 +72,7 @@ class Progress:
     step: int = 0
     seconds: float = 0.0
     probed: int = 0
+    sampled: dict[str, Tensor] = field(default_factory=dict)
     best_score: float = float("-inf")
     best_epoch: int = 0
     best_metrics: dict[str, float] = field(default_factory=dict)
@@ -71,9 +99,10 @@ def train(
             the network) and at the end `result.json`.
         single: Main metrics (`task.metric`) of single-task networks on the split the checkpoint is chosen on.
         teachers: Directories of finished single-task runs by task, for balancers that learn from their networks.
-        watch: Told how far the run is.
+        watch: Told how far the run is; may raise `Abandoned`, after which the run can be taken up again.
 
     Raises:
+        Abandoned: By `watch`.
         NonFiniteError: A loss or gradient became NaN or infinite.
         ValueError: The configuration asks for what cannot be had, or the balancer for a teacher that is not there.
     """
@@ -95,17 +124,19 @@ def train(
         for epoch in range(progress.epoch + 1, epochs + 1):
             averages = _train_epoch(session, config, epoch, progress, meter)
             progress.epoch = epoch
+            score = None
             log.write(epoch, progress.step, "train", **averages)
             if epoch in evaluations:
                 meter.doing = f"epoch {epoch}/{epochs}, measuring"
                 found = _measure(session, session.chosen_on, meter)
                 log.write(epoch, progress.step, session.chosen_on.split, metric=found.metrics, loss=found.losses)
-                _keep_if_best(session, found, selection, progress, directory)
+                score = _keep_if_best(session, found, selection, progress, directory)
             progress.seconds = time.monotonic() - started
             if session.probe is not None:
-                progress.probed = session.probe.steps
+                progress.probed, progress.sampled = session.probe.steps, session.probe.sampled
                 session.probe.flush()
             _checkpoint(session, progress, directory)
+            meter.tell(Reached(epoch, progress.seconds, score))
     weights_file = directory / BEST
     session.model.load_state_dict(safetensors.torch.load_file(weights_file, device=str(session.fabric.device)))
     skipped_steps = session.balancer.skipped_steps
@@ -202,7 +233,8 @@ def _seed_epoch(session: Session, seed: int, epoch: int) -> None:
 
 def _keep_if_best(
     session: Session, found: Evaluation, selection: Selection, progress: Progress, directory: Path
-) -> None:
+) -> float:
+    """Keep the network if its evaluation is the best so far; return the score of the evaluation."""
     score = selection.score(found)
     session.schedule.after_evaluation(score)
     progress.first_losses = selection.first_losses
@@ -213,6 +245,7 @@ def _keep_if_best(
         replace(directory / BEST, lambda beside: safetensors.torch.save_file(weights, beside))
         if Need.ADAPT in session.balancer.needs:
             write_tensors(directory / BEST_BALANCER, session.balancer.state_dict())
+    return score
 
 
 def _checkpoint(session: Session, progress: Progress, directory: Path) -> None:
@@ -237,7 +270,7 @@ def _restore(session: Session, directory: Path) -> Progress:
     session.balancer.load_state_dict(state["balancer"])
     progress = Progress(**state["progress"])
     if session.probe is not None:
-        session.probe.resume(progress.probed)
+        session.probe.resume(progress.probed, progress.sampled)
     return progress
 
 
@@ -264,8 +297,11 @@ class _Meter:
         self._done = done * steps + sum(epoch <= done for epoch in evaluations) * measured
         self._total = epochs * steps + len(evaluations) * measured + tested
         self.doing = "starting"
-        watch(Status(self._done, self._total, self.doing))
+        self.tell()
 
     def __call__(self) -> None:
         self._done += 1
-        self._watch(Status(self._done, self._total, self.doing))
+        self.tell()
+
+    def tell(self, reached: Reached | None = None) -> None:
+        self._watch(Status(self._done, self._total, self.doing, reached))

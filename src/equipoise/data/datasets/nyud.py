@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -76,6 +76,7 @@ class Nyud(Dataset):
 
     name = "nyud"
     splits = ("train", "val", "test")
+    as_published: ClassVar[Mapping[str, Any]] = {"validation": 0.0}
     source = (
         "the data sections of https://github.com/prismformore/Multi-Task-Transformer (NYUDv2.tar.gz) or "
         "https://github.com/SimonVandenhende/Multi-Task-Learning-PyTorch (NYUD_MT.tgz)"

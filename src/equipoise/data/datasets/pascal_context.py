@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -71,6 +71,7 @@ class PascalContext(Dataset):
 
     name = "pascal_context"
     splits = ("train", "val", "test")
+    as_published: ClassVar[Mapping[str, Any]] = {"validation": 0.0}
     source = (
         "the data sections of https://github.com/prismformore/Multi-Task-Transformer (PASCALContext.tar.gz) or "
         "https://github.com/facebookresearch/astmt (PASCAL_MT.tgz)"

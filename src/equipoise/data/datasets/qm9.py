@@ -104,6 +104,7 @@ class Qm9(Dataset):
 
     def identify(self) -> list[str]:
         """Return ``gdb_<number>`` of the molecules of the split, in the shuffled order."""
+        self.first_file = files(self.root)[0]
         self.molecules = load(self.root)
         order = list(range(len(self.molecules)))
         random.Random(0).shuffle(order)
@@ -115,7 +116,7 @@ class Qm9(Dataset):
 
     def file(self, identifier: str, key: str) -> Path:
         """Return the first of the files; all are read as one."""
-        return files(self.root)[0]
+        return self.first_file
 
     def read(self, identifier: str, key: str) -> Any:
         """Return the molecule, or a target as a tensor of one number."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import safetensors.torch
 from filelock import FileLock
 
-from equipoise.data.files import cache_directory
+from equipoise.data.files import DatasetError, cache_directory
 from equipoise.data.molecules import sources
 from equipoise.data.molecules.molecule import Molecules
 
@@ -39,7 +39,10 @@ def load(root: Path, progress: sources.Progress | None = None) -> Molecules:
     # The operating system frees this lock when its holder dies, so a killed process blocks nobody.
     with FileLock(kept.with_suffix(".lock")):
         if not kept.is_file():
-            _write(Molecules.joined(sources.read(paths, progress)), kept)
+            found = list(sources.read(paths, progress))
+            if not found:
+                raise DatasetError(paths[0], "has no molecule")
+            _write(Molecules.joined(found), kept)
     return Molecules(**safetensors.torch.load_file(kept))
 
 

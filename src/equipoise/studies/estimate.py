@@ -1,0 +1,224 @@
+"""What a study will take: time, memory and disk, from a few steps that are really made."""
+
+import json
+import multiprocessing
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+
+import torch
+
+from equipoise import balancing
+from equipoise.balancing import Need
+from equipoise.config import RunConfig
+from equipoise.studies.matrix import PlannedRun
+from equipoise.training.context import context_of, endless, forward
+from equipoise.training.evaluation import evaluate
+from equipoise.training.setup import Held, Session, build_network, prepare
+
+_STEPS, _ENOUGH = 3, 2.0
+"""At most so many steps are timed, and none after so many seconds."""
+
+
+@dataclass(frozen=True)
+class RunCost:
+    """What one run takes.
+
+    Attributes:
+        step: Seconds of a training step, the loading of its batch included.
+        evaluation: Seconds of a pass over the split that checkpoints are chosen on.
+        test: Seconds of a pass over the test split; 0 where that is the same.
+        steps: Training steps of an epoch.
+        memory: Bytes at the peak: of the device if the run uses a GPU, else of its process.
+        kept: Bytes on disk when the run has ended.
+        passing: Bytes of the checkpoint that is there until then.
+    """
+
+    step: float
+    evaluation: float
+    test: float
+    steps: int
+    memory: int
+    kept: int
+    passing: int
+
+    def seconds(self, config: RunConfig) -> float:
+        """The time of a run with this cost."""
+        epochs, every = config.training.epochs, config.training.evaluate_every
+        evaluations = -(-epochs // every)
+        return epochs * self.steps * self.step + evaluations * self.evaluation + self.test
+
+
+def cost_class(config: RunConfig) -> str:
+    """What runs must have in common to cost the same a step: all but seed, schedule and how their method weighs.
+
+    Methods cost the same if they look at the same gradients and need the same besides losses.
+    """
+    method = balancing.all_methods()[config.balancer.name].record
+    sees = config.balancer.options.get("measure_at", str(method.sees))
+    cheap = {"epochs", "learning_rate", "weight_decay", "momentum", "evaluate_every"}
+    cheap |= {key for key in type(config.training).model_fields if key.startswith("schedule")}
+    content = config.model_dump(mode="json", exclude={"seed": True, "balancer": True, "training": cheap})
+    content["balancer"] = [sees, sorted(need.name for need in method.needs)]
+    return json.dumps(content, sort_keys=True)
+
+
+def estimate(
+    runs: Sequence[PlannedRun],
+    jobs: int = 1,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> dict[str, RunCost]:
+    """Make some steps and evaluate a batch for every kind of run, each in a process of its own.
+
+    Args:
+        runs: The runs.
+        jobs: How many are to be made at a time, which share the cores; they are measured alone.
+        progress: Called with how many of how many kinds are measured.
+
+    Returns:
+        What each run costs, by `PlannedRun.key`.
+
+    Raises:
+        DatasetError: The data are not there.
+        ValueError: A network cannot be built.
+    """
+    kinds: dict[str, RunConfig] = {}
+    kind_of = {}
+    for run in runs:
+        kind_of[run.key] = kind = cost_class(run.config)
+        kinds.setdefault(kind, run.config)
+    threads = max(1, torch.get_num_threads() // jobs)
+    costs: dict[str, RunCost] = {}
+    for kind, config in kinds.items():
+        # The peak of a process's memory cannot be reset, so that each kind needs one of its own.
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, mp_context=context) as pool:
+            try:
+                costs[kind] = pool.submit(measure, config, threads).result()
+            except BrokenProcessPool as error:
+                raise ValueError(
+                    f"the process that measured {config.model.architecture} on {config.data.name} was killed, most "
+                    "likely because a step needs more memory than there is"
+                ) from error
+        progress(len(costs), len(kinds))
+    return {key: costs[kind] for key, kind in kind_of.items()}
+
+
+def measure(config: RunConfig, threads: int) -> RunCost:
+    """Make some steps of a run and evaluate one batch, in this process.
+
+    Args:
+        config: The run.
+        threads: How many threads PyTorch may use.
+    """
+    torch.set_num_threads(threads)
+    # Nothing is learnt that would need the published weights, or be looked at.
+    config = config.model_copy(
+        update={
+            "model": config.model.model_copy(update={"pretrained": False}),
+            "training": config.training.model_copy(update={"workers": 0}),
+        }
+    )
+    session = prepare(config)
+    _give_teachers(session, config)
+    loading, batch = _loaded(session.train_loader)
+    stepping = _time_steps(session, dict(batch), config.training.clip)
+    evaluation = _pass(session, session.chosen_on)
+    test = 0.0 if session.chosen_on.split == "test" else _pass(session, session.test)
+    network = _bytes(session.model.state_dict())
+    moments = sum(_bytes(state) for state in session.optimizer.state.values())
+    state = _bytes(session.balancer.state_dict())
+    return RunCost(
+        step=loading + stepping,
+        evaluation=evaluation,
+        test=test,
+        steps=len(session.train_loader),
+        memory=_peak(session.fabric.device),
+        kept=network + (state if Need.ADAPT in session.balancer.needs else 0),
+        passing=network + moments + state,
+    )
+
+
+def _give_teachers(session: Session, config: RunConfig) -> None:
+    if Need.TEACHERS in session.balancer.needs:
+        # Networks that have learnt nothing take as long as finished ones.
+        session.teachers = {
+            task: build_network(config.model_copy(update={"tasks": (task,)}), pretrained=False)
+            .to(session.fabric.device)
+            .eval()
+            .requires_grad_(False)
+            for task in session.tasks
+        }
+
+
+def _loaded(loader: torch.utils.data.DataLoader) -> tuple[float, Mapping[str, torch.Tensor]]:
+    """Seconds to load a batch, and the batch; it is the second time, when what a run decodes once is decoded."""
+    seconds, batch = 0.0, {}
+    for _ in range(2):
+        # The same batch: order and chance come from the generator and the global seed.
+        torch.manual_seed(0)
+        if isinstance(loader.generator, torch.Generator):
+            loader.generator.manual_seed(0)
+        started = time.perf_counter()
+        batch = next(iter(loader))
+        seconds = time.perf_counter() - started
+    return seconds, batch
+
+
+def _time_steps(session: Session, batch: dict[str, torch.Tensor], clip: float) -> float:
+    batch = session.fabric.to_device(batch)
+    further = endless(session)
+
+    def step() -> float:
+        _synchronise(session.fabric.device)
+        started = time.perf_counter()
+        session.optimizer.zero_grad(set_to_none=True)
+        now = forward(session, batch)
+        context = context_of(session, batch, further)
+        session.balancer.backward(
+            now.losses, features=now.features, last_layer=session.last_layer, context=context, probe=session.probe
+        )
+        if clip > 0:
+            torch.nn.utils.clip_grad_norm_(session.model.parameters(), clip)
+        session.optimizer.step()
+        session.balancer.after_step(context)
+        _synchronise(session.fabric.device)
+        return time.perf_counter() - started
+
+    # The first lays out memory; where it takes long, that is a small part of it.
+    first = step()
+    times: list[float] = []
+    while len(times) < _STEPS and first + sum(times) < _ENOUGH:
+        times.append(step())
+    return min(times, default=first)
+
+
+def _pass(session: Session, held: Held) -> float:
+    """Seconds of a pass over a split, from one batch."""
+    loading, batch = _loaded(held.loader)
+    adapt = session.balancer.adapt
+    started = time.perf_counter()
+    evaluate(session.fabric, session.model, adapt, held.tasks, [dict(batch)], session.input, lambda: None)
+    _synchronise(session.fabric.device)
+    return len(held.loader) * (loading + time.perf_counter() - started)
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _peak(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    # Linux counts kibibytes, macOS bytes.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _bytes(state: Mapping[str, object] | Iterable[object]) -> int:
+    values = state.values() if isinstance(state, Mapping) else state
+    return sum(value.numel() * value.element_size() for value in values if isinstance(value, torch.Tensor))

@@ -1,0 +1,65 @@
+"""The base classes of strategies: what has weights to find, and what finds them among given values."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from equipoise.naming import unknown
+from equipoise.studies.search.problem import Problem
+
+VALUES: tuple[float, ...] = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
+"""What P1's searched weights are among (tables II to VII); the values of each task but the first."""
+
+
+class Strategy(ABC):
+    """A way to find loss weights.
+
+    Args:
+        tasks: What there are weights for.
+    """
+
+    endless: ClassVar[bool] = False
+    """Whether it goes on as long as there is a budget."""
+
+    def __init__(self, tasks: Sequence[str]) -> None:
+        self.tasks = tuple(tasks)
+
+    @abstractmethod
+    def search(self, problem: Problem) -> None:
+        """Try weights until there is nothing more to try; the trials are what is found.
+
+        Raises:
+            BudgetSpent: By the problem.
+        """
+
+    @abstractmethod
+    def expected(self) -> int | None:
+        """The number of runs without a budget; none where it cannot be told."""
+
+
+class RangeStrategy(Strategy):
+    """A strategy that looks for the weights of each task in a range.
+
+    Args:
+        tasks: What there are weights for.
+        ranges: Values by task. The first task is at 1, the others among `VALUES`, where nothing is said.
+
+    Raises:
+        ValueError: A task is not there, has no values, or one is negative or not finite.
+    """
+
+    def __init__(
+        self, tasks: Sequence[str], *, ranges: Mapping[str, Sequence[float]] | None = None, **options: Any
+    ) -> None:
+        super().__init__(tasks, **options)
+        self.ranges: dict[str, tuple[float, ...]] = dict.fromkeys(self.tasks, VALUES)
+        self.ranges[self.tasks[0]] = (1.0,)
+        for task, values in (ranges or {}).items():
+            if task not in self.ranges:
+                raise unknown("range", task, self.tasks)
+            if not values or not all(math.isfinite(value) and value >= 0 for value in values):
+                raise ValueError(
+                    f"the range of `{task}` should hold finite numbers, zero or more. Found `{list(values)}`."
+                )
+            self.ranges[task] = tuple(dict.fromkeys(map(float, values)))
