@@ -181,5 +181,5 @@ def test_real_dataset_has_no_faults(mini160: Path) -> None:
         "test": 654,
     }
     assert report.splits["test"].sizes == {(120, 160): 654}
-    assert report.splits["train"].tasks["seg"].histogram["other prop"] == 0
-    assert report.splits["test"].tasks["seg"].histogram["other prop"] > 0
+    assert report.splits["train"].tasks["seg"].statistics["histogram"]["other prop"] == 0
+    assert report.splits["test"].tasks["seg"].statistics["histogram"]["other prop"] > 0
