@@ -6,7 +6,7 @@ from equipoise.metrics.boundary_counts import boundary_counts
 from equipoise.metrics.boundary_scores import BoundaryScores, best_counts, boundary_scores
 from equipoise.metrics.depth_rmse import DepthRMSE
 from equipoise.metrics.depth_within import DepthWithin
-from equipoise.metrics.labelled_errors import LabelledMAE, LabelledMSE
+from equipoise.metrics.labelled_squared_error import LabelledMSE
 from equipoise.metrics.map_error import MapError
 from equipoise.metrics.max_f import MaxF, MaxMeanF
 from equipoise.metrics.mean_iou import MeanIoU
@@ -23,7 +23,6 @@ __all__ = [
     "DepthRMSE",
     "DepthWithin",
     "EdgePrecision",
-    "LabelledMAE",
     "LabelledMSE",
     "MapError",
     "MaxF",

@@ -82,6 +82,7 @@ class AbsoluteError(_MeanError):
 
     Args:
         above: A value of a target is a label where it is finite and greater than this: 0 for depths and disparities.
+        factor: What the error is multiplied by, such as the deviation that standardised targets were divided by.
 
     Example:
         >>> metric = AbsoluteError(above=0)
@@ -90,14 +91,15 @@ class AbsoluteError(_MeanError):
         1.25
     """
 
-    def __init__(self, above: float = -torch.inf, **kwargs: Any) -> None:
+    def __init__(self, above: float = -torch.inf, factor: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.above = above
+        self.factor = factor
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Adds a batch of any one shape. Raises ValueError when the shapes differ."""
         total, labels = summed_absolute_error(prediction, target, self.above)
-        self.total += total
+        self.total += self.factor * total
         self.labels += labels
 
 

@@ -1,5 +1,6 @@
 """The F-measure of saliency maps at the best threshold."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,6 +42,11 @@ class FMeasure(Metric):
         self.beta_squared = beta_squared
         self.ignore_index = ignore_index
         self.register_buffer("thresholds", _ascending(thresholds), persistent=False)
+        self.begin(len(self.thresholds))
+
+    @abstractmethod
+    def begin(self, thresholds: int) -> None:
+        """Adds the states, for so many thresholds."""
 
     def _counts(self, prediction: Tensor, target: Tensor) -> Tensor:
         return threshold_counts(prediction, target, self.thresholds, self.ignore_index)
@@ -77,15 +83,9 @@ class MaxF(FMeasure):
 
     counts: Tensor
 
-    def __init__(
-        self,
-        beta_squared: float = 0.3,
-        thresholds: int | Sequence[float] = 19,
-        ignore_index: float = 255,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(beta_squared, thresholds, ignore_index, **kwargs)
-        zeros = torch.zeros(3, len(self.thresholds), dtype=torch.int64)
+    def begin(self, thresholds: int) -> None:
+        """Adds the sums over all images."""
+        zeros = torch.zeros(3, thresholds, dtype=torch.int64)
         self.add_state("counts", zeros, dist_reduce_fx="sum")
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
@@ -125,15 +125,9 @@ class MaxMeanF(FMeasure):
     sums: Tensor
     images: Tensor
 
-    def __init__(
-        self,
-        beta_squared: float = 0.3,
-        thresholds: int | Sequence[float] = 19,
-        ignore_index: float = 255,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(beta_squared, thresholds, ignore_index, **kwargs)
-        zeros = torch.zeros(2, len(self.thresholds), dtype=torch.float64)
+    def begin(self, thresholds: int) -> None:
+        """Adds the sums of both ratios, and the number of images."""
+        zeros = torch.zeros(2, thresholds, dtype=torch.float64)
         self.add_state("sums", zeros, dist_reduce_fx="sum")
         self.add_state("images", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 

@@ -1,5 +1,6 @@
 """Several numbers from one sum over a data set."""
 
+from abc import abstractmethod
 from collections.abc import Hashable, Mapping
 
 from torchmetrics import Metric, MetricCollection
@@ -11,9 +12,9 @@ class SharedState(Metric):
     A base class derives from this, keeps the state and has `update`; its subclasses differ in `compute` alone.
     """
 
+    @abstractmethod
     def state_key(self) -> Hashable:
         """What determines the state: metrics with equal keys have equal states after equal updates."""
-        raise NotImplementedError
 
 
 def collect(metrics: Mapping[str, Metric]) -> MetricCollection:

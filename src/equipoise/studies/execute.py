@@ -62,7 +62,7 @@ def execute(
             result and without a failure, and the others go on.
         more: Called when a run has ended: runs that are known now, besides those that were known before.
     """
-    queue = _Queue(unfinished_runs(planned, root), root, more)
+    queue = _Queue(unfinished_runs(planned, root), {run.key for run in planned}, root, more)
     if jobs > 1:
         _in_processes(queue, root, jobs, watch)
         return
@@ -83,18 +83,15 @@ class _Queue:
     """Runs that wait to be made; each is queued once, also where it failed."""
 
     waiting: list[PlannedRun]
+    known: set[str]
     root: Path
     more: Callable[[], Sequence[PlannedRun]]
 
-    def __post_init__(self) -> None:
-        self._known = {run.key for run in self.waiting}
-
     def grow(self) -> None:
-        """Queue the runs that have become known."""
-        for run in unfinished_runs(self.more(), self.root):
-            if run.key not in self._known:
-                self._known.add(run.key)
-                self.waiting.append(run)
+        """Queue the runs that have become known; those that were known before are not looked at again."""
+        new = [run for run in self.more() if run.key not in self.known]
+        self.known.update(run.key for run in new)
+        self.waiting += unfinished_runs(new, self.root)
 
 
 def unfinished_runs(planned: Sequence[PlannedRun], root: Path) -> list[PlannedRun]:

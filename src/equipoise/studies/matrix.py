@@ -12,10 +12,9 @@ from statistics import fmean
 from typing import Any
 
 from equipoise.config import SINGLE, BalancerConfig, Recipe, RunConfig, grid_points
-from equipoise.metrics import delta_m
 from equipoise.studies.distil import distilled_weights
-from equipoise.training import RunResult, read_result
-from equipoise.training.selection import main_metrics
+from equipoise.studies.scoring import validation_score
+from equipoise.training import read_result
 
 FAILURE = "failure.json"
 """In the directory of a run that failed."""
@@ -46,7 +45,11 @@ class PlannedRun:
     @cached_property
     def key(self) -> str:
         """What is trained in short, and a hash of all that can change the result: equal runs of two studies are one."""
-        irrelevant = {"balancer": {"label", "grid", "fixed_from"}, "training": {"accelerator", "workers", "probe"}}
+        irrelevant = {
+            "data": {"cache"},
+            "balancer": {"label", "grid", "fixed_from"},
+            "training": {"accelerator", "workers", "probe"},
+        }
         content = {"config": self.config.model_dump(mode="json", exclude=irrelevant), "needs": self.needs}
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
         return "-".join((self.config.data.name, self.config.balancer.name, *self.config.tasks, digest))
@@ -208,33 +211,13 @@ class _Planner:
         """What a trial reached on validation, minus infinity if it failed, or none before it has ended."""
         if self._root is None:
             return None
-        result = read_result(trial.directory(self._root))
-        if result is None:
-            return -math.inf if (trial.directory(self._root) / FAILURE).exists() else None
-        directions = main_metrics(result.config.data.tasks(result.config.tasks))
-        measured = {key: result.validation.get(key, math.nan) for key in directions}
-        if not all(map(math.isfinite, measured.values())):
+        directory = trial.directory(self._root)
+        if (directory / FAILURE).exists():
             return -math.inf
-        if len(measured) == 1:
-            key, value = next(iter(measured.items()))
-            return value if directions[key] else -value
-        single = self._validation(trial.needs)
-        return None if single is None else delta_m(measured, {key: single[key] for key in directions}, directions)
-
-    def _validation(self, keys: Sequence[str]) -> dict[str, float] | None:
-        results = [self._result(key) for key in keys]
-        found: dict[str, float] = {}
-        for result in results:
-            if result is None:
-                return None
-            found |= result.validation
-        return found
-
-    def _result(self, key: str) -> RunResult | None:
-        return None if self._root is None else read_result(run_directory(self._root, key))
+        return validation_score(directory, [run_directory(self._root, key) for key in trial.needs])
 
     def _weights(self, source: Point, seed: int) -> dict[str, float] | None:
-        if self._root is None or self._result(source(seed).key) is None:
+        if self._root is None or read_result(source(seed).directory(self._root)) is None:
             return None
         return distilled_weights(source(seed).directory(self._root))
 

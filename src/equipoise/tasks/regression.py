@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from equipoise.metrics import LabelledMAE
+from equipoise.metrics import AbsoluteError
 from equipoise.tasks.base import Task, at_least_float32, masked_mean, same_shape
 from equipoise.tasks.lettering import written
 
@@ -81,7 +81,7 @@ class Regression(Task):
 
     def metrics(self) -> dict[str, Metric]:
         """Return the mean absolute error, in the original unit times ``scale``."""
-        return {"mae": LabelledMAE(self.std * self.scale)}
+        return {"mae": AbsoluteError(factor=self.std * self.scale)}
 
     def activate(self, prediction: Tensor) -> Tensor:
         """Return the prediction, standardised as it is."""

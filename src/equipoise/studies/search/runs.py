@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 
 from equipoise.config import BalancerConfig, Recipe
 from equipoise.studies.execute import Event, Watch
-from equipoise.studies.matrix import FAILURE, PlannedRun, plan
+from equipoise.studies.matrix import FAILURE, PlannedRun, plan, run_directory
 from equipoise.studies.scoring import validation_score
 from equipoise.studies.search.budget import Budget
 from equipoise.studies.search.problem import BudgetSpent, Outcome, Problem, Report, Weights, keep
@@ -191,7 +191,7 @@ class Runs(Problem):
             run=run.key,
             balancer=run.config.balancer.name,
             status="finished",
-            score=validation_score(run, self._root),
+            score=validation_score(run.directory(self._root), [run_directory(self._root, key) for key in run.needs]),
             epochs=run.config.training.epochs,
             seconds=result.seconds,
         )
