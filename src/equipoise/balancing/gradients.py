@@ -59,7 +59,7 @@ class Rows:
         device = self.like[0].device
         # Block by block: a float64 copy of the whole would be twice the largest thing in memory, and slow on a
         # processor's cache.
-        size = 1 << (16 if device.type == "cpu" else 20)
+        size = max((1 << 18) // len(self.pieces), 1) if device.type == "cpu" else 1 << 20
         block = torch.zeros(len(self.pieces), size, dtype=torch.float64, device=device)
         gram = block.new_zeros(len(self.pieces), len(self.pieces))
         filled = 0

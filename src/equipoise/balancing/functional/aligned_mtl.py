@@ -3,7 +3,9 @@
 import torch
 from torch import Tensor
 
-from equipoise.balancing.solvers import read_gram
+from equipoise.balancing.solvers import Gram, read_gram
+
+_VERY_UNEQUAL = 1e-2
 
 
 def aligned_mtl(gram: Tensor, scale_mode: str = "min") -> Tensor:
@@ -42,13 +44,16 @@ def aligned_mtl(gram: Tensor, scale_mode: str = "min") -> Tensor:
     longest = max(squared_norms)
     if longest == 0:
         return gram.new_zeros(len(squared_norms))
-    # From the longest gradient to the shortest, `eigh` resolves the small eigenvalues of very unequal gradients to the
-    # last digits; in any other order it loses those below the rounding of the largest.
-    order = torch.tensor(sorted(range(len(squared_norms)), key=squared_norms.__getitem__, reverse=True))
-    values, vectors = torch.linalg.eigh(host.matrix[order[:, None], order] / longest)
+    order = None
+    if min(squared_norms) < _VERY_UNEQUAL * longest:
+        # From the longest gradient to the shortest, `eigh` resolves the small eigenvalues of very unequal gradients to
+        # the last digits; in any other order it loses those below the rounding of the largest.
+        order = torch.tensor(sorted(range(len(squared_norms)), key=squared_norms.__getitem__, reverse=True))
+        host = Gram(host.matrix[order[:, None], order], host.precision)
+    values, vectors = torch.linalg.eigh(host.matrix / longest)
     kept = values > len(values) * host.precision * values[-1]
     if not kept.all().item():
         values, vectors = values[kept], vectors[:, kept]
     scale = scales[scale_mode](values)
     weights = vectors @ (vectors.sum(0) * (scale / values).sqrt())
-    return torch.empty_like(weights).index_copy_(0, order, weights).to(gram)
+    return (weights if order is None else torch.empty_like(weights).index_copy_(0, order, weights)).to(gram)
