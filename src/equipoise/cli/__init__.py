@@ -1,0 +1,37 @@
+"""The command `equipoise`, a file for each of its commands."""
+
+import sys
+
+import typer
+
+from equipoise.cli import data
+from equipoise.cli.bench import bench
+from equipoise.cli.methods import methods
+from equipoise.cli.models import models
+from equipoise.cli.search import search
+from equipoise.cli.terminal import errors
+from equipoise.cli.train import train
+
+# Only what `--help` needs is imported by these files outside of functions; PyTorch takes seconds to load.
+
+app = typer.Typer(
+    help="See why a multi-task network trains out of balance, and balance it.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+for command in (bench, train, search, methods, models):
+    app.command()(command)
+app.add_typer(data.app, name="data")
+
+
+def main() -> None:
+    """Entry point: what the user got wrong ends in one message and exit code 2, never in a traceback."""
+    try:
+        app()
+    except Exception as error:
+        if not isinstance(error, ValueError | OSError) and type(error).__name__ != "DatasetError":
+            raise
+        errors.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)

@@ -1,0 +1,106 @@
+"""`equipoise bench`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from equipoise.cli.options import Output, Overrides, Recipe
+from equipoise.cli.running import make_runs
+from equipoise.cli.terminal import console, errors, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from equipoise import config
+    from equipoise.studies import PlannedRun
+
+
+def bench(
+    recipe: Recipe,
+    overrides: Overrides = None,
+    output: Output = Path("studies"),
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, each in a process of its own.")] = 1,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Train nothing: list the runs, and estimate time, memory and disk.")
+    ] = False,
+) -> None:
+    """Train single-task networks and every balancer of a recipe, and print the table that compares them.
+
+    Finished runs are kept and never made twice: stop at any time, and call again to go on. The study's directory
+    receives `table.md`, `table.csv`, `table.tex`, `results.json`, `results.parquet` and the figure
+    `relative_change.png`; with several seeds also `certainty.md` and `certainty.csv`, which say how sure the order of
+    the methods is. For a recipe of a paper's table, `published.md` and `published.csv` have its numbers beside these.
+    """
+    from equipoise import config, report, studies
+    from equipoise.training.selection import main_metrics
+
+    study = config.load(recipe, config.Recipe, overrides or ())
+    planned = studies.plan(study, output)
+    directions = main_metrics(study.data.tasks(study.tasks))
+    for published in study.published_rows.values():
+        # A mistake in a name should not wait for the end of the study.
+        studies.read_published(published, directions)
+    if dry_run:
+        foresee(study, planned, output, jobs)
+        return
+    interrupted = not make_runs(planned, output, jobs, lambda: studies.plan(study, output))
+    records = studies.collect(studies.plan(study, output), output)
+    table = report.comparison(records, directions)
+    directory = output / study.name
+    directory.mkdir(exist_ok=True)
+    studies.write_results(records, directory / "results.json")
+    report.write_markdown(table, directory / "table.md")
+    report.write_csv(table, directory / "table.csv")
+    report.write_latex(table, directory / "table.tex")
+    studies.write_parquet(records, directory / "results.parquet")
+    report.write_figure(report.relative_change(records, directions), directory / "relative_change.png")
+    console.print(report.on_console(table))
+    for note in table.notes:
+        say(note)
+    if published := study.published_rows:
+        beside = report.beside_published(records, directions, published)
+        report.write_markdown(beside, directory / "published.md")
+        report.write_csv(beside, directory / "published.csv")
+        console.print()
+        console.print(report.on_console(beside))
+        for note in beside.notes:
+            say(note)
+    if (certainty := report.certainty(records, directions)) is not None:
+        report.write_markdown(certainty, directory / "certainty.md")
+        report.write_csv(certainty, directory / "certainty.csv")
+        console.print()
+        console.print(report.on_console(certainty, intervals=True))
+        for note in certainty.notes:
+            say(note)
+    say(f"Study: {directory} ({', '.join(sorted(path.name for path in directory.iterdir()))})")
+    if interrupted:
+        errors.print("Stopped. Finished runs are kept; the same command goes on from here.")
+        raise typer.Exit(130)
+    if any(record.status != "finished" for record in records):
+        raise typer.Exit(1)
+
+
+def foresee(study: "config.Recipe", planned: "Sequence[PlannedRun]", output: Path, jobs: int) -> None:
+    """Print the runs of a study and what they will take, from some steps of each kind of run."""
+    from equipoise import data
+    from equipoise.data import DatasetError
+    from equipoise.report.outlook import outlook, run_table
+    from equipoise.report.progress import counting
+    from equipoise.studies import unfinished_runs
+    from equipoise.studies.estimate import estimate
+    from equipoise.studies.outlook import runs_in_all
+
+    costs, why = {}, ""
+    try:
+        left = unfinished_runs(planned, output)
+        for config in {run.variant: run.config for run in left}.values():
+            with counting(errors, f"Generating {config.data.name}") as progress:
+                data.dataset_class(config.data.name).prepare(config.data.root, config.data.options, progress)
+        with counting(errors, "Measuring kinds of runs") as progress:
+            costs = estimate(left, jobs, progress)
+    except (DatasetError, ValueError) as error:
+        why = f"Time, memory and disk cannot be estimated: {error}"
+    console.print(run_table(planned, output, costs))
+    for line in (*outlook(planned, output, costs, runs_in_all(study), jobs), *([why] if why else ())):
+        say(line)

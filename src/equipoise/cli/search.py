@@ -1,0 +1,103 @@
+"""`equipoise search`."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from equipoise.cli.options import Output, Overrides, Recipe
+from equipoise.cli.running import make_runs
+from equipoise.cli.terminal import console, errors, say
+
+
+def search(
+    recipe: Recipe,
+    overrides: Overrides = None,
+    *,
+    strategy: Annotated[
+        str, typer.Option(help="`grid`, `coordinate`, `random`, `tpe` or `avgnorm`.", show_default=False)
+    ],
+    ranges: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--range",
+            metavar="TASK=NUMBERS",
+            help="Weights to try, as `depth=1,2,5`; the least and the largest are the bounds of `random` and `tpe`. "
+            "By default the first task is at 1 and the others go from 1 to 100.",
+            show_default=False,
+        ),
+    ] = None,
+    rounds: Annotated[int | None, typer.Option(help="Of `coordinate`: rounds over the tasks; 1 by default.")] = None,
+    fraction: Annotated[
+        float | None, typer.Option(help="Of `avgnorm`: the part of the epochs to train with it; all by default.")
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(help="Of `random` and `tpe`: URL of an Optuna database; a file of the study by default."),
+    ] = None,
+    runs: Annotated[int | None, typer.Option(help="Trials that there may be in all, cached ones too.")] = None,
+    hours: Annotated[float | None, typer.Option(help="Hours of training after which no trial begins.")] = None,
+    variant: Annotated[str | None, typer.Option(help="Which of the recipe's variants; the first by default.")] = None,
+    output: Output = Path("studies"),
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, each in a process of its own.")] = 1,
+) -> None:
+    """Search for the loss weights with the best delta_m on validation, and print them ready to paste.
+
+    Trials are runs with the balancer `fixed` and the first seed of the recipe, kept as those of `bench` are: stop at
+    any time, and call again to go on. The study's directory (with variants, one below it) receives
+    `search-STRATEGY.md`, `.csv` and `.json`; and `search.md` and `search.csv`, where the strategies that were run on
+    the same problem are compared: what each reached, and what it cost.
+    """
+    from equipoise import config, naming, report, studies
+    from equipoise.report.search import strategies_table, trials_table, with_weights
+    from equipoise.report.search_progress import SearchProgress
+    from equipoise.studies.search import Budget, Search, parse_ranges, read_record, read_records
+
+    study = config.load(recipe, config.Recipe, overrides or ())
+    directory = output / study.name
+    if study.variants:
+        known = {entry.label: entry for entry in study.variants}
+        chosen = naming.choose("--variant", variant or study.variants[0].label, known)
+        study, directory = study.variant(chosen), directory / re.sub(r"[^\w.-]+", "_", chosen.label)
+    elif variant is not None:
+        raise ValueError(f"`--variant` needs a recipe with variants. Found `--variant {variant}`.")
+    given = {"ranges": parse_ranges(ranges or ()), "rounds": rounds, "fraction": fraction, "storage": storage}
+    options = {name: value for name, value in given.items() if value not in (None, {})}
+    budget = Budget(runs, hours)
+    whole = Search(study, strategy, output, directory, options=options, budget=budget)
+    interrupted = not make_runs(whole.singles, output, jobs)
+    if not interrupted:
+        with SearchProgress(console, whole.expected, budget, jobs) as progress:
+            try:
+                whole.conduct(
+                    lambda planned, watch: studies.execute(planned, output, jobs=jobs, watch=watch),
+                    jobs,
+                    noted=progress.noted,
+                    watch=progress.watch,
+                )
+            except KeyboardInterrupt:
+                interrupted = True
+    record = read_record(directory, strategy)
+    if record is not None:
+        table = trials_table(record)
+        report.write_markdown(with_weights(table, record), directory / f"search-{strategy}.md")
+        report.write_csv(table, directory / f"search-{strategy}.csv")
+        console.print(report.on_console(table))
+        for note in with_weights(table, record).notes:
+            say(note)
+        if compared := read_records(directory, record.problem):
+            table = strategies_table(compared)
+            report.write_markdown(table, directory / "search.md")
+            report.write_csv(table, directory / "search.csv")
+            if len(compared) > 1:
+                console.print()
+                console.print(report.on_console(table))
+                for note in table.notes:
+                    say(note)
+        say(f"Search: {directory}")
+    if interrupted:
+        errors.print("Stopped. Trials are kept; the same command goes on from here.")
+        raise typer.Exit(130)
+    if record is None or record.best is None:
+        raise typer.Exit(1)
