@@ -15,9 +15,9 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from equipoise import data
-from equipoise.data import caching
 from equipoise.data.datasets.nyud_mini import NyudMini
-from equipoise.data.mapped import MappedFile, build
+from equipoise.data.storage import caching
+from equipoise.data.storage.mapped import MappedFile, build
 
 
 @pytest.fixture(autouse=True)

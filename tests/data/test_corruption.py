@@ -11,7 +11,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from equipoise import data
-from equipoise.data.sheet import LINE, MARGIN
+from equipoise.data.inspection.sheet import LINE, MARGIN
 from equipoise.tasks import Task
 from equipoise.tasks.depth import Depth
 from equipoise.tasks.disparity import Disparity

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 from equipoise import data
-from equipoise.data import sheet
+from equipoise.data.inspection import sheet
 from equipoise.data.transforms import Compose, RandomCrop, RandomHorizontalFlip
 from equipoise.tasks import Task
 from equipoise.tasks.depth import Depth

@@ -11,7 +11,7 @@ from PIL import Image
 
 from equipoise import data, tasks
 from equipoise.config import ConfigError, RunConfig, parse
-from equipoise.data.manifest import read_manifest
+from equipoise.data.layouts.manifest import read_manifest
 from equipoise.data.transforms import Compose, Pad, RandomHorizontalFlip, RandomScale, RandomWindow
 from equipoise.tasks.depth import Depth
 from equipoise.tasks.parts import Parts

@@ -10,7 +10,7 @@ from PIL import Image
 
 from equipoise import data
 from equipoise.data.datasets.nyud_mini import UNLABELLED, label_borders
-from equipoise.data.hold_out import held_out_runs
+from equipoise.data.layouts.hold_out import held_out_runs
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,11 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
-from equipoise.balancing.balancer import Common, Decision, Evidence
+from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases import Place
 from equipoise.balancing.checks import require
+from equipoise.balancing.decision import Decision
+from equipoise.balancing.evidence import Evidence
 from equipoise.balancing.functional import fairgrad, mgda
 from equipoise.balancing.gram_balancer import GramBalancer
 

@@ -7,9 +7,11 @@ from typing import Literal, Unpack
 import torch
 from torch import Tensor
 
-from equipoise.balancing.balancer import Balancer, Common, Decision, Evidence
+from equipoise.balancing.balancer import Balancer, Common
 from equipoise.balancing.checks import require
-from equipoise.balancing.gradients import Source
+from equipoise.balancing.decision import Decision
+from equipoise.balancing.evidence import Evidence
+from equipoise.balancing.source import Source
 
 Place = Literal["last_layer", "features", "shared"]
 

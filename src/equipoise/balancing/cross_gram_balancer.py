@@ -8,12 +8,15 @@ import torch
 from torch import Tensor
 
 from equipoise.balancing import processes
-from equipoise.balancing.balancer import Common, Evidence, open_step
+from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases import WeightBalancer
 from equipoise.balancing.checks import require
 from equipoise.balancing.context import Need
 from equipoise.balancing.errors import NonFiniteError
-from equipoise.balancing.gradients import Rows, Source
+from equipoise.balancing.evidence import Evidence
+from equipoise.balancing.opening import open_step
+from equipoise.balancing.rows import Rows
+from equipoise.balancing.source import Source
 from equipoise.balancing.taskwise import gathered, updated
 
 

@@ -7,9 +7,10 @@ from typing import Any, Unpack
 import torch
 from torch import Tensor
 
-from equipoise.balancing.balancer import Common, Evidence
+from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases import WeightBalancer
 from equipoise.balancing.checks import require
+from equipoise.balancing.evidence import Evidence
 from equipoise.balancing.taskwise import gathered, updated
 
 

@@ -6,9 +6,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from equipoise.balancing.balancer import Evidence
 from equipoise.balancing.bases import GradientBalancer
 from equipoise.balancing.errors import SolverError
+from equipoise.balancing.evidence import Evidence
 
 
 class GramBalancer(GradientBalancer):

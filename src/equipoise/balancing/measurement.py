@@ -7,7 +7,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from equipoise.balancing.gradients import Rows, Source
+from equipoise.balancing.rows import Rows
+from equipoise.balancing.source import Source
 
 SAMPLE = 1 << 16
 """How many entries of a gradient are remembered: enough for a cosine to some thousandths, a quarter of a megabyte."""

@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from equipoise.balancing import processes
-from equipoise.balancing.gradients import Rows, Source, Step, layer_parameters
 from equipoise.balancing.measurement import Measurement, measure
+from equipoise.balancing.rows import Rows
+from equipoise.balancing.source import Source
+from equipoise.balancing.step import Step
 
 
 def observe(
@@ -39,7 +41,7 @@ def observe(
                 f"`last_layer` should be given: {who} looks at the gradients there. Found none. Pass the last "
                 "layer that all tasks share, such as `encoder.layer4[-1].conv2` of a ResNet-18."
             )
-        return step.last_layer_rows(layer_parameters(last_layer), scale)
+        return step.last_layer_rows(_layer_parameters(last_layer), scale)
     if source is Source.FEATURES:
         if not step.features:
             raise ValueError(
@@ -99,3 +101,22 @@ def testify(
     processes.sum_(found.with_update)
     processes.sum_(found.update_square)
     return found
+
+
+def _layer_parameters(layer: nn.Module | Tensor | Sequence[Tensor]) -> list[Tensor]:
+    """The trainable parameters of what the caller named as last shared layer.
+
+    Raises:
+        ValueError: It has none.
+    """
+    if isinstance(layer, nn.Module):
+        parameters: list[Tensor] = list(layer.parameters())
+    else:
+        parameters = [layer] if isinstance(layer, Tensor) else list(layer)
+    trainable = [parameter for parameter in parameters if parameter.requires_grad]
+    if not trainable:
+        raise ValueError(
+            "`last_layer` should hold parameters that require a gradient. Found none: name a layer of the trunk that "
+            "is not frozen, or use a method that sees losses alone, such as `uniform` or `fixed`."
+        )
+    return trainable

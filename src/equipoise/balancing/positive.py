@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from equipoise.balancing.balancer import Evidence
+from equipoise.balancing.evidence import Evidence
 
 
 def positive_losses(evidence: Evidence, method: str) -> Tensor:

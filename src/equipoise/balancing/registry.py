@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from equipoise.balancing.context import Need
-from equipoise.balancing.gradients import Source
+from equipoise.balancing.source import Source
 
 if TYPE_CHECKING:
     from equipoise.balancing.balancer import Balancer

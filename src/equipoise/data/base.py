@@ -1,6 +1,5 @@
 """The contract of a dataset."""
 
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,21 +9,16 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from equipoise.data.collate import Collate, Sample
+from equipoise.data.collate import Collate
 from equipoise.data.corruption import Corruption
-from equipoise.data.files import DatasetError
-from equipoise.data.mapped import threaded
-from equipoise.data.stores import Memory, Nothing, Store
+from equipoise.data.errors import DatasetError
+from equipoise.data.imagenet import IMAGENET_MEAN, IMAGENET_STD
+from equipoise.data.sample import Sample, Transform
+from equipoise.data.storage.stores import Memory, Nothing, Store
 from equipoise.naming import unknown
 from equipoise.tasks import Task
 
 NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
-Transform = Callable[[Sample, Mapping[str, Task]], Sample]
-"""Acts on an image and its targets together, see :mod:`equipoise.data.transforms`."""
 
 
 class Dataset(torch.utils.data.Dataset[Sample], ABC):
@@ -46,7 +40,8 @@ class Dataset(torch.utils.data.Dataset[Sample], ABC):
         corruption: What makes labels wrong before they are transformed, if anything.
         store: Where decoded files are kept (in the few bits that they have on disk), so that later epochs do no more
             than convert and transform; the memory of this process where :func:`equipoise.data.create` sets no other.
-        skipped: The samples that :meth:`leave_out_damaged` left out, each with what is wrong with it.
+        skipped: The samples that :func:`equipoise.data.damaged.leave_out_damaged` left out, each with what is wrong
+            with it.
 
     Raises:
         ValueError: There is no such split or task.
@@ -145,35 +140,6 @@ class Dataset(torch.utils.data.Dataset[Sample], ABC):
         paths = [root] if not root.exists() else [root / entry for entry in cls.contents]
         what = f"is missing, {cls.name!r} needs it. Get it from {cls.source}."
         return [DatasetError(path, what) for path in paths if not path.exists()]
-
-    def leave_out_damaged(self) -> None:
-        """Open every file once and leave out the samples that lack one or have a damaged one.
-
-        They are listed in ``skipped``; one warning says how many there are.
-
-        Raises:
-            DatasetError: No sample is left.
-        """
-        errors = dict(zip(self.identifiers, threaded(self._damage, self.identifiers), strict=True))
-        self.skipped = [(identifier, error) for identifier, error in errors.items() if error is not None]
-        if not self.skipped:
-            return
-        _, first = self.skipped[0]
-        if len(self.skipped) == len(self):
-            raise DatasetError(first.path, f"{first.what}; of the split {self.split!r} no sample is sound")
-        warnings.warn(
-            f"{len(self.skipped)} of {len(self)} samples of {self.name!r} ({self.split}) are left out. "
-            f"The first: {first}. `equipoise data check {self.name} {self.root}` lists all.",
-            stacklevel=3,
-        )
-        self.identifiers = [identifier for identifier in self.identifiers if errors[identifier] is None]
-
-    def _damage(self, identifier: str) -> DatasetError | None:
-        try:
-            self.decode(identifier)
-        except DatasetError as error:
-            return error
-        return None
 
     def scene(self, identifier: str) -> str:
         """Return the scene that a sample shows, for :class:`equipoise.data.Subset`.

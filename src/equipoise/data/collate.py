@@ -7,10 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from equipoise.data.sample import Sample
 from equipoise.tasks import Task
-
-Sample = dict[str, Tensor]
-"""``"image"``: float32 ``[3, H, W]`` in [0, 1]; the name of a task: its target. A missing key means no label."""
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from equipoise.data.base import Dataset, Transform
-from equipoise.data.caching import Cache, store_for
+from equipoise.data.base import Dataset
 from equipoise.data.corruption import Corruption
+from equipoise.data.damaged import leave_out_damaged
+from equipoise.data.sample import Transform
+from equipoise.data.storage.caching import Cache, store_for
 from equipoise.data.subset import Subset
 from equipoise.naming import check_options, choose, discover, option_types, unknown
 from equipoise.tasks import Task
@@ -116,7 +118,7 @@ def create(
         transform: Acts on every sample, see :mod:`equipoise.data.transforms`.
         corrupt: Makes labels wrong, of the split ``"train"`` alone: what is measured on stays right.
         subset: Leaves samples out, of the split ``"train"`` alone.
-        cache: Where decoded files are kept, see :func:`equipoise.data.caching.store_for`.
+        cache: Where decoded files are kept, see :func:`equipoise.data.storage.caching.store_for`.
         on_error: What a missing or damaged file means: ``"raise"`` an error when its sample is taken; ``"skip"`` that
             the sample is left out, for which every file is opened now. A warning says how many samples there were;
             they are listed in ``skipped`` of the dataset.
@@ -141,5 +143,5 @@ def create(
             raise unknown(argument, value, get_args(kind))
     dataset.store = store_for(dataset, cache, options, progress)
     if on_error == "skip":
-        dataset.leave_out_damaged()
+        leave_out_damaged(dataset)
     return dataset

@@ -5,13 +5,14 @@ from typing import Literal, Unpack
 import torch
 from torch import Tensor
 
-from equipoise.balancing.balancer import Common, Evidence
+from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases import Place
 from equipoise.balancing.checks import require
+from equipoise.balancing.evidence import Evidence
 from equipoise.balancing.functional import aligned_mtl
-from equipoise.balancing.gradients import Source
 from equipoise.balancing.gram_balancer import GramBalancer
 from equipoise.balancing.registry import Method
+from equipoise.balancing.source import Source
 
 ScaleMode = Literal["min", "median", "rmse"]
 

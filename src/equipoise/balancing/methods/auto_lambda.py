@@ -8,14 +8,16 @@ import torch
 from torch import Tensor
 
 from equipoise.balancing import processes
-from equipoise.balancing.balancer import Common, Evidence, open_step
+from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases import WeightBalancer
 from equipoise.balancing.checks import require
 from equipoise.balancing.context import Need, missing
 from equipoise.balancing.errors import NonFiniteError
-from equipoise.balancing.gradients import Source
+from equipoise.balancing.evidence import Evidence
 from equipoise.balancing.learner import Learner
+from equipoise.balancing.opening import open_step
 from equipoise.balancing.registry import Method
+from equipoise.balancing.source import Source
 
 
 class AutoLambda(WeightBalancer):

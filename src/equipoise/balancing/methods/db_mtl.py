@@ -2,12 +2,14 @@
 
 from typing import Unpack
 
-from equipoise.balancing.balancer import Balancer, Common, Decision, Evidence
+from equipoise.balancing.balancer import Balancer, Common
 from equipoise.balancing.checks import require
+from equipoise.balancing.decision import Decision
+from equipoise.balancing.evidence import Evidence
 from equipoise.balancing.functional import DBMTLState, db_mtl
-from equipoise.balancing.gradients import Source
 from equipoise.balancing.positive import positive_losses
 from equipoise.balancing.registry import Method
+from equipoise.balancing.source import Source
 from equipoise.balancing.taskwise import updated
 from equipoise.balancing.tracked import tracked_rows
 

@@ -5,12 +5,13 @@ from typing import Literal, Unpack
 import torch
 from torch import Tensor
 
-from equipoise.balancing.balancer import Common, Evidence
+from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases import GradientBalancer
 from equipoise.balancing.checks import require
+from equipoise.balancing.evidence import Evidence
 from equipoise.balancing.functional import ExcessMTLState, excess_mtl
-from equipoise.balancing.gradients import Source
 from equipoise.balancing.registry import Method
+from equipoise.balancing.source import Source
 from equipoise.balancing.taskwise import gathered, updated
 from equipoise.balancing.tracked import tracked
 

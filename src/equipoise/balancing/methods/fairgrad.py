@@ -6,8 +6,8 @@ from equipoise.balancing.balancer import Common
 from equipoise.balancing.bargaining_balancer import BargainingBalancer
 from equipoise.balancing.bases import Place
 from equipoise.balancing.checks import require
-from equipoise.balancing.gradients import Source
 from equipoise.balancing.registry import Method
+from equipoise.balancing.source import Source
 
 
 class FairGrad(BargainingBalancer):

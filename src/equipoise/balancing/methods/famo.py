@@ -7,14 +7,15 @@ import torch
 from torch import Tensor
 
 from equipoise.balancing import processes
-from equipoise.balancing.balancer import Common, Evidence
+from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases import WeightBalancer
 from equipoise.balancing.checks import require
 from equipoise.balancing.context import Context, Need
+from equipoise.balancing.evidence import Evidence
 from equipoise.balancing.functional import famo_gradient, famo_weights
-from equipoise.balancing.gradients import Source
 from equipoise.balancing.learner import Learner
 from equipoise.balancing.registry import Method
+from equipoise.balancing.source import Source
 from equipoise.balancing.taskwise import gathered, updated
 
 

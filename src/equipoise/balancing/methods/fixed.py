@@ -6,11 +6,12 @@ from typing import Unpack
 
 from torch import Tensor
 
-from equipoise.balancing.balancer import Common, Evidence
+from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases import WeightBalancer
 from equipoise.balancing.checks import require
-from equipoise.balancing.gradients import Source
+from equipoise.balancing.evidence import Evidence
 from equipoise.balancing.registry import Method
+from equipoise.balancing.source import Source
 
 
 class Fixed(WeightBalancer):

@@ -6,14 +6,15 @@ import torch
 from torch import Tensor
 
 from equipoise.balancing import processes
-from equipoise.balancing.balancer import Common, Evidence
+from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases import DirectionBalancer
 from equipoise.balancing.checks import require
 from equipoise.balancing.draws import draw, first_state
+from equipoise.balancing.evidence import Evidence
 from equipoise.balancing.functional import graddrop
 from equipoise.balancing.functional.graddrop import graddrop_mask
-from equipoise.balancing.gradients import Source
 from equipoise.balancing.registry import Method
+from equipoise.balancing.source import Source
 
 
 class GradDrop(DirectionBalancer):

@@ -6,13 +6,14 @@ from typing import Literal, Unpack
 import torch
 from torch import Tensor
 
-from equipoise.balancing.balancer import Common, Evidence
+from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases import GradientBalancer, Place
 from equipoise.balancing.checks import require
+from equipoise.balancing.evidence import Evidence
 from equipoise.balancing.functional import gradnorm, gradnorm_renormalized
-from equipoise.balancing.gradients import Source
 from equipoise.balancing.learner import Learner
 from equipoise.balancing.registry import Method
+from equipoise.balancing.source import Source
 from equipoise.balancing.taskwise import gathered, updated
 
 

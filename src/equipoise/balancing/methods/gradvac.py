@@ -5,14 +5,15 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
-from equipoise.balancing.balancer import Common, Evidence
+from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases import Place
 from equipoise.balancing.checks import require
 from equipoise.balancing.draws import first_state, random_orders
+from equipoise.balancing.evidence import Evidence
 from equipoise.balancing.functional import gradvac
-from equipoise.balancing.gradients import Source
 from equipoise.balancing.gram_balancer import GramBalancer
 from equipoise.balancing.registry import Method
+from equipoise.balancing.source import Source
 
 
 class GradVac(GramBalancer):

@@ -5,13 +5,15 @@ from typing import Literal, Unpack
 import torch
 from torch import Tensor
 
-from equipoise.balancing.balancer import Common, Decision, Evidence
+from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases import Place
+from equipoise.balancing.decision import Decision
+from equipoise.balancing.evidence import Evidence
 from equipoise.balancing.functional import edm, imtl, imtl_l
-from equipoise.balancing.gradients import Source
 from equipoise.balancing.gram_balancer import GramBalancer
 from equipoise.balancing.learner import Learner
 from equipoise.balancing.registry import Method
+from equipoise.balancing.source import Source
 
 
 class IMTL(GramBalancer):

@@ -4,12 +4,13 @@ from typing import Unpack
 
 from torch import Tensor
 
-from equipoise.balancing.balancer import Common, Evidence
+from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases import Place
+from equipoise.balancing.evidence import Evidence
 from equipoise.balancing.functional import edm, imtl_g
-from equipoise.balancing.gradients import Source
 from equipoise.balancing.gram_balancer import GramBalancer
 from equipoise.balancing.registry import Method
+from equipoise.balancing.source import Source
 
 
 class IMTLG(GramBalancer):

@@ -4,13 +4,14 @@ from typing import Literal, Unpack
 
 from torch import Tensor
 
-from equipoise.balancing.balancer import Common, Evidence
+from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases import Place
 from equipoise.balancing.checks import require
+from equipoise.balancing.evidence import Evidence
 from equipoise.balancing.functional import mgda, mgda_scales
-from equipoise.balancing.gradients import Source
 from equipoise.balancing.gram_balancer import GramBalancer
 from equipoise.balancing.registry import Method
+from equipoise.balancing.source import Source
 
 Normalization = Literal["none", "l2", "loss", "loss+"]
 

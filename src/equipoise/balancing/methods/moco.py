@@ -4,11 +4,13 @@ from typing import Unpack
 
 import torch
 
-from equipoise.balancing.balancer import Balancer, Common, Decision, Evidence
+from equipoise.balancing.balancer import Balancer, Common
 from equipoise.balancing.checks import require
+from equipoise.balancing.decision import Decision
+from equipoise.balancing.evidence import Evidence
 from equipoise.balancing.functional import MoCoState, moco
-from equipoise.balancing.gradients import Source
 from equipoise.balancing.registry import Method
+from equipoise.balancing.source import Source
 from equipoise.balancing.taskwise import gathered, updated
 from equipoise.balancing.tracked import tracked_rows
 

@@ -9,8 +9,8 @@ from equipoise.balancing.checks import require
 from equipoise.balancing.context import Need
 from equipoise.balancing.cross_gram_balancer import CrossGramBalancer
 from equipoise.balancing.functional import modo
-from equipoise.balancing.gradients import Source
 from equipoise.balancing.registry import Method
+from equipoise.balancing.source import Source
 
 
 class MoDo(CrossGramBalancer):

@@ -5,12 +5,14 @@ from typing import Unpack
 
 import torch
 
-from equipoise.balancing.balancer import Common, Decision, Evidence
+from equipoise.balancing.balancer import Common
 from equipoise.balancing.bargaining_balancer import BargainingBalancer
 from equipoise.balancing.bases import Place
 from equipoise.balancing.checks import require
-from equipoise.balancing.gradients import Source
+from equipoise.balancing.decision import Decision
+from equipoise.balancing.evidence import Evidence
 from equipoise.balancing.registry import Method
+from equipoise.balancing.source import Source
 
 
 class NashMTL(BargainingBalancer):

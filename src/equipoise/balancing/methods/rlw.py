@@ -5,13 +5,14 @@ from typing import Literal, Unpack
 import torch
 from torch import Tensor
 
-from equipoise.balancing.balancer import Common, Evidence
+from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases import WeightBalancer
 from equipoise.balancing.checks import require
 from equipoise.balancing.draws import draw, first_state
+from equipoise.balancing.evidence import Evidence
 from equipoise.balancing.functional import rlw
-from equipoise.balancing.gradients import Source
 from equipoise.balancing.registry import Method
+from equipoise.balancing.source import Source
 
 
 class RLW(WeightBalancer):

@@ -6,14 +6,16 @@ import torch
 from torch import Tensor
 
 from equipoise.balancing import processes
-from equipoise.balancing.balancer import Common, Evidence, Features
+from equipoise.balancing.balancer import Common, Features
 from equipoise.balancing.bases import WeightBalancer
 from equipoise.balancing.checks import require
 from equipoise.balancing.context import Need
+from equipoise.balancing.evidence import Evidence
 from equipoise.balancing.functional.rotograd import rotograd, rotograd_slopes, turned
-from equipoise.balancing.gradients import Rows, Source
 from equipoise.balancing.moments import adam
 from equipoise.balancing.registry import Method
+from equipoise.balancing.rows import Rows
+from equipoise.balancing.source import Source
 from equipoise.balancing.taskwise import gathered
 
 

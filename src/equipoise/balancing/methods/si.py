@@ -5,12 +5,13 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
-from equipoise.balancing.balancer import Common, Evidence
+from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases import WeightBalancer
+from equipoise.balancing.evidence import Evidence
 from equipoise.balancing.functional import si
-from equipoise.balancing.gradients import Source
 from equipoise.balancing.positive import positive_losses
 from equipoise.balancing.registry import Method
+from equipoise.balancing.source import Source
 
 
 class SI(WeightBalancer):

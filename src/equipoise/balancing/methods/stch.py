@@ -6,13 +6,14 @@ from typing import Any, Unpack
 import torch
 from torch import Tensor
 
-from equipoise.balancing.balancer import Common, Evidence
+from equipoise.balancing.balancer import Common
 from equipoise.balancing.checks import require
 from equipoise.balancing.epoch_balancer import EpochBalancer
+from equipoise.balancing.evidence import Evidence
 from equipoise.balancing.functional import si, stch_of_logarithms
-from equipoise.balancing.gradients import Source
 from equipoise.balancing.positive import positive_losses
 from equipoise.balancing.registry import Method
+from equipoise.balancing.source import Source
 
 
 class STCH(EpochBalancer):

@@ -8,13 +8,15 @@ from zlib import crc32
 import torch
 from torch import Tensor
 
-from equipoise.balancing.balancer import Balancer, Common, Decision, Evidence
+from equipoise.balancing.balancer import Balancer, Common
 from equipoise.balancing.checks import require
 from equipoise.balancing.context import Context, Need, missing
+from equipoise.balancing.decision import Decision
+from equipoise.balancing.evidence import Evidence
 from equipoise.balancing.functional.url import url_distance
-from equipoise.balancing.gradients import Source
 from equipoise.balancing.moments import adam
 from equipoise.balancing.registry import Method
+from equipoise.balancing.source import Source
 
 
 class URL(Balancer):

@@ -7,11 +7,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from equipoise.data.base import NO_OPTIONS, Dataset, DatasetError, Transform
-from equipoise.data.cityscapes_classes import CATEGORIES, CLASSES, THINGS
-from equipoise.data.cityscapes_trees import FULL_WIDTH, UNLABELLED, OfficialTree, find_tree
-from equipoise.data.lists import count_faults
+from equipoise.data.base import NO_OPTIONS, Dataset
+from equipoise.data.errors import DatasetError
+from equipoise.data.labels.cityscapes_classes import CATEGORIES, CLASSES, THINGS
+from equipoise.data.layouts.cityscapes_trees import FULL_WIDTH, UNLABELLED, OfficialTree, find_tree
+from equipoise.data.readers.lists import count_faults
 from equipoise.data.resampling import resample_image, resample_labels
+from equipoise.data.sample import Transform
 from equipoise.tasks import Task
 from equipoise.tasks.disparity import Disparity
 from equipoise.tasks.instance_offsets import InstanceOffsets
@@ -27,9 +29,9 @@ class Cityscapes(Dataset):
     """The finely annotated images of Cityscapes (Cordts et al., CVPR 2016) with the tasks and split of P2, section 3.2.
 
     On disk either the official directories ``leftImg8bit``, ``gtFine`` and ``disparity`` (see
-    :class:`equipoise.data.cityscapes_trees.OfficialTree`; the archives may be unpacked into directories of their own,
-    as P2 does), or a ``city_preprocess_W_H`` that P2's code has made of them. The ``.npy`` tree of MTAN's authors,
-    which has no instances and whose depth is a disparity in units that nobody states, is not read.
+    :class:`equipoise.data.layouts.cityscapes_trees.OfficialTree`; the archives may be unpacked into directories of
+    their own, as P2 does), or a ``city_preprocess_W_H`` that P2's code has made of them. The ``.npy`` tree of MTAN's
+    authors, which has no instances and whose depth is a disparity in units that nobody states, is not read.
 
     Tasks: ``seg``; ``disparity``, (p - 1) / 256 pixels of the full width, scaled to the width that images are reduced
     to; ``instance``, the way from the middle of each person and vehicle. A group of things that was annotated as one

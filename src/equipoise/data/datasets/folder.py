@@ -7,10 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from equipoise.data.base import NO_OPTIONS, Dataset, DatasetError, Transform
-from equipoise.data.files import image_size, read_colours, read_map
-from equipoise.data.manifest import find_manifest, read_manifest
-from equipoise.data.pairing import choose, entries, strays
+from equipoise.data.base import NO_OPTIONS, Dataset
+from equipoise.data.errors import DatasetError
+from equipoise.data.layouts.manifest import find_manifest, read_manifest
+from equipoise.data.layouts.pairing import choose, entries, strays
+from equipoise.data.readers.files import image_size, read_colours, read_map
+from equipoise.data.sample import Transform
 from equipoise.data.transforms import Compose, Resize
 from equipoise.tasks import Task
 

@@ -8,9 +8,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from equipoise.data.base import NO_OPTIONS, Dataset, DatasetError, Transform
-from equipoise.data.files import read_lines
-from equipoise.data.idx import read_idx
+from equipoise.data.base import NO_OPTIONS, Dataset
+from equipoise.data.errors import DatasetError
+from equipoise.data.readers.files import read_lines
+from equipoise.data.readers.idx import read_idx
+from equipoise.data.sample import Transform
 from equipoise.tasks import Task
 from equipoise.tasks.classification import Classification
 from equipoise.tasks.reconstruction import Reconstruction

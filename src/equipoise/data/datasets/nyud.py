@@ -7,13 +7,14 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from equipoise.data.base import NO_OPTIONS, Dataset, Transform
-from equipoise.data.decoding import unit_normals
-from equipoise.data.files import DatasetError
-from equipoise.data.hold_out import check_share, divide, held_out
-from equipoise.data.lists import count_faults, read_identifiers
-from equipoise.data.nyu_classes import NYU_CLASSES
-from equipoise.data.nyud_layout import LAYOUT
+from equipoise.data.base import NO_OPTIONS, Dataset
+from equipoise.data.errors import DatasetError
+from equipoise.data.labels.nyu_classes import NYU_CLASSES
+from equipoise.data.layouts.hold_out import check_share, divide, held_out
+from equipoise.data.layouts.nyud_layout import LAYOUT
+from equipoise.data.readers.decoding import unit_normals
+from equipoise.data.readers.lists import count_faults, read_identifiers
+from equipoise.data.sample import Transform
 from equipoise.tasks import Task
 from equipoise.tasks.depth import Depth
 from equipoise.tasks.edges import Edges
@@ -54,7 +55,7 @@ class Nyud(Dataset):
     The official split has no validation part. ``"test"`` is the official one, which the archives call val. ``"val"``
     is held out of train in whole scenes: the numbers follow the order of recording, so a run of consecutive training
     numbers is one scene or several whole ones, and neighbouring images of one scene are near-copies, by which a network
-    would know held-out ones from training. See :func:`equipoise.data.hold_out.held_out`.
+    would know held-out ones from training. See :func:`equipoise.data.layouts.hold_out.held_out`.
 
     Args:
         root: The directory.

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from equipoise.data.base import NO_OPTIONS, Dataset, DatasetError, Transform
-from equipoise.data.files import read_colours, read_lines, read_plane
-from equipoise.data.hold_out import check_share, held_out_runs
-from equipoise.data.nyu_classes import NYU_CLASSES
+from equipoise.data.base import NO_OPTIONS, Dataset
+from equipoise.data.errors import DatasetError
+from equipoise.data.labels.nyu_classes import NYU_CLASSES
+from equipoise.data.layouts.hold_out import check_share, held_out_runs
+from equipoise.data.readers.files import read_colours, read_lines, read_plane
+from equipoise.data.sample import Transform
 from equipoise.tasks import Task
 from equipoise.tasks.depth import Depth
 from equipoise.tasks.edges import Edges

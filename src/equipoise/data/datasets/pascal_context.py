@@ -9,15 +9,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from equipoise.data.base import NO_OPTIONS, Dataset, Transform
-from equipoise.data.decoding import bright, check_codes, read_coloured_normals, unit_normals
-from equipoise.data.files import DatasetError, read_colours, read_plane
-from equipoise.data.hold_out import check_share, divide, held_out_singles
-from equipoise.data.label_edges import borders, laplacian_borders, thinned
-from equipoise.data.lists import count_faults, read_identifiers
-from equipoise.data.matlab import read_matrix
-from equipoise.data.pascal_classes import CONTEXT_CLASSES, INDOOR_CONTEXT_CLASSES, VOC_CLASSES
-from equipoise.data.pascal_parts import PART_CLASSES, read_parts
+from equipoise.data.base import NO_OPTIONS, Dataset
+from equipoise.data.errors import DatasetError
+from equipoise.data.labels.label_edges import borders, laplacian_borders, thinned
+from equipoise.data.labels.pascal_classes import CONTEXT_CLASSES, INDOOR_CONTEXT_CLASSES, VOC_CLASSES
+from equipoise.data.labels.pascal_parts import PART_CLASSES, read_parts
+from equipoise.data.layouts.hold_out import check_share, divide, held_out_singles
+from equipoise.data.readers.decoding import bright, check_codes, read_coloured_normals, unit_normals
+from equipoise.data.readers.files import read_colours, read_plane
+from equipoise.data.readers.lists import count_faults, read_identifiers
+from equipoise.data.readers.matlab import read_matrix
+from equipoise.data.sample import Transform
 from equipoise.tasks import Task
 from equipoise.tasks.edges import Edges
 from equipoise.tasks.parts import Parts
@@ -38,7 +40,7 @@ class PascalContext(Dataset):
       loaders partly resample labels of another size, here that is an error.
     - ``semseg/VOC12/ID.png``, or where there is none ``semseg/pascal-context/ID.png``: class 0 to 20 or 255, as
       indices into a palette or as grey values. These are the classes of VOC, not the 59 of PASCAL-Context.
-    - ``human_parts/ID.mat``: the annotation of PASCAL-Part, see :func:`equipoise.data.pascal_parts.read_parts`.
+    - ``human_parts/ID.mat``: the annotation of PASCAL-Part, see :func:`equipoise.data.labels.pascal_parts.read_parts`.
       (``ImageSets/Parts``, a cache that some loaders write and others trust when it is stale, is not read.)
     - ``sal_distill/ID.png``: what a network found salient; 128 and above is salient.
     - ``normals_distill/ID.png``: what a network trained on indoor scenes predicted, n = 2 v / 255 - 1. Known are the
@@ -62,7 +64,7 @@ class PascalContext(Dataset):
             is the protocol of the papers, and there is no ``"val"``.
         validation_seed: Which images are held out.
         edge_rule: ``"borders"`` for every pixel with a neighbour (of four) of another class; ``"laplacian"`` for what
-            public loaders train on, which misses some, see :func:`equipoise.data.label_edges.laplacian_borders`.
+            public loaders train on, which misses some, see :func:`equipoise.data.labels.label_edges.laplacian_borders`.
 
     Raises:
         ValueError: An option is out of its range.

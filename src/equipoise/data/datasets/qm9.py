@@ -7,9 +7,10 @@ from typing import Any
 
 from torch import Tensor
 
-from equipoise.data.base import NO_OPTIONS, Dataset, Transform
+from equipoise.data.base import NO_OPTIONS, Dataset
 from equipoise.data.molecules import GraphCollate, Molecule, complete_graph, draw_molecule, load
 from equipoise.data.molecules.sources import files
+from equipoise.data.sample import Transform
 from equipoise.tasks import Task
 from equipoise.tasks.regression import Regression
 

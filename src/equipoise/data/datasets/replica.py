@@ -6,13 +6,16 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from equipoise.data.base import NO_OPTIONS, Dataset, DatasetError, Transform
-from equipoise.data.files import EmptySplitError, image_size, read_channels, read_colours, read_plane
-from equipoise.data.lists import count_faults
-from equipoise.data.omnidata import View, complete_views, find_split_file, find_tree, read_split_file
-from equipoise.data.omnidata_labels import number_classes, read_depth, read_normals
-from equipoise.data.replica_classes import REPLICA_CLASSES, REPLICA_SPLITS, TASKONOMY_CLASSES
+from equipoise.data.base import NO_OPTIONS, Dataset
+from equipoise.data.errors import DatasetError, EmptySplitError
+from equipoise.data.labels.omnidata_labels import number_classes, read_depth, read_normals
+from equipoise.data.labels.replica_classes import REPLICA_CLASSES, TASKONOMY_CLASSES
+from equipoise.data.layouts.omnidata import View, complete_views, find_split_file, find_tree, read_split_file
+from equipoise.data.layouts.replica_splits import REPLICA_SPLITS
+from equipoise.data.readers.files import image_size, read_channels, read_colours, read_plane
+from equipoise.data.readers.lists import count_faults
 from equipoise.data.resampling import centre_crop, resample_image, resample_labels
+from equipoise.data.sample import Transform
 from equipoise.tasks import Task
 from equipoise.tasks.depth import Depth
 from equipoise.tasks.semantic_segmentation import SemanticSegmentation
@@ -28,7 +31,7 @@ VIEWS = {"train": 56783, "val": 23725, "test": 23889}
 class Replica(Dataset):
     """Views of the 18 scenes of Replica (Straub et al., 2019) rendered by Omnidata, in its split; 512x512 pixels.
 
-    On disk (see :data:`equipoise.data.omnidata.FORMS`), mostly
+    On disk (see :data:`equipoise.data.layouts.omnidata.FORMS`), mostly
     ``ROOT/<domain>/<component>/<scene>/point_P_view_V_domain_<domain>.png``, or as the tools wrote it before,
     ``ROOT/<scene>/<domain>/...`` and, for Taskonomy, ``ROOT/<domain>/<building>/...``. A sample is a view of which
     every wanted domain has an image; :func:`equipoise.data.check` tells where one is missing.

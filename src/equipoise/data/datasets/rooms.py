@@ -7,9 +7,11 @@ from typing import Any
 
 from torch import Tensor
 
-from equipoise.data.base import NO_OPTIONS, Dataset, DatasetError, Transform
-from equipoise.data.files import read_array, read_colours, read_plane, read_text
+from equipoise.data.base import NO_OPTIONS, Dataset
+from equipoise.data.errors import DatasetError
+from equipoise.data.readers.files import read_array, read_colours, read_plane, read_text
 from equipoise.data.rooms import CLASS_COLOURS, PART_CLASSES, PART_COLOURS, SEMANTIC_CLASSES, cached
+from equipoise.data.sample import Transform
 from equipoise.tasks import Task
 from equipoise.tasks.depth import Depth
 from equipoise.tasks.edges import Edges

@@ -10,9 +10,10 @@ from pathlib import Path
 import safetensors.torch
 from filelock import FileLock
 
-from equipoise.data.files import DatasetError, cache_directory
+from equipoise.data.errors import DatasetError
 from equipoise.data.molecules import sources
 from equipoise.data.molecules.molecule import Molecules
+from equipoise.data.storage.directory import cache_directory
 
 VERSION = 1
 """Raised with every change of what is read, so that old files are not mistaken for new ones."""

@@ -11,10 +11,11 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from equipoise.data.files import DatasetError, read_lines
+from equipoise.data.errors import DatasetError
 from equipoise.data.molecules.chemistry import from_record, from_smiles
 from equipoise.data.molecules.molecule import Molecule
 from equipoise.data.molecules.properties import PROPERTIES, converted
+from equipoise.data.readers.files import read_lines
 from equipoise.extras import imported
 
 Found = tuple[int, Molecule, list[float]]

@@ -5,7 +5,7 @@ a task by name. Tensors of the sample are replaced, never written into. Randomne
 generator, which a data loader seeds in every worker, so the same seed gives the same augmentation.
 """
 
-from equipoise.data.base import IMAGENET_MEAN, IMAGENET_STD
+from equipoise.data.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from equipoise.data.transforms.colours import ColourJitter, Normalize, PhotometricDistortion
 from equipoise.data.transforms.compose import Compose
 from equipoise.data.transforms.crop import Pad, RandomCrop, RandomWindow

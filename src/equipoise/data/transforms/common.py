@@ -6,7 +6,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from equipoise.data.base import Sample
+from equipoise.data.sample import Sample
 from equipoise.tasks import Task
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from equipoise.data.base import Sample, Transform
+from equipoise.data.sample import Sample, Transform
 from equipoise.tasks import Task
 
 

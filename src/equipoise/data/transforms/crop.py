@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from equipoise.data.base import IMAGENET_MEAN, Sample
+from equipoise.data.imagenet import IMAGENET_MEAN
+from equipoise.data.sample import Sample
 from equipoise.data.transforms.common import check_size, colour, targets
 from equipoise.tasks import Task
 

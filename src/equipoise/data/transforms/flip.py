@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from equipoise.data.base import Sample
+from equipoise.data.sample import Sample
 from equipoise.data.transforms.common import chance, check_probability, targets
 from equipoise.tasks import Task
 

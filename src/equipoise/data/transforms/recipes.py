@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from equipoise.data.base import Transform
+from equipoise.data.sample import Transform
 from equipoise.data.transforms.colours import PhotometricDistortion
 from equipoise.data.transforms.crop import Pad, RandomWindow
 from equipoise.data.transforms.flip import RandomHorizontalFlip

@@ -8,7 +8,8 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
-from equipoise.data.base import IMAGENET_MEAN, Sample
+from equipoise.data.imagenet import IMAGENET_MEAN
+from equipoise.data.sample import Sample
 from equipoise.data.transforms.common import targets, uniform
 from equipoise.tasks import Task
 

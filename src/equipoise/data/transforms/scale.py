@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch.nn import functional
 
-from equipoise.data.base import Sample
+from equipoise.data.sample import Sample
 from equipoise.data.transforms.common import check_size, targets, uniform
 from equipoise.tasks import Task
 

@@ -1,0 +1,237 @@
+"""The engine: the task gradients that a method must see, each computed once, and what the leaves receive.
+
+A step is cut at the features, where the trunk ends and the heads begin. Every head is differentiated once. What then
+goes through the trunk is one vector-Jacobian product for the weighted sum of the tasks, or one a task for methods that
+must see all shared gradients. Without features, or where they are no clean cut (one is computed from another, or a head
+also reads something else of the trunk), the whole graph of a loss plays the head: the results are equal, only some work
+is done twice.
+
+Cost in backward passes of heads (H) and trunk (E), T tasks:
+
+| what the method sees | with features | without |
+|---|---|---|
+| losses | H + E | H + E |
+| the last shared layer | H + E + T x (that layer's weight gradient) | 2 H + E |
+| the features | H + E | not possible |
+| all shared parameters | H + T E | H + T E |
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from equipoise.balancing import processes
+from equipoise.balancing.graph import silenced
+from equipoise.balancing.partition import partition
+from equipoise.balancing.rows import Rows
+
+
+class Step:
+    """One backward step: which leaves are shared, which are a task's own, and the gradients computed so far.
+
+    Args:
+        losses: Losses of one entry by task, each with a graph.
+        features: The tensors that the heads read, or none.
+        shared: Parameters to count as shared besides those found from the features; without features, instead of those
+            found.
+        retain_graph: Keep the graph for another backward pass.
+        summed: Whether parameters that several tasks use behind the features receive the plain sum of the task
+            gradients. Otherwise they count as shared.
+
+    Attributes:
+        features: Where the step is cut; empty if it is not.
+        shared: The leaves that count as shared.
+        heads: For each task the leaves that are its own.
+        between: The leaves that several tasks use and that receive the plain sum.
+
+    Raises:
+        ValueError: The losses depend on the trunk, but not through the features.
+    """
+
+    def __init__(
+        self,
+        losses: Mapping[str, Tensor],
+        features: Sequence[Tensor],
+        shared: Iterable[Tensor],
+        retain_graph: bool,
+        summed: bool = False,
+    ) -> None:
+        self.tasks = tuple(losses)
+        self.losses = list(losses.values())
+        self.retain_graph = retain_graph
+        found = self._partition = partition(self.losses, features, shared, summed)
+        self.features, self.shared = found.features, found.shared
+        self.heads, self.between = found.heads, found.between
+        # By task: the gradients at the features, and those at the leaves that it reaches without them.
+        self._at_features: list[list[Tensor | None]] = []
+        self._at_leaves: list[dict[Tensor, Tensor]] = []
+
+    def leaves(self) -> list[Tensor]:
+        """Every leaf that may receive a gradient, in an order that depends on the graph alone."""
+        own = [leaf for leaves in self.heads for leaf in leaves]
+        return list(dict.fromkeys([*self.shared, *self.between, *own]))
+
+    # What methods see
+
+    def last_layer_rows(self, layer: Sequence[Tensor], scale: float = 1.0) -> Rows:
+        """Task gradients at the parameters of one layer, already reduced over processes.
+
+        Raises:
+            ValueError: A task does not reach the layer.
+        """
+        if self.features:
+            self._differentiate_heads()
+            pieces = [self._through_trunk(row, layer, retain_graph=True) for row in self._at_features]
+        else:
+            pieces = [_gradients([loss], layer, None, retain_graph=True) for loss in self.losses]
+        for task, row in zip(self.tasks, pieces, strict=True):
+            if all(piece is None for piece in row):
+                raise ValueError(
+                    f"`last_layer` should be a layer of the trunk that every loss depends on. Found one that `{task}` "
+                    "does not depend on. Name an earlier layer, or leave the task out."
+                )
+        return Rows(layer, _reduced(pieces), scale)
+
+    def feature_rows(self, scale: float = 1.0) -> Rows:
+        """Task gradients at the features; each process has those of its own part of the batch."""
+        self._differentiate_heads()
+        # Each process's loss is the mean over its part of the batch; the loss of the step is the mean of these.
+        return Rows(self.features, list(self._at_features), scale * processes.world_size())
+
+    def shared_rows(self, scale: float = 1.0) -> Rows:
+        """Task gradients at all shared parameters, already reduced over processes."""
+        rows: list[list[Tensor | None]] = []
+        for number in range(len(self.tasks)):
+            # A probe that looks at the features has had it differentiated.
+            if number == len(self._at_leaves):
+                self._differentiate_head(number)
+            keep = self.retain_graph or number < len(self.tasks) - 1
+            through = self._through_trunk(self._at_features[number], self._partition.trunk, retain_graph=keep)
+            found = dict(zip(self._partition.trunk, through, strict=True))
+            direct = self._at_leaves[number]
+            # Nothing needs them again: what is left are the task's own.
+            found |= {leaf: direct.pop(leaf) for leaf in self.shared if leaf in direct}
+            self._at_features[number] = []
+            rows += _reduced([[found.get(leaf) for leaf in self.shared]])
+        return Rows(self.shared, rows, scale)
+
+    # What is done with the decision
+
+    def weighted(self, weights: Tensor, head_weights: Tensor | None = None) -> dict[Tensor, Tensor]:
+        """Gradients of the weighted sum of losses, reduced over processes, by leaf.
+
+        Args:
+            weights: [T], how much of each task's gradient the shared parameters get.
+            head_weights: [T], how much of it the task's own parameters get; as much when not given.
+        """
+        if (head_weights is not None or self.between) and self.features:
+            self._differentiate_heads()
+        if self._at_leaves:
+            seeds = Rows(self.features, self._at_features).combined(weights)
+            found = self._from_heads(weights, weights if head_weights is None else head_weights)
+            at_features = [seeds.get(feature) for feature in self.features]
+            through = self._through_trunk(at_features, self._partition.trunk, self.retain_graph)
+            found |= _present(self._partition.trunk, through)
+        elif head_weights is None and not self.between:
+            found = self._of_total(weights, self.leaves(), self.retain_graph)
+        else:
+            found = self._of_total(weights, self.shared, retain_graph=True)
+            found |= self._of_total(torch.ones_like(weights), self.between, retain_graph=True)
+            own = list(dict.fromkeys(leaf for leaves in self.heads for leaf in leaves))
+            found |= self._of_total(weights if head_weights is None else head_weights, own, self.retain_graph)
+        return processes.means(found)
+
+    def combined(self, rows: Rows, weights: Tensor, head_weights: Tensor) -> dict[Tensor, Tensor]:
+        """Gradients when the shared parameters receive the weighted sum of `shared_rows`."""
+        return processes.means(self._from_heads(weights, head_weights)) | rows.combined(weights)
+
+    def directed(self, rows: Rows, direction: Tensor, head_weights: Tensor) -> dict[Tensor, Tensor]:
+        """Gradients when the shared parameters receive a given direction, [P] in the order of `shared_rows`."""
+        heads = processes.means(self._from_heads(head_weights, head_weights))
+        return heads | dict(zip(self.shared, rows.split(direction), strict=True))
+
+    def directed_features(self, rows: Rows, direction: Tensor, head_weights: Tensor) -> dict[Tensor, Tensor]:
+        """Gradients when the features receive a given gradient, [P] in the order of `feature_rows`."""
+        found = self._from_heads(head_weights, head_weights)
+        through = self._through_trunk(rows.split(direction), self._partition.trunk, self.retain_graph)
+        return processes.means(found | _present(self._partition.trunk, through))
+
+    def own(self) -> list[dict[Tensor, Tensor]]:
+        """Each task's gradients at the leaves that are its own, reduced over processes; after `shared_rows`."""
+        shared = {*self.shared, *self.between}
+        return [
+            processes.means({leaf: gradient for leaf, gradient in found.items() if leaf not in shared})
+            for found in self._at_leaves
+        ]
+
+    def implicated(self, gradients: Mapping[Tensor, Tensor]) -> tuple[str, ...]:
+        """The tasks to blame for gradients that are not finite: those whose own leaves have them, else all."""
+        bad = {leaf for leaf, gradient in gradients.items() if not bool(gradient.isfinite().all())}
+        own = tuple(t for t, leaves in zip(self.tasks, self.heads, strict=True) if not bad.isdisjoint(leaves))
+        return own or self.tasks
+
+    # The passes themselves
+
+    def _differentiate_heads(self) -> None:
+        for number in range(len(self._at_leaves), len(self.tasks)):
+            self._differentiate_head(number)
+
+    def _differentiate_head(self, number: int) -> None:
+        reached = self._partition.reached[number]
+        keep = self.retain_graph or not (self._partition.disjoint or number == len(self.losses) - 1)
+        # The features' own hooks are heard when the trunk is differentiated.
+        with silenced(self.features):
+            found = _gradients([self.losses[number]], [*self.features, *reached], None, keep)
+        self._at_features.append(list(found[: len(self.features)]))
+        self._at_leaves.append(_present(reached, found[len(self.features) :]))
+
+    def _through_trunk(
+        self, seeds: Sequence[Tensor | None], leaves: Sequence[Tensor], retain_graph: bool
+    ) -> Sequence[Tensor | None]:
+        used = _present(self.features, seeds)
+        if not used or not leaves:
+            return [None] * len(leaves)
+        return _gradients(list(used), leaves, list(used.values()), retain_graph)
+
+    def _of_total(self, weights: Tensor, leaves: Sequence[Tensor], retain_graph: bool) -> dict[Tensor, Tensor]:
+        if not leaves:
+            return {}
+        seeds = [weight.to(loss).expand_as(loss) for weight, loss in zip(weights, self.losses, strict=True)]
+        return _present(leaves, _gradients(self.losses, leaves, seeds, retain_graph))
+
+    def _from_heads(self, weights: Tensor, head_weights: Tensor) -> dict[Tensor, Tensor]:
+        shared, between = set(self.shared), set(self.between)
+        one = torch.ones_like(weights[0])
+        found: dict[Tensor, Tensor] = {}
+        for gradients, weight, head_weight in zip(self._at_leaves, weights, head_weights, strict=True):
+            for leaf, gradient in gradients.items():
+                part = _times(gradient, one if leaf in between else weight if leaf in shared else head_weight)
+                found[leaf] = found[leaf].add_(part) if leaf in found else part
+        return found
+
+
+def _gradients(
+    outputs: Sequence[Tensor], inputs: Sequence[Tensor], seeds: Sequence[Tensor] | None, retain_graph: bool
+) -> Sequence[Tensor | None]:
+    with silenced(tensor for tensor in inputs if tensor.is_leaf):
+        return torch.autograd.grad(outputs, inputs, seeds, retain_graph=retain_graph, allow_unused=True)
+
+
+def _present(tensors: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> dict[Tensor, Tensor]:
+    pairs = zip(tensors, gradients, strict=True)
+    return {tensor: gradient for tensor, gradient in pairs if gradient is not None}
+
+
+def _reduced(rows: Sequence[Sequence[Tensor | None]]) -> list[list[Tensor | None]]:
+    if processes.world_size() == 1:
+        return [list(row) for row in rows]
+    every = {(task, place): piece for task, row in enumerate(rows) for place, piece in enumerate(row)}
+    present = {key: piece for key, piece in every.items() if piece is not None}
+    means = processes.means(present)
+    return [[means.get((task, place)) for place in range(len(row))] for task, row in enumerate(rows)]
+
+
+def _times(gradient: Tensor, weight: Tensor) -> Tensor:
+    # Not `weight.to(gradient)`: a weight rounded to half precision would be off by a thousandth.
+    return (gradient * weight.to(gradient.device)).to(gradient.dtype)

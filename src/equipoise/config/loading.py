@@ -1,0 +1,89 @@
+"""Reads configurations: from YAML files, plain data and the command line."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from equipoise.config.data import DataConfig
+from equipoise.config.errors import ConfigError, explanations
+from equipoise.config.overrides import override
+
+Config = TypeVar("Config", bound=BaseModel)
+
+
+def load(path: Path, kind: type[Config], overrides: Sequence[str] = ()) -> Config:
+    """Read a configuration.
+
+    Args:
+        path: A YAML file.
+        kind: What it should be.
+        overrides: Changes such as `training.epochs=5`; values are YAML, list entries are named by their number.
+
+    Raises:
+        ConfigError: The file cannot be read, or does not describe a `kind`.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"`{path}` cannot be read: {error.strerror or error}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"`{path}` is not YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"`{path}` should hold keys and values. Found {type(content).__name__}.")
+    for change in overrides:
+        override(content, change)
+    return parse(content, kind, str(path))
+
+
+def parse(content: Mapping[str, Any], kind: type[Config], where: str) -> Config:
+    """Check plain data against a configuration class.
+
+    Args:
+        content: The data.
+        kind: What it should be.
+        where: What to call its origin in messages.
+
+    Raises:
+        ConfigError: It does not fit; every fault is named, unknown keys with the nearest valid one.
+    """
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        lines = (f"  {line}" for line in explanations(error, kind))
+        raise ConfigError(f"`{where}` cannot be used:\n" + "\n".join(lines)) from error
+
+
+def dataset(name: str, root: Path | None, overrides: Sequence[str] = ()) -> DataConfig:
+    """The configuration of a dataset from the command line.
+
+    Args:
+        name: The name of the dataset.
+        root: Its directory.
+        overrides: Options of the dataset such as `classes=7`; values are YAML.
+
+    Raises:
+        ConfigError: There is no such dataset or option.
+    """
+    content = {"name": name, "root": None if root is None else str(root)} | options(overrides)
+    return parse(content, DataConfig, name)
+
+
+def options(overrides: Sequence[str]) -> dict[str, Any]:
+    """Options from the command line.
+
+    Args:
+        overrides: Options such as `cpus=4`; values are YAML.
+
+    Raises:
+        ConfigError: One has another form.
+
+    >>> options(["cpus=4", "sbatch.account=lab"])
+    {'cpus': 4, 'sbatch': {'account': 'lab'}}
+    """
+    content: dict[str, Any] = {}
+    for change in overrides:
+        override(content, change)
+    return content

@@ -1,0 +1,140 @@
+"""A study: which networks are trained on what, and compared."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from equipoise.config.balancer import BalancerConfig
+from equipoise.config.errors import explanations
+from equipoise.config.experiment import Experiment, Protocol, Seed
+from equipoise.config.grids import Grid, grid_points
+from equipoise.config.published import PublishedConfig
+from equipoise.config.run import RunConfig
+from equipoise.config.strict import WithOptions
+from equipoise.config.variant import VariantConfig
+from equipoise.naming import unknown
+
+SINGLE = "single"
+"""What tables call the single-task networks."""
+
+
+class Recipe(Experiment):
+    """A study: which networks are trained on what, and compared."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    description: str = ""
+    balancers: tuple[BalancerConfig, ...] = Field(min_length=1)
+    variants: tuple[VariantConfig, ...] = ()
+    """What is compared besides balancing methods; every variant gets its single-task networks and all methods."""
+    seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1)
+    published: PublishedConfig | None = None
+    """The rows of a paper's table to compare with; of a study with variants, each names its own."""
+    grid: Grid = Field(default_factory=dict)
+    """Values to try of keys such as `training.learning_rate`, for every method and every single-task network."""
+    grid_seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1)
+    """The seeds of the trials of a grid."""
+    protocol: Literal["validation", "paper_one", "paper_two"] = "validation"
+    """As of a run, or `paper_two`: hyper-parameters and checkpoints are chosen on validation, and what was chosen runs
+    once a seed."""
+
+    @property
+    def run_protocol(self) -> Protocol:
+        """How each run chooses its checkpoint."""
+        return "validation" if self.protocol == "paper_two" else self.protocol
+
+    @property
+    def published_rows(self) -> dict[str | None, PublishedConfig]:
+        """What to compare with by variant, as far as anything is named."""
+        named = {variant.label: variant.published for variant in self.variants} or {None: self.published}
+        return {label: published for label, published in named.items() if published is not None}
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        for balancers in (self.balancers, *(variant.balancers or () for variant in self.variants)):
+            self._check_balancers(balancers)
+        labels = [variant.label for variant in self.variants]
+        if len(set(labels)) < len(labels):
+            raise ValueError("two variants share a label: give them different ones")
+        for point in grid_points(self.grid) if self.grid else ():
+            self.at(point)
+        for variant in self.variants:
+            if variant.reference is not None and variant.reference not in labels:
+                raise unknown(f"reference of variant {variant.label}", variant.reference, labels)
+            for task in variant.tasks or ():
+                if task not in self.tasks:
+                    raise unknown(f"tasks of variant {variant.label}", task, self.tasks)
+            try:
+                self.variant(variant)
+            except ValidationError as error:
+                raise ValueError(f"variant {variant.label!r}: {'; '.join(explanations(error, RunConfig))}") from error
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"each of `seeds` should occur once. Found `seeds = {list(self.seeds)}`")
+        return self
+
+    def _check_balancers(self, balancers: Sequence[BalancerConfig]) -> None:
+        for balancer in balancers:
+            weights = balancer.options.get("weights")
+            missing = [task for task in self.tasks if isinstance(weights, Mapping) and task not in weights]
+            if missing:
+                raise ValueError(
+                    f"balancer `{balancer.name}` should have a weight for every task, also for {', '.join(missing)}"
+                )
+        titles = [balancer.title for balancer in balancers]
+        if len({SINGLE, *titles}) < len(titles) + 1:
+            raise ValueError(f"two balancers share a name, or one is called `{SINGLE}`: give them different `label`s")
+        sources = {balancer.title for balancer in balancers if balancer.fixed_from is None}
+        for balancer in balancers:
+            if balancer.fixed_from is not None and balancer.fixed_from not in sources:
+                raise unknown("fixed_from", balancer.fixed_from, sources)
+
+    def at(self, point: Mapping[str, Any]) -> "Recipe":
+        """The recipe at a point of its grid.
+
+        Raises:
+            ValueError: A key is not one of `data`, `model` or `training`, or a value does not fit.
+        """
+        changes: dict[str, dict[str, Any]] = {}
+        for key, value in point.items():
+            part, _, name = key.partition(".")
+            if part not in ("data", "model", "training") or not name:
+                raise ValueError(
+                    "the keys of `grid` should be of `data`, `model` or `training`, such as `training.learning_rate`. "
+                    f"Found `{key}`"
+                )
+            changes.setdefault(part, {})[name] = value
+        if not point:
+            return self
+        content = {name: getattr(self, name) for name in Experiment.model_fields}
+        content |= {part: _merged(content[part], of_part) for part, of_part in changes.items()}
+        # What a point does not change needs no second look: a grid may have many.
+        there = Experiment.model_validate(content)
+        found = {name: getattr(there, name) for name in Experiment.model_fields}
+        return self.model_copy(update=found | {"grid": {}, "variants": ()})
+
+    def variant(self, variant: VariantConfig) -> "Recipe":
+        """The recipe that a variant stands for, without variants of its own.
+
+        Raises:
+            ValidationError: The variant's keys do not fit.
+        """
+        parts = {"data": variant.data, "model": variant.model, "training": variant.training}
+        content = {name: getattr(self, name) for name in Recipe.model_fields if name != "variants"}
+        for key, changes in parts.items():
+            if changes:
+                content[key] = _merged(content[key], changes)
+        own = {"balancers": variant.balancers or self.balancers, "tasks": variant.tasks or self.tasks}
+        return Recipe.model_validate(content | own)
+
+
+def _merged(base: BaseModel, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a part of a recipe with some keys changed, of its class's own options only if they are the same's.
+
+    An option belongs to what `name` or `architecture` says; another one has options of its own.
+    """
+    content = base.model_dump(exclude_unset=True)
+    if isinstance(base, WithOptions) and any(
+        key in changes and changes[key] != getattr(base, key, None) for key in ("name", "architecture")
+    ):
+        content = {key: value for key, value in content.items() if key in type(base).model_fields}
+    return content | dict(changes)

@@ -1,0 +1,113 @@
+"""Reads all of a dataset and tells what is in it and what is wrong with it."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from equipoise.data.base import Dataset
+from equipoise.data.errors import DatasetError, EmptySplitError
+from equipoise.data.inspection.report import Report, SplitSummary, TaskSummary
+from equipoise.data.registry import create, dataset_class
+from equipoise.data.threads import threaded
+from equipoise.tasks.tally import Tally
+
+
+def check(
+    name: str,
+    root: str | Path | None = None,
+    *,
+    splits: Iterable[str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    **options: Any,
+) -> Report:
+    """Read every file of a dataset.
+
+    Args:
+        name: The name of the dataset.
+        root: Its directory; may be left out for datasets that make themselves.
+        splits: The splits to read, all by default.
+        progress: Called with the number of samples read and of all samples of the split.
+        **options: Options of the dataset; by default those under which the splits are the publisher's.
+
+    Returns:
+        What is in it. Missing and damaged files, values that break the encoding of their task, and samples that
+        are in two splits are its faults, not errors.
+
+    Raises:
+        ValueError: There is no such dataset, split or option.
+    """
+    report = Report(name)
+    options = {**dataset_class(name).as_published, **options}
+    homes: dict[str, str] = {}
+    for split in dataset_class(name).splits if splits is None else splits:
+        try:
+            dataset = create(name, root=root, split=split, cache="none", **options)
+        except DatasetError as error:
+            # Who asks for all splits asks for those that there are.
+            if splits is None and isinstance(error, EmptySplitError):
+                continue
+            absent = [] if root is None else dataset_class(name).missing(Path(root).expanduser())
+            for one in absent or [error]:
+                report.add_fault(one.path, one.what)
+            continue
+        for error in dataset.faults():
+            report.add_fault(error.path, error.what)
+        for identifier in dataset.identifiers:
+            if identifier in homes:
+                what = f"is in {homes[identifier]!r} and again in {split!r}"
+                report.add_fault(dataset.file(identifier, dataset.input), what)
+            homes[identifier] = split
+        report.splits[split] = _read_all(dataset, report, progress)
+    return report
+
+
+@dataclass
+class _Look:
+    """What one sample holds: the size of its input if it has one, its labels by task, and what is wrong."""
+
+    size: tuple[int, int] | None = None
+    tallies: dict[str, Tally] = field(default_factory=dict)
+    faults: list[tuple[Path, str]] = field(default_factory=list)
+
+
+def _read_all(dataset: Dataset, report: Report, progress: Callable[[int, int], None] | None) -> SplitSummary:
+    tasks = {name: TaskSummary(task) for name, task in dataset.active_tasks.items()}
+    summary = SplitSummary(len(dataset), tasks=tasks)
+    for done, look in enumerate(threaded(partial(_look_at, dataset), dataset.identifiers), start=1):
+        if look.size is not None:
+            summary.sizes[look.size] += 1
+        for name, tally in look.tallies.items():
+            tasks[name].tally.merge(tally)
+        for path, what in look.faults:
+            report.add_fault(path, what)
+        if progress is not None:
+            progress(done, len(dataset))
+    return summary
+
+
+def _look_at(dataset: Dataset, identifier: str) -> _Look:
+    look = _Look()
+    for key in (dataset.input, *dataset.active_tasks):
+        try:
+            values = dataset.read(identifier, key)
+        except DatasetError as error:
+            look.faults.append((error.path, error.what))
+            continue
+        if key == dataset.input:
+            # Only images and maps have a size.
+            if isinstance(values, Tensor) and values.ndim > 1:
+                height, width = values.shape[-2:]
+                look.size = height, width
+            continue
+        path, task = dataset.file(identifier, key), dataset.active_tasks[key]
+        if task.dense and look.size is not None and values.shape[-2:] != look.size:
+            what = f"should have the size of its image, {look.size}; it has {tuple(values.shape[-2:])}"
+            look.faults.append((path, what))
+        target = task.finish(values.to(task.dtype))
+        look.faults += [(path, fault) for fault in task.faults(target)]
+        look.tallies[key] = task.tally(target)
+    return look

@@ -1,0 +1,1 @@
+"""What labels stand for, how they are written, and those that are drawn from others."""

@@ -1,0 +1,1 @@
+"""Reads single files, whatever dataset they are of."""

@@ -1,0 +1,1 @@
+"""Where decoded files are kept."""
