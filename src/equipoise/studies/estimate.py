@@ -18,6 +18,7 @@ from equipoise.config import RunConfig
 from equipoise.studies.matrix import PlannedRun
 from equipoise.training.context import context_of, endless, forward
 from equipoise.training.evaluation import evaluate
+from equipoise.training.loading import Loader, TrainLoader
 from equipoise.training.setup import Held, Session, build_network, prepare
 
 _STEPS, _ENOUGH = 3, 2.0
@@ -155,14 +156,13 @@ def _give_teachers(session: Session, config: RunConfig) -> None:
         }
 
 
-def _loaded(loader: torch.utils.data.DataLoader) -> tuple[float, Mapping[str, torch.Tensor]]:
+def _loaded(loader: Loader) -> tuple[float, Mapping[str, torch.Tensor]]:
     """Seconds to load a batch, and the batch; it is the second time, when what a run decodes once is decoded."""
     seconds, batch = 0.0, {}
     for _ in range(2):
-        # The same batch: order and chance come from the generator and the global seed.
-        torch.manual_seed(0)
-        if isinstance(loader.generator, torch.Generator):
-            loader.generator.manual_seed(0)
+        if isinstance(loader, TrainLoader):
+            # The same batch again.
+            loader.seed(0)
         started = time.perf_counter()
         batch = next(iter(loader))
         seconds = time.perf_counter() - started

@@ -1,0 +1,78 @@
+"""Batches are the same ones whoever loads them."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from equipoise.config import TrainingConfig
+from equipoise.data import create, transforms
+from equipoise.training.loading import TrainLoader, ahead
+
+
+def batches(root: Path, seed: int = 3, **settings: Any) -> list[dict[str, torch.Tensor]]:
+    transform = transforms.Compose((transforms.RandomHorizontalFlip(), transforms.RandomCrop((24, 24))))
+    dataset = create("rooms", root=root, split="train", tasks=["seg", "depth"], transform=transform)
+    loader = TrainLoader(dataset, TrainingConfig(batch_size=2, epochs=1, accelerator="cpu", **settings))
+    loader.seed(seed)
+    found = list(loader)
+    assert len(found) == len(loader)
+    return found
+
+
+def equal(first: list[dict[str, torch.Tensor]], second: list[dict[str, torch.Tensor]]) -> bool:
+    return len(first) == len(second) and all(
+        a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+        for a, b in zip(first, second, strict=True)
+    )
+
+
+@pytest.mark.slow
+def test_batches_do_not_depend_on_the_number_of_workers(rooms: Path) -> None:
+    torch.manual_seed(7)
+    alone = batches(rooms)
+    assert equal(alone, batches(rooms, workers=1))
+    assert equal(alone, batches(rooms, workers=2))
+
+
+def test_another_seed_gives_other_batches(rooms: Path) -> None:
+    assert equal(batches(rooms), batches(rooms))
+    assert not equal(batches(rooms), batches(rooms, seed=4))
+
+
+def test_an_epoch_of_a_given_number_of_steps_draws_with_replacement(rooms: Path) -> None:
+    assert len(batches(rooms, steps_per_epoch=50)) == 50
+
+
+def test_loading_leaves_the_random_state_alone(rooms: Path) -> None:
+    torch.manual_seed(1)
+    before = torch.random.get_rng_state()
+    batches(rooms)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_what_is_taken_ahead_comes_in_order_and_ends() -> None:
+    assert list(ahead(range(20))) == list(range(20))
+    assert list(ahead([])) == []
+
+
+def test_an_error_reaches_whoever_takes() -> None:
+    def broken() -> Iterator[int]:
+        yield 1
+        raise OSError("the disk is gone")
+
+    taken = ahead(broken())
+    assert next(taken) == 1
+    with pytest.raises(OSError, match="disk is gone"):
+        next(taken)
+
+
+def test_stopping_early_leaves_no_thread() -> None:
+    before = threading.active_count()
+    taken = ahead(iter(range(1000)))
+    assert next(taken) == 0
+    taken.close()
+    assert threading.active_count() == before
