@@ -189,3 +189,18 @@ def test_a_task_that_is_absent_for_a_while_leaves_a_gap(line):
 def test_a_block_has_steps():
     with pytest.raises(ValueError, match="block = 0"):
         block_means(polars.DataFrame({"step": [1], "task": ["a"], "norm": [1.0]}), "norm", ["task"], 0)
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_methods_go_on_below_with_one_scale_and_one_legend(probe, count):
+    frame = polars.concat([probe.to_frame().with_columns(method=polars.lit(f"method {n}")) for n in range(count)])
+    figure = figures.cosines_with_update(frame, block=50)
+    figure.canvas.draw()
+    titled = [axes for axes in figure.axes if axes.get_title(loc="left")]
+    assert [axes.get_title(loc="left") for axes in titled] == [f"method {n}" for n in range(count)]
+    assert len(figure.axes) == 2 * count
+    assert len({axes.get_ylim() for axes in titled}) == 1
+    assert len({axes.get_subplotspec().colspan.start for axes in titled}) == min(count, 4)
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names[:3] == ["seg", "depth", "edge"]
+    assert len(set(names)) == len(names) == 7

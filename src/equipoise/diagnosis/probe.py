@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from equipoise.balancing import Balance, processes
-from equipoise.balancing.balancer import open_step
-from equipoise.balancing.gradients import Source
 from equipoise.balancing.measurement import Measurement, gradient_difference, measure
 from equipoise.balancing.observation import observe
+from equipoise.balancing.opening import open_step
+from equipoise.balancing.source import Source
 from equipoise.diagnosis import store
 from equipoise.diagnosis.frames import by_task
+from equipoise.diagnosis.verdict import Verdict, judge
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -172,6 +173,14 @@ class Probe:
         from equipoise.figures import probe_overview
 
         return probe_overview(self.to_frame())
+
+    def verdict(self, candidates: Mapping[str, Mapping[str, float]] | None = None) -> Verdict:
+        """Which tasks are starved, which dominate, since when, why, and which weights to try.
+
+        Args:
+            candidates: Static weights to look at besides uniform ones and AvgNorm's, by a name for them.
+        """
+        return judge(self.recorded(), candidates)
 
     def flush(self) -> None:
         """Write everything to the file, in one move; nothing without a file."""

@@ -19,8 +19,10 @@ from equipoise.figures.probe_overview import probe_overview
 from equipoise.figures.progression import progression
 from equipoise.figures.radar import radar
 from equipoise.figures.relative_change import relative_change
+from equipoise.figures.share_under_weights import share_under_weights
 from equipoise.figures.styles import method_styles, task_styles
 from equipoise.figures.update_share import update_share
+from equipoise.figures.verdict_evidence import verdict_evidence
 from equipoise.figures.weight_error import weight_error
 from equipoise.figures.weights_per_epoch import weights_per_epoch
 
@@ -40,8 +42,10 @@ __all__ = [
     "progression",
     "radar",
     "relative_change",
+    "share_under_weights",
     "task_styles",
     "update_share",
+    "verdict_evidence",
     "weight_error",
     "weights_per_epoch",
 ]

@@ -5,7 +5,7 @@ import polars
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from equipoise.figures.layout import SMALL, TEXT, headline, methods_of, of_method, panels
+from equipoise.figures.layout import SMALL, TEXT, headline, methods_of, of_method, tiles
 from equipoise.figures.styles import GREY, method_styles
 
 _FEW = 5
@@ -26,9 +26,9 @@ def box_plots(values: polars.DataFrame, *, quantity: str, baseline: str | None =
     methods = [method for method in methods_of(values) if method is not None]
     styles = method_styles(methods)
     parts = values["panel"].unique(maintain_order=True).to_list() if "panel" in values.columns else [None]
-    figure, every = panels(
-        1, max(1, len(parts)), width=5.2 if len(parts) < 2 else 3.6, height=0.9 + 0.34 * len(methods)
-    )
+    width = 5.2 if len(parts) < 2 else 3.4
+    figure, every = tiles(1, len(parts), across=3, width=width, height=0.9 + 0.34 * len(methods))
+    figure.supxlabel(quantity, fontsize=TEXT)
     for axes, part in zip(every[0], parts, strict=False):
         found = values if part is None else values.filter(polars.col("panel") == part)
         for row, method in enumerate(methods):
@@ -42,9 +42,9 @@ def box_plots(values: polars.DataFrame, *, quantity: str, baseline: str | None =
             _draw(axes, row, numbers, styles[method].colour)
         axes.set_ylim(len(methods) - 0.4, -0.9)
         axes.set_yticks(range(len(methods)), methods, fontsize=TEXT)
+        axes.tick_params(axis="x", labelbottom=True)
         axes.grid(visible=False, axis="y")
         axes.grid(axis="x", color="0.92", linewidth=0.7)
-        axes.set_xlabel(quantity, fontsize=TEXT)
         if part is not None:
             headline(axes, str(part))
     return figure

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from equipoise.figures.blocks import block_width
 from equipoise.figures.cosine_split import cosine_split
 from equipoise.figures.curves import curves_by_method, draw_curves, name_panel
-from equipoise.figures.layout import SMALL, End, of_method, reference
+from equipoise.figures.layout import End, of_method, reference
 from equipoise.figures.styles import Style
 
 _PARTS = {
@@ -38,27 +38,27 @@ def cosines_with_update(
     grid = curves_by_method(by_task, rows, tasks=tasks, block=width, further=1)
     split = cosine_split(by_task)
     for column, method in enumerate(grid.methods):
-        draw_orthogonal(grid.axes[0, column], of_method(by_task, method))
+        grid.ends[0, column] += draw_orthogonal(grid.axes[0, column], of_method(by_task, method))
         axes = grid.axes[1, column]
         grid.ends[1, column] = _draw_split(axes, of_method(split, method), width)
         name_panel(grid, 1, column, "why its mean is off the line", "factor")
-        if method is not None and column == 0 and grid.ends[1, 0]:
-            axes.legend(frameon=False, fontsize=SMALL, loc="upper right")
     return grid.finish()
 
 
-def draw_orthogonal(axes: Axes, by_task: polars.DataFrame) -> None:
+def draw_orthogonal(axes: Axes, by_task: polars.DataFrame) -> list[End]:
     """Draw the cosine that orthogonal contributions of equal norms have; T is the largest number of tasks in a step."""
-    if not by_task.is_empty():
-        count = by_task.group_by("step").len()["len"].max()
-        assert isinstance(count, int)
-        reference(axes, count**-0.5, rf"orthogonal, equal norms: $1/\sqrt{{{count}}}$ = {count**-0.5:.2f}")
-        low, high = axes.get_ylim()
-        axes.set_ylim(min(low, 0.0), max(high, 1.02))
+    if by_task.is_empty():
+        return []
+    count = by_task.group_by("step").len()["len"].max()
+    assert isinstance(count, int)
+    end = reference(axes, count**-0.5, rf"$1/\sqrt{{{count}}}$: orthogonal")
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, 0.0), max(high, 1.02))
+    return [end]
 
 
 def _draw_split(axes: Axes, split: polars.DataFrame, width: int) -> list[End]:
-    long = split.unpivot(["balance", "alignment"], index="step", variable_name="part", value_name="factor")
+    long = split.unpivot(list(_PARTS), index="step", variable_name="part", value_name="factor")
     ends = draw_curves(axes, long, "factor", "part", _PARTS, width)
-    reference(axes, 1, "1: equal norms, orthogonal directions")
-    return [End(end.y, {"balance": "balance of norms", "alignment": "alignment"}[end.name], end.style) for end in ends]
+    names = {"balance": "balance of norms", "alignment": "alignment"}
+    return [*(End(end.y, names[end.name], end.style) for end in ends), reference(axes, 1, "1: as on the line")]

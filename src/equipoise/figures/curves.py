@@ -10,17 +10,16 @@ from matplotlib.figure import Figure
 
 from equipoise.figures.blocks import block_means, block_width
 from equipoise.figures.layout import (
-    NARROW,
     TEXT,
-    WIDE,
     End,
     headline,
+    leftmost,
     legend_above,
     methods_of,
     name_ends,
     of_method,
-    panels,
     say_nothing,
+    tiles,
 )
 from equipoise.figures.styles import Style, task_styles
 
@@ -68,12 +67,14 @@ class Grid:
         figure: All of it.
         axes: `[rows, methods]`.
         methods: What the columns are of; none for a figure of one method without a name.
+        styles: Of the tasks that are drawn, in their order.
         ends: Where the curves of each panel end.
     """
 
     figure: Figure
     axes: np.ndarray
     methods: list[str | None]
+    styles: dict[str, Style]
     ends: dict[tuple[int, int], list[End]]
 
     def finish(self) -> Figure:
@@ -81,6 +82,9 @@ class Grid:
         if self.axes.shape[1] == 1:
             for (row, column), found in self.ends.items():
                 name_ends(self.axes[row, column], found)
+        else:
+            named = self.styles | {end.name: end.style for found in self.ends.values() for end in found}
+            legend_above(self.figure, named, list(named))
         return self.figure
 
 
@@ -104,10 +108,10 @@ def curves_by_method(
         further: How many rows of panels to leave for other curves.
     """
     methods = methods_of(frame) or [None]
-    drawn = frame["task"].unique(maintain_order=True).to_list()
-    styles = task_styles([*(tasks or ()), *drawn])
-    figure, every = panels(len(rows) + further, len(methods), width=WIDE if len(methods) == 1 else NARROW)
-    grid = Grid(figure, every, methods, {})
+    styles = task_styles([*(tasks or ()), *frame["task"].unique(maintain_order=True)])
+    drawn = {task: style for task, style in styles.items() if task in frame["task"]}
+    figure, every = tiles(len(rows) + further, len(methods))
+    grid = Grid(figure, every, methods, drawn, {})
     width = block_width(frame) if block is None else block
     for column, method in enumerate(methods):
         part = of_method(frame, method)
@@ -119,8 +123,6 @@ def curves_by_method(
             grid.ends[row, column] = draw_curves(axes, part, value, "task", styles, width)
             name_panel(grid, row, column, title, unit)
     figure.supxlabel(steps_label(width), fontsize=TEXT)
-    if len(methods) > 1:
-        legend_above(figure, styles, drawn)
     return grid
 
 
@@ -133,7 +135,7 @@ def name_panel(grid: Grid, row: int, column: int, title: str, unit: str) -> None
         return
     if row == 0:
         headline(axes, method)
-    if column == 0:
+    if leftmost(axes):
         axes.set_ylabel(f"{title}\n{unit}", fontsize=TEXT)
 
 

@@ -7,7 +7,7 @@ from matplotlib.ticker import LogFormatter
 
 from equipoise.figures.blocks import block_width
 from equipoise.figures.curves import draw_curves, steps_label
-from equipoise.figures.layout import TEXT, headline, legend_above, methods_of, of_method, panels
+from equipoise.figures.layout import TEXT, headline, leftmost, legend_above, methods_of, of_method, panels
 from equipoise.figures.styles import Style, method_styles
 
 _RANKS = tuple(f"{0.15 + 0.055 * rank:.3f}" for rank in range(11))
@@ -25,21 +25,22 @@ def gradient_matrix(by_step: polars.DataFrame, by_pair: polars.DataFrame, *, blo
     """
     methods = methods_of(by_step) or [None]
     styles = method_styles(str(method or "all") for method in methods)
-    # Alone, the singular values stand beside the first of the other panels; those of several methods have a row.
-    columns = 2 if len(methods) == 1 else max(3, len(methods))
-    figure, every = panels(2, columns, width=3.6, height=2.5, sharey="none", sharex="all")
+    # Alone, the singular values stand beside the first of the other panels; those of several methods go before them.
+    columns = 2 if len(methods) == 1 else 3
+    above = -(-len(methods) // columns) * columns if len(methods) > 1 else 1
+    figure, every = panels(-(-(above + 3) // columns), columns, width=3.6, height=2.5, sharey="none", sharex="all")
+    values, others = every.flat[: len(methods)], every.flat[above:]
+    for axes in every.flat[len(methods) : above]:
+        axes.set_visible(False)
     width = block_width(by_step) if block is None else block
-    values, others = every.flat[: len(methods)], every.flat[1:] if len(methods) == 1 else every[1]
     for axes, method in zip(values, methods, strict=True):
         axes.set_yscale("log")
         _draw_singular_values(axes, of_method(by_step, method), width)
         headline(axes, "singular values" if method is None else f"{method}: singular values")
-        if axes is values[0]:
+        if leftmost(axes):
             axes.set_ylabel(r"$\sigma_k$", fontsize=TEXT)
-        else:
+        if axes is not values[0]:
             axes.sharey(values[0])
-    for axes in [*(every[0, len(methods) :] if len(methods) > 1 else ()), *others[3:]]:
-        axes.set_visible(False)
     keys = ["step", *(["method"] if "method" in by_pair.columns else [])]
     similar = by_pair.group_by(keys, maintain_order=True).agg(polars.col("magnitude_similarity").fill_nan(None).mean())
     condition, similarity, conflict = others[:3]

@@ -1,7 +1,7 @@
 """The paper that figures are drawn on: panels in rows and columns, plain axes, names beside lines."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import polars
@@ -15,6 +15,8 @@ TEXT, SMALL = 9, 8
 """Sizes of letters, in points."""
 WIDE, NARROW = 5.4, 3.3
 """Inches of a panel that stands alone, and of one beside others."""
+ACROSS = 4
+"""How many panels stand beside each other where there may be any number of them."""
 
 
 class End(NamedTuple):
@@ -42,6 +44,37 @@ def panels(
     return figure, every
 
 
+def tiles(
+    rows: int, count: int, *, across: int = ACROSS, width: float | None = None, height: float = 2.7
+) -> tuple[Figure, np.ndarray]:
+    """A figure with some panels for each of several things, `[rows, count]`, below each other and of one scale a row.
+
+    The things stand beside each other, and go on below where there are more than go across.
+    """
+    columns = min(across, max(1, count))
+    bands = -(-max(1, count) // columns)
+    wide = WIDE if columns == 1 else NARROW
+    figure, every = panels(bands * rows, columns, width=width or wide, height=height, sharey="none")
+    found = np.empty((rows, max(1, count)), dtype=object)
+    for row, place in np.ndindex(found.shape):
+        axes: Any = every[place // columns * rows + row, place % columns]
+        found[row, place] = axes
+        if place:
+            axes.sharey(found[row, 0])
+        axes.tick_params(axis="y", which="both", labelleft=place % columns == 0)
+        # Below the last panels of a column there may be none that bears the numbers.
+        axes.tick_params(axis="x", which="both", labelbottom=row == rows - 1 and place + columns >= found.shape[1])
+    for axes in set(every.flat) - set(found.flat):
+        axes.remove()
+    return figure, found
+
+
+def leftmost(axes: Axes) -> bool:
+    """Whether a panel stands at the left, where the quantity of its row is named."""
+    place = axes.get_subplotspec()
+    return place is None or place.is_first_col()
+
+
 def dress(axes: Axes) -> None:
     """Take from axes what says nothing."""
     axes.spines[["top", "right"]].set_visible(False)
@@ -66,19 +99,11 @@ def of_method(frame: polars.DataFrame, method: str | None) -> polars.DataFrame:
     return frame if method is None else frame.filter(polars.col("method") == method)
 
 
-def reference(axes: Axes, y: float, text: str) -> None:
-    """A dashed line of what would be so in a plain case; curves gather at it, so its name stands at the bottom."""
-    axes.axhline(y, color=GREY, linewidth=1.1, linestyle=(0, (4, 2)), zorder=2.5)
-    axes.text(
-        0.02,
-        0.03,
-        f"- - {text}",
-        transform=axes.transAxes,
-        fontsize=SMALL,
-        color="0.25",
-        bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1},
-        zorder=5,
-    )
+def reference(axes: Axes, y: float, name: str) -> End:
+    """Draw a dashed line of what would be so in a plain case; return its end, for its name."""
+    style = Style(GREY, (4, 2), "")
+    axes.axhline(y, color=style.colour, linewidth=1.1, linestyle=style.line, zorder=2.5)
+    return End(y, name, style)
 
 
 def name_ends(axes: Axes, ends: Iterable[End]) -> None:
@@ -101,7 +126,14 @@ def name_ends(axes: Axes, ends: Iterable[End]) -> None:
             va="center",
             fontsize=TEXT,
             color=end.style.ink,
-            arrowprops={"arrowstyle": "-", "color": end.style.colour, "linewidth": 0.7, "shrinkA": 1, "shrinkB": 1},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": end.style.colour,
+                "linewidth": 0.7,
+                "shrinkA": 1,
+                "shrinkB": 1,
+                "relpos": (0, 0.5),
+            },
             annotation_clip=False,
         )
 
@@ -127,7 +159,10 @@ def legend_above(figure: Figure, styles: Mapping[str, Style], names: Sequence[st
             Line2D([], [], color=s.colour, linestyle=s.line, marker=s.mark, markersize=4, linewidth=1.8)
             for s in (styles[name] for name in names)
         ]
-        figure.legend(handles, names, loc="outside upper left", ncols=min(len(names), 6), frameon=False, fontsize=TEXT)
+        # In inches: a handle with what is around it, and the letters of the longest name.
+        widest = 0.65 + 0.075 * max(map(len, names))
+        columns = max(1, min(len(names), int(figure.get_figwidth() / widest)))
+        figure.legend(handles, names, loc="outside upper left", ncols=columns, frameon=False, fontsize=TEXT)
 
 
 def say_nothing(axes: Axes) -> None:

@@ -50,19 +50,22 @@ def draw_pairs(
     drawn = [*(task for task in tasks or () if task in drawn), *(task for task in drawn if task not in (tasks or ()))]
     styles = task_styles([*(tasks or ()), *drawn])
     methods = methods_of(by_pair) or [None]
-    across = len(drawn) if len(methods) > 1 else min(4, max(1, len(drawn)))
-    down = len(methods) if len(methods) > 1 else max(1, -(-len(drawn) // across))
-    figure, every = panels(down, max(1, across), width=NARROW - 0.4, height=2.5, sharex="all", sharey="all")
+    across = min(4 if len(methods) == 1 else 6, max(1, len(drawn)))
+    down = max(1, -(-len(drawn) // across))
+    figure, every = panels(down * len(methods), across, width=NARROW - 0.4, height=2.5, sharex="all", sharey="all")
     width = block_width(by_pair) if block is None else block
-    wanted = [(method, task) for method in methods for task in drawn]
-    for axes, (method, task) in zip(every.flat, wanted, strict=False):
+    # Every method begins a row; what is left of its last row stays empty.
+    rest = [None] * (down * across - len(drawn))
+    wanted = [(method, task) for method in methods for task in (*drawn, *rest)]
+    for axes, (method, task) in zip(every.flat, wanted, strict=True):
+        if task is None:
+            axes.set_visible(False)
+            continue
         prepare(axes)
         of_task = of_method(both, method).filter(polars.col("first") == task)
         draw_curves(axes, of_task, value, "second", styles, width)
         headline(axes, f"{task} with" if method is None else f"{method}: {task} with")
-    for axes in every.flat[len(wanted) :]:
-        axes.set_visible(False)
-    if not wanted:
+    if not drawn:
         every[0, 0].set_visible(True)
         say_nothing(every[0, 0])
     for axes in np.atleast_1d(every[:, 0]):

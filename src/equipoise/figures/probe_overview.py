@@ -42,7 +42,7 @@ def probe_overview(
         headline(axes, title)
         axes.set_ylabel(unit, fontsize=TEXT)
     _share_range(every[0, 0], every[0, 1])
-    draw_orthogonal(every[1, 0], by_task)
+    ends.append((every[1, 0], [*ends.pop()[1], *draw_orthogonal(every[1, 0], by_task)]))
     ends.append((every[1, 1], draw_shares(every[1, 1], by_task, styles, width)))
     headline(every[1, 1], "share of the update that each task owns")
     every[1, 1].set_ylabel("share", fontsize=TEXT)

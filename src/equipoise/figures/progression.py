@@ -1,10 +1,12 @@
 """Figure 3b of paper two: what happens as a problem grows."""
 
+from typing import Any
+
 import numpy as np
 import polars
 from matplotlib.figure import Figure
 
-from equipoise.figures.layout import TEXT, End, headline, methods_of, name_ends, of_method, panels
+from equipoise.figures.layout import TEXT, WIDE, End, headline, methods_of, name_ends, of_method, panels
 from equipoise.figures.styles import method_styles
 
 
@@ -20,7 +22,9 @@ def progression(values: polars.DataFrame, *, quantity: str, baseline: str) -> Fi
     stages = values["stage"].unique(maintain_order=True).to_list()
     methods = [str(method) for method in methods_of(values) if method is not None]
     styles = method_styles(methods)
-    figure, every = panels(2, 1, height=2.5, sharey="none")
+    # A stage needs as much room as its name, which is turned where there are many.
+    many = len(stages) > 5
+    figure, every = panels(2, 1, width=max(WIDE, 0.75 * len(stages)), height=2.5, sharey="none")
     upper, lower = every[:, 0]
     x, means, ends = np.arange(len(stages)), {}, []
     for method in methods:
@@ -46,10 +50,11 @@ def progression(values: polars.DataFrame, *, quantity: str, baseline: str) -> Fi
             x + (place - (len(others) - 1) / 2) * width, ahead, 0.9 * width, color=styles[method].colour, alpha=0.85
         )
     lower.axhline(0, color="0.3", linewidth=0.8)
-    lower.set_xticks(x, stages, fontsize=TEXT)
+    turned: dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if many else {}
+    lower.set_xticks(x, stages, fontsize=TEXT, **turned)
     upper.set_ylabel(quantity, fontsize=TEXT)
     lower.set_ylabel("difference", fontsize=TEXT)
-    headline(upper, "as the problem grows")
+    headline(upper, "stage by stage")
     headline(lower, f"ahead of {baseline}")
     name_ends(upper, ends)
     return figure

@@ -1,5 +1,6 @@
 """Figures 1 and 4 of paper one."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -7,8 +8,11 @@ import polars
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from equipoise.figures.layout import SMALL, TEXT, methods_of, of_method, say_nothing
-from equipoise.figures.styles import GREY, method_styles
+from equipoise.figures.layout import ACROSS, SMALL, TEXT, methods_of, of_method, say_nothing
+from equipoise.figures.styles import GREY, Style, method_styles
+
+_TOGETHER = 6
+"""Outlines that one radar bears."""
 
 
 def radar(changes: polars.DataFrame, *, baseline: str = "single-task") -> Figure:
@@ -16,7 +20,8 @@ def radar(changes: polars.DataFrame, *, baseline: str = "single-task") -> Figure
 
     Spokes have one common scale: the signed relative change against the baseline in percent, outwards is better; so
     lengths can be compared between tasks, and the mean of an outline's corners is its delta_m. (The paper gives every
-    spoke a scale of its own.) Under the name of a metric stand its lowest and highest value.
+    spoke a scale of its own.) Under the name of a metric stand its lowest and highest value. More than 6 outlines
+    would hide each other: then every method has a small radar, with the others in grey.
 
     Args:
         changes: `method`, `metric`, `value`, `change` (percent, higher is better); a method without a finite change in
@@ -24,54 +29,90 @@ def radar(changes: polars.DataFrame, *, baseline: str = "single-task") -> Figure
         baseline: What the changes are against: the name of the ring at zero.
     """
     metrics = changes["metric"].unique(maintain_order=True).to_list()
-    figure = Figure(figsize=(7.2, 4.6), layout="constrained")
-    # Matplotlib's types do not tell that these axes are polar ones.
-    axes: Any = figure.add_subplot(projection="polar")
     outlines = {}
     for method in methods_of(changes):
         found = dict(of_method(changes, method).select("metric", "change").iter_rows())
         outline = np.array([found.get(metric) for metric in metrics], dtype=float)
         if np.isfinite(outline).all():
             outlines[str(method)] = outline
+    styles = method_styles(changes["method"].to_list())
+    if len(outlines) > _TOGETHER:
+        return _apart(outlines, metrics, styles)
+    figure = Figure(figsize=(7.2, 4.6), layout="constrained")
+    # Matplotlib's types do not tell that these axes are polar ones.
+    axes: Any = figure.add_subplot(projection="polar")
     if not outlines:
         axes.set_axis_off()
         say_nothing(axes)
         return figure
-    styles = method_styles(changes["method"].to_list())
-    angles = 2 * np.pi * np.arange(len(metrics)) / len(metrics)
-    closed = np.append(angles, angles[0])
     handles = []
     for method, outline in outlines.items():
-        style = styles[method]
-        look: dict[str, Any] = {
-            "color": style.colour,
-            "linestyle": style.line,
-            "marker": style.mark,
-            "markersize": 4.5,
-            "linewidth": 1.8,
-        }
-        axes.plot(closed, np.append(outline, outline[0]), **look)
-        handles.append((Line2D([], [], **look), f"{method}  {outline.mean():+.2f} %"))
-    every = np.concatenate([*outlines.values(), [0.0]])
-    room = max(np.ptp(every), 1.0)
-    axes.set_ylim(every.min() - 0.35 * room, every.max() + 0.08 * room)
-    ring = np.linspace(0, 2 * np.pi, 181)
-    handles.append((axes.plot(ring, np.zeros(181), color=GREY, linewidth=1.2, linestyle=(0, (4, 2)))[0], baseline))
-    axes.set_theta_zero_location("N")
-    axes.set_theta_direction(-1)
-    axes.set_xticks(angles, [_spoke(metric, changes) for metric in metrics], fontsize=TEXT)
+        _draw(axes, outline, styles[method])
+        handles.append((_line(styles[method]), f"{method}  {outline.mean():+.2f} %"))
+    handles.append((_dress(axes, outlines, [_spoke(metric, changes) for metric in metrics]), baseline))
     axes.tick_params(axis="x", pad=20)
-    axes.yaxis.get_major_locator().base.set_params(nbins=4)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:+g} %" if value else "0")
-    axes.set_rlabel_position(180 / len(metrics))
-    axes.tick_params(axis="y", labelsize=SMALL, labelcolor="0.4")
-    axes.grid(color="0.88", linewidth=0.7)
-    axes.spines["polar"].set_color("0.85")
     figure.legend(
         *zip(*handles, strict=True), title="delta_m (outwards is better)", loc="outside right upper", frameon=False,
         fontsize=TEXT, title_fontsize=TEXT, alignment="left",
     )  # fmt: skip
     return figure
+
+
+def _apart(outlines: Mapping[str, np.ndarray], metrics: Sequence[str], styles: Mapping[str, Style]) -> Figure:
+    """A small radar for every method, with the others in grey behind it."""
+    across = min(ACROSS, len(outlines))
+    down = -(-len(outlines) // across)
+    figure = Figure(figsize=(2.6 * across, 2.7 * down), layout="constrained")
+    every: Any = figure.subplots(down, across, squeeze=False, subplot_kw={"projection": "polar"})
+    for axes, (method, outline) in zip(every.flat, outlines.items(), strict=False):
+        for other in outlines.values():
+            axes.plot(*_closed(other), color="0.86", linewidth=0.7)
+        _draw(axes, outline, styles[method])
+        _dress(axes, outlines, [metric.split(".")[0] for metric in metrics])
+        axes.set_title(f"{method}  {outline.mean():+.2f} %", fontsize=TEXT, color="0.1", pad=4)
+        axes.tick_params(axis="x", labelsize=SMALL, pad=1)
+        axes.tick_params(axis="y", labelsize=SMALL - 1.5)
+    for axes in every.flat[len(outlines) :]:
+        axes.remove()
+    return figure
+
+
+def _draw(axes: Any, outline: np.ndarray, style: Style) -> None:
+    angles, values = _closed(outline)
+    line = _line(style)
+    line.set_data(angles, values)
+    axes.add_line(line)
+
+
+def _line(style: Style) -> Line2D:
+    return Line2D(
+        [], [], color=style.colour, linestyle=style.line, marker=style.mark, markersize=4.5, linewidth=1.8, zorder=3
+    )
+
+
+def _closed(outline: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    angles = 2 * np.pi * np.arange(len(outline)) / len(outline)
+    return np.append(angles, angles[0]), np.append(outline, outline[0])
+
+
+def _dress(axes: Any, outlines: Mapping[str, np.ndarray], spokes: Sequence[str]) -> Line2D:
+    """Give axes spokes, limits for all outlines, and the ring at zero, which is returned."""
+    every = np.concatenate([*outlines.values(), [0.0]])
+    room = max(np.ptp(every), 1.0)
+    axes.set_ylim(every.min() - 0.35 * room, every.max() + 0.08 * room)
+    ring = axes.plot(
+        np.linspace(0, 2 * np.pi, 181), np.zeros(181), color=GREY, linewidth=1.2, linestyle=(0, (4, 2))
+    )[0]  # fmt: skip
+    axes.set_theta_zero_location("N")
+    axes.set_theta_direction(-1)
+    axes.set_xticks(2 * np.pi * np.arange(len(spokes)) / len(spokes), spokes, fontsize=TEXT)
+    axes.yaxis.get_major_locator().base.set_params(nbins=4)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:+g} %" if value else "0")
+    axes.set_rlabel_position(180 / len(spokes))
+    axes.tick_params(axis="y", labelsize=SMALL, labelcolor="0.4")
+    axes.grid(color="0.88", linewidth=0.7)
+    axes.spines["polar"].set_color("0.85")
+    return ring
 
 
 def _spoke(metric: str, changes: polars.DataFrame) -> str:

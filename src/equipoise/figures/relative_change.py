@@ -2,17 +2,21 @@
 
 from collections.abc import Mapping
 from statistics import fmean
+from typing import Any
 
 import polars
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from equipoise.figures.layout import SMALL, TEXT, panels
+from equipoise.figures.layout import TEXT, panels
 from equipoise.figures.styles import Style, task_styles
+
+_WIDE_APART = 6
+"""Groups that get much room each; more stand closer, with their names turned."""
 
 
 def relative_change(changes: polars.DataFrame) -> Figure:
-    """Bars of the signed relative change of every metric against single-task, a group a method, with delta_m.
+    """Bars of the signed relative change of every metric against single-task, a group a method, with delta_m below.
 
     Args:
         changes: `variant` (null where there are none; each has a panel), `method`, `metric`, `change` (percent, higher
@@ -32,7 +36,12 @@ def relative_change(changes: polars.DataFrame) -> Figure:
     }
     widest = max(1, *map(len, groups.values()))
     figure, every = panels(
-        len(groups), 1, width=1.6 + 1.9 * widest, height=2.9 if len(groups) == 1 else 2.5, sharex="none", sharey="all"
+        len(groups),
+        1,
+        width=1.6 + (1.9 if widest <= _WIDE_APART else 0.9) * widest,
+        height=2.9 if len(groups) == 1 else 2.5,
+        sharex="none",
+        sharey="all",
     )
     for axes, (variant, methods) in zip(every[:, 0], groups.items(), strict=True):
         _draw_group(axes, methods, styles, widest)
@@ -58,9 +67,8 @@ def _draw_group(
         axes.hlines(
             mean, place - 0.45, place + 0.45, color="black", linewidth=1.5, label="delta_m" if place == 0 else "_"
         )
-        axes.annotate(
-            f"{mean:+.2f}", (place + 0.45, mean), xytext=(2, 0), textcoords="offset points", va="center", fontsize=SMALL
-        )
     axes.axhline(0, color="0.3", linewidth=0.8)
-    axes.set_xticks(range(len(methods)), list(methods), fontsize=TEXT)
+    turned: dict[str, Any] = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if widest > _WIDE_APART else {}
+    names = [f"{method}\n{fmean(values.values()):+.2f} %" for method, values in methods.items()]
+    axes.set_xticks(range(len(methods)), names, fontsize=TEXT, **turned)
     axes.set_xlim(-0.6, widest - 0.25)

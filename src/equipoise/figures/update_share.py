@@ -15,12 +15,13 @@ from equipoise.figures.layout import (
     WIDE,
     End,
     headline,
+    leftmost,
     methods_of,
     name_ends,
     of_method,
-    panels,
     reference,
     say_nothing,
+    tiles,
 )
 from equipoise.figures.styles import Style, task_styles
 
@@ -42,11 +43,13 @@ def update_share(by_task: polars.DataFrame, *, tasks: Sequence[str] | None = Non
     drawn = by_task["task"].unique(maintain_order=True).to_list()
     styles = task_styles([*(tasks or ()), *drawn])
     width = block_width(by_task) if block is None else block
-    figure, every = panels(1, len(methods), width=WIDE if len(methods) == 1 else NARROW, height=3.0)
+    # Beside each panel stand names.
+    figure, every = tiles(1, len(methods), width=WIDE if len(methods) == 1 else NARROW + 0.4, height=3.0)
     ends = [draw_shares(axes, of_method(by_task, m), styles, width) for axes, m in zip(every[0], methods, strict=True)]
     for axes, method in zip(every[0], methods, strict=True):
         headline(axes, method or "share of the update that each task owns")
-    every[0, 0].set_ylabel(r"share: $w_i\, g_i \cdot u\, /\, |u|^2$", fontsize=TEXT)
+        if leftmost(axes):
+            axes.set_ylabel(r"share: $w_i\, g_i \cdot u\, /\, |u|^2$", fontsize=TEXT)
     figure.supxlabel(steps_label(width, bands=False), fontsize=TEXT)
     for axes, found in zip(every[0], ends, strict=True):
         name_ends(axes, found)
@@ -79,7 +82,7 @@ def draw_shares(axes: Axes, by_task: polars.DataFrame, styles: dict[str, Style],
     axes.set_xlim(x[0], x[-1])
     axes.set_ylim(min(1.05 * below.min(), 0), max(1.0, 1.02 * above.max()))
     if below.min() < -0.005:
-        reference(axes, 1, "1: the whole update")
+        ends.append(reference(axes, 1, "1: the whole"))
     return ends
 
 

@@ -11,11 +11,12 @@ from equipoise.figures.layout import (
     WIDE,
     End,
     headline,
+    leftmost,
     methods_of,
     name_ends,
     of_method,
-    panels,
     say_nothing,
+    tiles,
 )
 from equipoise.figures.styles import task_styles
 
@@ -35,7 +36,8 @@ def weights_per_epoch(weights: polars.DataFrame, *, tasks: Sequence[str] | None 
     methods = methods_of(weights) or [None]
     drawn = weights["task"].unique(maintain_order=True).to_list()
     styles = task_styles([*(tasks or ()), *drawn])
-    figure, every = panels(1, len(methods), width=WIDE if len(methods) == 1 else NARROW, height=3.2)
+    # Beside each panel stand names.
+    figure, every = tiles(1, len(methods), width=WIDE if len(methods) == 1 else NARROW + 0.5, height=3.0)
     ends: list[list[End]] = []
     for axes, method in zip(every[0], methods, strict=True):
         part = of_method(weights, method)
@@ -54,13 +56,14 @@ def weights_per_epoch(weights: polars.DataFrame, *, tasks: Sequence[str] | None 
             )  # fmt: skip
             if len(smooth):
                 found.append(End(float(smooth[-1]), f"{task} {smooth[-1]:.3f}", style))
-        axes.set_ylim(bottom=0)
-        axes.set_xlabel("epoch", fontsize=TEXT)
         axes.xaxis.get_major_locator().set_params(integer=True)
         headline(axes, method or "weight of each task")
+        if leftmost(axes):
+            axes.set_ylabel(r"share of the weights: $w_i\, /\, \sum w$", fontsize=TEXT)
         ends.append(found)
-    every[0, 0].set_ylabel(r"share of the weights: $w_i\, /\, \sum w$", fontsize=TEXT)
-    # Panels share the axis of the weights: its limits are final now.
+    figure.supxlabel("epoch", fontsize=TEXT)
+    # Panels share the axis of the weights, so that its limits are final when all are drawn.
+    every[0, 0].set_ylim(bottom=0)
     for axes, found in zip(every[0], ends, strict=True):
         name_ends(axes, found)
     return figure

@@ -2,6 +2,7 @@
 
 import platform
 import time
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,16 +17,16 @@ from torch import Tensor
 import equipoise
 from equipoise.balancing import Balance, Need
 from equipoise.config import RunConfig
-from equipoise.training.context import context_of, endless, forward
+from equipoise.training.context import context_of, endless, forward, taught
 from equipoise.training.evaluation import Evaluation, evaluate
 from equipoise.training.files import replace, sweep, write_tensors, write_text
 from equipoise.training.logs import Log
 from equipoise.training.result import RunResult, read_result
 from equipoise.training.selection import Selection
-from equipoise.training.setup import BEST, Held, Session, prepare
+from equipoise.training.setup import BEST, BEST_BALANCER, Held, Session, prepare
 from equipoise.training.teachers import load_teachers
 
-CHECKPOINT, BEST_BALANCER = "checkpoint.pt", "best_balancer.pt"
+CHECKPOINT = "checkpoint.pt"
 
 
 @dataclass(frozen=True)
@@ -94,11 +95,12 @@ def train(
 
     Args:
         config: What to train.
-        directory: The run's own; holds `config.yaml`, `metrics.jsonl`, `probe.parquet`, TensorBoard files,
-            `checkpoint.pt` while training, `best.safetensors` (and `best_balancer.pt` where the balancer is a part of
-            the network) and at the end `result.json`.
+        directory: The run's own; holds `config.yaml`, `metrics.jsonl`, `probe.parquet`, `feature_distance.parquet`
+            where asked for, TensorBoard files, `checkpoint.pt` while training, `best.safetensors` (and
+            `best_balancer.pt` where the balancer is a part of the network) and at the end `result.json`.
         single: Main metrics (`task.metric`) of single-task networks on the split the checkpoint is chosen on.
-        teachers: Directories of finished single-task runs by task, for balancers that learn from their networks.
+        teachers: Directories of finished single-task runs by task, for balancers that learn from their networks, and
+            for the distance of features to theirs.
         watch: Told how far the run is; may raise `Abandoned`, after which the run can be taken up again.
 
     Raises:
@@ -112,8 +114,7 @@ def train(
     sweep(directory)
     write_text(directory / "config.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
     session = prepare(config, directory)
-    if Need.TEACHERS in session.balancer.needs:
-        session.teachers = load_teachers(teachers or {}, session.tasks, session.fabric.device)
+    _give_teachers(session, teachers or {})
     progress = _restore(session, directory)
     selection = Selection(session.tasks, single, progress.first_losses)
     epochs, every = config.training.epochs, config.training.evaluate_every
@@ -135,6 +136,8 @@ def train(
             if session.probe is not None:
                 progress.probed, progress.sampled = session.probe.steps, session.probe.sampled
                 session.probe.flush()
+            if session.distance is not None:
+                session.distance.flush()
             _checkpoint(session, progress, directory)
             meter.tell(Reached(epoch, progress.seconds, score))
     weights_file = directory / BEST
@@ -164,6 +167,23 @@ def train(
     result.write(directory)
     (directory / CHECKPOINT).unlink(missing_ok=True)
     return result
+
+
+def _give_teachers(session: Session, directories: Mapping[str, Path]) -> None:
+    tasks, device = session.tasks, session.fabric.device
+    if Need.TEACHERS in session.balancer.needs:
+        session.teachers = load_teachers(directories, tasks, device)
+    elif session.distance is not None:
+        # What only looks on must not end a training: tasks that cannot be compared are left out.
+        found = [task for task in tasks if task in directories]
+        if len(found) < len(tasks):
+            warnings.warn(
+                f"`feature_distance` needs finished single-task networks. Found none of "
+                f"{', '.join(task for task in tasks if task not in found)}, which are left out. `equipoise bench` "
+                "trains them.",
+                stacklevel=2,
+            )
+        session.teachers = load_teachers(directories, found, device)
 
 
 def _train_epoch(
@@ -207,6 +227,8 @@ def _step(
     balance = session.balancer.backward(
         now.losses, features=now.features, last_layer=session.last_layer, context=context, probe=session.probe
     )
+    if session.distance is not None:
+        session.distance.observe(now.features, lambda: taught(session, batch))
     if clip > 0:
         torch.nn.utils.clip_grad_norm_(session.model.parameters(), clip)
     if not balance.skipped:
@@ -226,9 +248,8 @@ def _seed_epoch(session: Session, seed: int, epoch: int) -> None:
     # an epoch.
     mixed = seed * 1_000_003 + epoch
     torch.manual_seed(mixed)
-    for number, loader in enumerate((session.train_loader, session.further_loader)):
-        if isinstance(loader.generator, torch.Generator):
-            loader.generator.manual_seed(mixed + number * 2**48)
+    session.train_loader.seed(mixed)
+    session.further_loader.seed(mixed + 2**48)
 
 
 def _keep_if_best(
@@ -256,6 +277,8 @@ def _checkpoint(session: Session, progress: Progress, directory: Path) -> None:
         "balancer": session.balancer.state_dict(),
         "progress": vars(progress),
     }
+    if session.distance is not None:
+        state["distance"] = session.distance.state_dict()
     write_tensors(directory / CHECKPOINT, state)
 
 
@@ -271,6 +294,8 @@ def _restore(session: Session, directory: Path) -> Progress:
     progress = Progress(**state["progress"])
     if session.probe is not None:
         session.probe.resume(progress.probed, progress.sampled)
+    if session.distance is not None and "distance" in state:
+        session.distance.load_state_dict(state["distance"])
     return progress
 
 

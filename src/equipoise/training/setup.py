@@ -4,26 +4,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch.utils.data import DataLoader, RandomSampler
 
 from equipoise import balancing, data, models
 from equipoise.balancing import Balancer
 from equipoise.config import RunConfig, TrainingConfig
 from equipoise.data import Dataset, Transform, transforms
-from equipoise.diagnosis import Probe
+from equipoise.diagnosis import FeatureDistance, Probe
 from equipoise.models import MultiTaskModel
 from equipoise.tasks import Task
 from equipoise.training import schedules
+from equipoise.training.loading import Loader, TrainLoader
 from equipoise.training.schedules import Schedule
 
 PROBE = "probe.parquet"
 """In the directory of a run: the gradients that were recorded."""
+DISTANCES = "feature_distance.parquet"
+"""In the directory of a run: how far its features were from those of single-task networks, where it was asked for."""
 BEST = "best.safetensors"
 """In the directory of a run: the weights of the network at the best evaluation."""
+BEST_BALANCER = "best_balancer.pt"
+"""In the directory of a run: the state of the balancer then, where it is a part of the network."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Held:
 
     split: str
     tasks: Mapping[str, Task]
-    loader: DataLoader[dict[str, Any]]
+    loader: Loader
 
 
 @dataclass
@@ -59,7 +62,8 @@ class Session:
         test: The test split.
         input: What the network reads: its key in a batch.
         probe: What looks at the gradients, if anything does.
-        teachers: Finished single-task networks by task, for a balancer that asks for them.
+        distance: What measures how far shared features are from those of single-task networks, if anything does.
+        teachers: Finished single-task networks by task, for a balancer or a measurement that asks for them.
     """
 
     fabric: Fabric
@@ -69,12 +73,13 @@ class Session:
     balancer: Balancer
     optimizer: torch.optim.Optimizer
     schedule: Schedule
-    train_loader: DataLoader[dict[str, Any]]
-    further_loader: DataLoader[dict[str, Any]]
+    train_loader: TrainLoader
+    further_loader: TrainLoader
     chosen_on: Held
     test: Held
     input: str
     probe: Probe | None = None
+    distance: FeatureDistance | None = None
     teachers: Mapping[str, MultiTaskModel] = field(default_factory=dict)
 
 
@@ -99,17 +104,21 @@ def prepare(config: RunConfig, directory: Path | None = None) -> Session:
     model = model.to(fabric.device).train()
     balancer = balancing.create(config.balancer.name, **config.balancer.options).to(fabric.device)
     optimizer = _optimizer(settings, [*model.parameters(), *balancer.parameters()])
-    statistics = data.dataset_class(config.data.name).statistics
-    normalize = transforms.Compose(() if statistics is None else (transforms.Normalize(*statistics),))
-    train = _open(config, "train", transforms.Compose((*settings.augmentation.transforms(), normalize)))
-    train_loader, further_loader = (_train_loader(train, settings) for _ in range(2))
+    normalize = normalization(config)
+    train = open_split(config, "train", transforms.Compose((*settings.augmentation.transforms(), normalize)))
+    train_loader, further_loader = TrainLoader(train, settings), TrainLoader(train, settings)
     as_evaluated = transforms.Compose((*settings.augmentation.evaluation_transforms(), normalize))
-    test_loader = _loader(_open(config, "test", as_evaluated), settings)
+    test = open_split(config, "test", as_evaluated)
+    test_loader = Loader(test, settings, test.collate())
     if config.protocol == "paper_one":
         chosen_on = Held("test", tasks, test_loader)
     else:
-        validation = _loader(_open(config, "val", as_evaluated), settings)
-        chosen_on = Held("val", {name: task.while_training() for name, task in tasks.items()}, validation)
+        validation = open_split(config, "val", as_evaluated)
+        chosen_on = Held(
+            "val",
+            {name: task.while_training() for name, task in tasks.items()},
+            Loader(validation, settings, validation.collate()),
+        )
     schedule = schedules.create(settings, optimizer, len(train_loader))
     last_layer = model.last_shared_layer()
     return Session(
@@ -126,6 +135,7 @@ def prepare(config: RunConfig, directory: Path | None = None) -> Session:
         Held("test", tasks, test_loader),
         train.input,
         _probe(settings, directory),
+        _distance(config, directory),
     )
 
 
@@ -140,7 +150,14 @@ def build_network(config: RunConfig, pretrained: bool | str) -> MultiTaskModel:
     )
 
 
-def _open(config: RunConfig, split: str, transform: Transform) -> Dataset:
+def normalization(config: RunConfig) -> Transform:
+    """What brings images into the range that networks expect; nothing where the input is no image."""
+    statistics = data.dataset_class(config.data.name).statistics
+    return transforms.Compose(() if statistics is None else (transforms.Normalize(*statistics),))
+
+
+def open_split(config: RunConfig, split: str, transform: Transform) -> Dataset:
+    """A split of the data of a run."""
     return data.create(
         config.data.name,
         root=config.data.root,
@@ -155,34 +172,19 @@ def _open(config: RunConfig, split: str, transform: Transform) -> Dataset:
     )
 
 
-def _train_loader(dataset: Dataset, settings: TrainingConfig) -> DataLoader[Any]:
-    samples = settings.steps_per_epoch and settings.steps_per_epoch * settings.batch_size
-    # One generator for order and workers, so that the seed of an epoch stands for both.
-    generator = torch.Generator()
-    sampler = RandomSampler(dataset, num_samples=samples, generator=generator)
-    # A last batch of one sample has no statistics for batch normalisation.
-    return _loader(
-        dataset, settings, sampler=sampler, generator=generator, drop_last=len(sampler) >= settings.batch_size
-    )
-
-
-def _loader(dataset: Dataset, settings: TrainingConfig, **options: Any) -> DataLoader[Any]:
-    return DataLoader(
-        dataset,
-        batch_size=settings.batch_size,
-        num_workers=settings.workers,
-        persistent_workers=settings.workers > 0,
-        pin_memory=settings.accelerator != "cpu" and torch.cuda.is_available(),
-        collate_fn=dataset.collate(),
-        **options,
-    )
-
-
 def _probe(settings: TrainingConfig, directory: Path | None) -> Probe | None:
     if settings.probe is None:
         return None
     path = None if directory is None else directory / PROBE
     return Probe(every=settings.probe.every, at=settings.probe.at, path=path)
+
+
+def _distance(config: RunConfig, directory: Path | None) -> FeatureDistance | None:
+    probe = config.training.probe
+    # A network of one task is what others are compared with.
+    if probe is None or not probe.feature_distance or len(config.tasks) < 2:
+        return None
+    return FeatureDistance(every=probe.every, path=None if directory is None else directory / DISTANCES)
 
 
 def _optimizer(settings: TrainingConfig, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:

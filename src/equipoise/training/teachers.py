@@ -1,18 +1,17 @@
 """Finished single-task networks, as teachers of a multi-task network."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import safetensors.torch
 import torch
 
 from equipoise.models import MultiTaskModel
 from equipoise.training.result import read_result
-from equipoise.training.setup import BEST, build_network
+from equipoise.training.trained import load_trained
 
 
 def load_teachers(
-    directories: Mapping[str, Path], tasks: Mapping[str, object], device: torch.device
+    directories: Mapping[str, Path], tasks: Iterable[str], device: torch.device
 ) -> dict[str, MultiTaskModel]:
     """The best networks of finished single-task runs, frozen and in evaluation mode.
 
@@ -22,17 +21,14 @@ def load_teachers(
         device: Where the networks are to be.
 
     Raises:
-        ValueError: A task has no finished run.
+        ValueError: A task has no finished run, or its checkpoint cannot be loaded.
     """
     found = {}
     for task in tasks:
-        result = read_result(directories[task]) if task in directories else None
-        if result is None:
+        if task not in directories or read_result(directories[task]) is None:
             raise ValueError(
                 f"`teachers` should have the directory of a finished single-task run for `{task}`. Found "
                 f"{directories.get(task, 'none')}. Train the single-task networks first: `equipoise bench` does."
             )
-        model = build_network(result.config, pretrained=False)
-        model.load_state_dict(safetensors.torch.load_file(directories[task] / BEST))
-        found[task] = model.to(device).eval().requires_grad_(False)
+        found[task], _ = load_trained(directories[task], device)
     return found

@@ -1,0 +1,196 @@
+"""From numbers to findings: each is made where it is sure enough."""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from equipoise.diagnosis.verdict import words
+from equipoise.diagnosis.verdict.causes import find_cause, without_causes
+from equipoise.diagnosis.verdict.measures import Measures, quiet
+from equipoise.diagnosis.verdict.schema import Cause, Finding, Kind
+from equipoise.diagnosis.verdict.since import cosine_since, share_since
+from equipoise.diagnosis.verdict.thresholds import (
+    CONFLICT_COSINE,
+    DUPLICATE_COSINE,
+    LIKELY,
+    NOISE_COHERENCE,
+    NOISE_FALL,
+    STARVED,
+    SURE,
+    dominance,
+)
+
+Holds = Callable[[np.ndarray, np.ndarray], bool]
+"""Tells from shares and fair shares, [T] each, whether something is so."""
+
+
+class Findings:
+    """Everything that is found in some measures.
+
+    Attributes:
+        found: What is sure, those of the main cause first.
+        doubts: What is more likely so than not, in words.
+        clear: How sure it is that nothing else is so.
+        groups: The tasks that are copies of each other, by place.
+    """
+
+    def __init__(self, measures: Measures) -> None:
+        self._measures, self._tasks = measures, measures.all.tasks
+        self._cancelling: set[int] = set()
+        self.doubts: list[str] = []
+        self.clear = 1.0
+        conflicts = list(self._detect_conflicts())
+        alike, self.groups = self._detect_duplicates()
+        noisy, self._noisy = self._detect_noise()
+        self._changed = without_causes(measures, self._noisy, self.groups)
+        starved, dominating = list(self._detect_starved()), list(self._detect_dominating())
+        # What is done to tasks weighs more than what could do something to them.
+        gravest = [*starved, *dominating, *conflicts, *alike, *noisy]
+        self.cause: Cause | None = gravest[0].cause if gravest else None
+        roots_first = [*noisy, *alike, *conflicts, *starved, *dominating]
+        self.found = sorted(roots_first, key=lambda finding: finding.cause != self.cause)
+
+    @property
+    def weights_help(self) -> bool:
+        """Whether some of it ends with other static weights."""
+        tasks = {task for place, task in enumerate(self._tasks) if place not in self._cancelling}
+        return any(
+            finding.cause in ("norms", "duplicates") and tasks.issuperset(finding.tasks) for finding in self.found
+        )
+
+    def _detect_noise(self) -> tuple[list[Finding], list[int]]:
+        m = self._measures
+        conditions = (
+            m.share.above(m.fair),
+            m.coherence.below(NOISE_COHERENCE),
+            m.left.above(1 - NOISE_FALL),
+            # Where the other tasks lead nowhere either, it is not this one's labels.
+            np.maximum(m.steadier.above(0.0), m.behind.above(0.0)),
+        )
+        found, likely = [], []
+        for i, certainty in enumerate(np.min(conditions, axis=0)):
+            # A task that another undoes learns nothing, whatever its labels.
+            if i in self._cancelling:
+                continue
+            if certainty >= LIKELY:
+                likely.append(i)
+            if self._is_sure(certainty, words.may_be_noise(self._tasks[i])):
+                numbers = {
+                    "coherence": m.coherence.value[i],
+                    "fall": 1 - m.left.value[i],
+                    "others_fall": 1 - m.left.value[i] + m.behind.value[i],
+                }
+                since = share_since(m, lambda share, i=i: share[i] > m.fair[i])
+                found.append(self._finding("noise", (i,), "noise", since, certainty, numbers | self._shares((i,))))
+        return found, likely
+
+    def _detect_duplicates(self) -> tuple[list[Finding], list[tuple[int, ...]]]:
+        m = self._measures
+        same = np.nan_to_num(m.cosine.above(DUPLICATE_COSINE))
+        for i, j in self._pairs():
+            self._is_sure(same[i, j], words.may_be_copies(self._tasks[i], self._tasks[j], m.cosine.value[i, j]))
+        parts = _alike(same >= SURE)
+        # Where all are copies of one, none is at another's cost.
+        groups = [group for group in parts if len(group) > 1] if len(parts) > 1 else []
+        found = []
+        for group in groups:
+            pairs = list(itertools.combinations(group, 2))
+            numbers = {"cosine": np.mean([m.cosine.value[pair] for pair in pairs]), **self._shares(group)}
+            since = cosine_since(m, pairs, lambda cosine: cosine > DUPLICATE_COSINE)
+            certainty = min(same[pair] for pair in pairs)
+            numbers["fair"] = 1 / len(parts)
+            found.append(self._finding("duplicates", group, "duplicates", since, certainty, numbers))
+        return found, groups
+
+    def _detect_conflicts(self) -> Iterator[Finding]:
+        m = self._measures
+        against = m.cosine.below(CONFLICT_COSINE)
+        for i, j in self._pairs():
+            doubt = words.may_conflict(self._tasks[i], self._tasks[j], m.cosine.value[i, j])
+            if self._is_sure(against[i, j], doubt):
+                self._cancelling |= {i, j}
+                since = cosine_since(m, [(i, j)], lambda cosine: cosine < CONFLICT_COSINE)
+                numbers = {"cosine": m.cosine.value[i, j], "survives": m.survives, "orthogonal": m.survives_orthogonal}
+                yield self._finding("conflict", (i, j), "conflict", since, against[i, j], numbers)
+
+    def _detect_starved(self) -> Iterator[Finding]:
+        m = self._measures
+        below = m.share.below(STARVED * m.fair)
+        largest = int(np.nanargmax(m.contribution))
+        for i in map(int, np.argsort(m.share.value / m.fair)):
+            if self._is_sure(below[i], words.may_starve(self._tasks[i], m.share.value[i], m.fair[i]), i):
+                numbers = {"shorter": m.contribution[largest] / m.contribution[i]} if i != largest else {}
+                numbers["cosine"] = quiet(np.nanmean, np.delete(m.cosine.value[i], i))
+                yield self._owning(
+                    "starved", i, below[i], numbers, lambda share, fair, i=i: share[i] < STARVED * fair[i], largest
+                )
+
+    def _detect_dominating(self) -> Iterator[Finding]:
+        m = self._measures
+        above = m.share.above(dominance(m.fair))
+        for i, task in enumerate(self._tasks):
+            if self._is_sure(above[i], words.may_dominate(task, m.share.value[i], m.fair[i]), i):
+                numbers = {"longer": m.contribution[i]}
+                yield self._owning(
+                    "dominating", i, above[i], numbers, lambda share, fair, i=i: share[i] > dominance(fair[i])
+                )
+
+    def _owning(
+        self, kind: Kind, i: int, certainty: float, numbers: dict[str, float], holds: Holds, largest: int | None = None
+    ) -> Finding:
+        since = share_since(self._measures, lambda share: holds(share, self._measures.fair))
+        cause: Cause = "noise" if i in self._noisy else find_cause(self._changed, holds, i in self._cancelling)
+        numbers |= self._shares((i,))
+        if cause in self._changed:
+            numbers["without_cause"] = self._changed[cause].share[i]
+        return self._finding(kind, (i,), cause, since, certainty, numbers, largest)
+
+    def _shares(self, places: Sequence[int]) -> dict[str, float]:
+        m, chosen = self._measures, list(places)
+        return {"share": float(np.nansum(m.share.value[chosen])), "fair": float(m.fair[chosen].sum())}
+
+    def _pairs(self) -> Iterator[tuple[int, int]]:
+        yield from zip(*map(np.ndarray.tolist, np.triu_indices(len(self._tasks), 1)), strict=True)
+
+    def _is_sure(self, certainty: float, doubt: str, task: int | None = None) -> bool:
+        # Shares of an update that is next to nothing vary without end: the conflict is the finding.
+        if certainty < SURE and task not in self._cancelling:
+            self.clear = min(self.clear, 1 - float(certainty))
+            if certainty >= LIKELY:
+                self.doubts.append(doubt)
+        return bool(certainty >= SURE)
+
+    def _finding(
+        self,
+        kind: Kind,
+        places: Sequence[int],
+        cause: Cause,
+        since: int | None,
+        certainty: float,
+        numbers: dict[str, float],
+        largest: int | None = None,
+    ) -> Finding:
+        finding = Finding(
+            kind=kind,
+            tasks=tuple(self._tasks[place] for place in places),
+            cause=cause,
+            since=since,
+            certainty=float(certainty),
+            numbers={name: float(number) for name, number in numbers.items() if np.isfinite(number)},
+        )
+        start = since == int(self._measures.all.steps[0])
+        longest = None if largest is None else self._tasks[largest]
+        return finding.model_copy(update={"text": words.sentence(finding, longest, start)})
+
+
+def _alike(linked: np.ndarray) -> list[tuple[int, ...]]:
+    """Tasks in groups, in which each is linked with all others."""
+    groups: list[list[int]] = []
+    for place, links in enumerate(linked):
+        home = next((group for group in groups if links[group].all()), None)
+        if home is None:
+            groups.append([place])
+        else:
+            home.append(place)
+    return [tuple(group) for group in groups]

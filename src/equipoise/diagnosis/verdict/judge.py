@@ -1,0 +1,132 @@
+"""The verdict on what a probe has recorded."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import polars
+
+from equipoise.diagnosis.verdict import shares, words
+from equipoise.diagnosis.verdict.causes import copies
+from equipoise.diagnosis.verdict.evidence import Evidence, gather
+from equipoise.diagnosis.verdict.findings import Findings
+from equipoise.diagnosis.verdict.measures import Measures, quiet
+from equipoise.diagnosis.verdict.schema import Finding, Kind, TaskEvidence, Verdict
+from equipoise.diagnosis.verdict.thresholds import BLOCKS, LEAST_STEPS, SURE
+
+SUGGESTED = "suggested"
+"""How the weights to try are called among others."""
+
+
+def judge(recorded: polars.DataFrame, candidates: Mapping[str, Mapping[str, float]] | None = None) -> Verdict:
+    """Which tasks are starved, which dominate, since when, why, what other weights would do, and how sure that is.
+
+    The second half of the recorded steps is judged. What other weights would do is computed from the recorded
+    gradients: it says what they would make of these gradients, not what a network trained with them becomes.
+
+    Args:
+        recorded: From `Probe.recorded` or `equipoise.diagnosis.read`.
+        candidates: Further static weights to look at, by their name; a task without one counts with 1.
+    """
+    evidence = gather(recorded)
+    count = len(evidence.steps)
+    notes = _notes(evidence)
+    if len(evidence.tasks) == 1:
+        summary = "There is nothing to balance: the network has a single task."
+        return Verdict(status="single task", summary=summary, notes=notes, recorded=count)
+    if count < LEAST_STEPS:
+        return Verdict(status="too few steps", summary=words.too_few(count, LEAST_STEPS), notes=notes, recorded=count)
+    measures = Measures(evidence)
+    findings = Findings(measures)
+    weights = _weights(measures.judged, findings)
+    others = dict(candidates or {}) | ({SUGGESTED: weights} if weights else {})
+    certainty = findings.clear
+    if findings.cause is not None:
+        status, summary = "unbalanced", words.headline(findings.cause, findings.found)
+        certainty = findings.found[0].certainty
+    elif certainty < SURE:
+        status, summary = "undecided", words.undecided(certainty)
+    else:
+        known = measures.share.value[~np.isnan(measures.share.value)]
+        status, summary = "balanced", words.balanced(known.tolist())
+    judged = measures.judged.steps
+    if len(judged) < 2 * BLOCKS:
+        notes = (words.few(len(judged)), *notes)
+    return Verdict(
+        status=status,
+        cause=findings.cause,
+        certainty=certainty,
+        summary=summary,
+        findings=tuple(findings.found),
+        doubts=tuple(findings.doubts),
+        notes=notes,
+        tasks=tuple(_tasks(measures, findings.found, others)),
+        weights=weights,
+        survives=_number(measures.survives),
+        survives_orthogonal=_number(measures.survives_orthogonal),
+        recorded=count,
+        judged=len(judged),
+        first_step=int(judged[0]),
+        last_step=int(judged[-1]),
+    )
+
+
+def _weights(evidence: Evidence, findings: Findings) -> dict[str, float] | None:
+    """Those of equal norms, those of copies shared among them, the smallest 1; none where weights are no remedy."""
+    if not findings.weights_help:
+        return None
+    raw = shares.static_weights(evidence) / copies(len(evidence.tasks), findings.groups)
+    if not (np.isfinite(raw) & (raw > 0)).all():
+        return None
+    return {task: float(f"{weight:.3g}") for task, weight in zip(evidence.tasks, raw / raw.min(), strict=True)}
+
+
+def _tasks(measures: Measures, found: list[Finding], others: Mapping[str, Mapping[str, float]]) -> list[TaskEvidence]:
+    judged, tasks = measures.judged, measures.all.tasks
+    under = {"uniform": np.ones(len(tasks)), "avgnorm": shares.equal_norms(judged)}
+    under |= {name: np.array([weights.get(task, 1.0) for task in tasks]) for name, weights in others.items()}
+    would_be = {name: shares.under(judged, weights).mean() for name, weights in under.items()}
+    low, high = measures.share.interval()
+    averages, mean_weight = shares.avgnorm_weights(measures.all), quiet(np.nanmean, judged.weights)
+    rows = []
+    for i, task in enumerate(tasks):
+        states: list[Kind] = [finding.kind for finding in found if task in finding.tasks]
+        rows.append(
+            TaskEvidence(
+                task=task,
+                states=tuple(dict.fromkeys(states)),
+                present=float(judged.present[:, i].mean()),
+                norm=_number(measures.norm[i]),
+                weight=_number(mean_weight[i]) if judged.weighted else None,
+                contribution=_number(measures.contribution[i]),
+                share=_number(measures.share.value[i]),
+                share_low=_number(low[i]),
+                share_high=_number(high[i]),
+                fair=float(measures.fair[i]),
+                shares={name: _number(of[i]) for name, of in would_be.items()},
+                avgnorm_weight=_number(averages[i]),
+                cosine=_number(quiet(np.nanmean, np.delete(measures.cosine.value[i], i))),
+                coherence=_number(measures.coherence.value[i]),
+                first_loss=_number(measures.first_loss[i]),
+                last_loss=_number(measures.last_loss[i]),
+            )
+        )
+    return rows
+
+
+def _notes(evidence: Evidence) -> tuple[str, ...]:
+    notes = []
+    if evidence.dropped:
+        notes.append(f"{evidence.dropped} recorded steps were left out: not finite, or without any gradient.")
+    for place, task in enumerate(evidence.tasks):
+        part = float(evidence.present[:, place].mean()) if len(evidence.steps) else 1.0
+        if part == 0:
+            notes.append(f"`{task}` never had a gradient where the probe looked.")
+        elif part < 1:
+            notes.append(f"`{task}` had a gradient in {words.percent(part)} of the recorded steps; these are judged.")
+    if not evidence.weighted:
+        notes.append("The method gives no weights: shares are those of the unweighted gradients in its update.")
+    return tuple(notes)
+
+
+def _number(value: float | np.ndarray) -> float | None:
+    return float(value) if np.isfinite(value) else None

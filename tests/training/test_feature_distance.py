@@ -1,0 +1,69 @@
+"""The distance of features to those of single-task networks, in the trainer and in studies."""
+
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from equipoise.config import Recipe
+from equipoise.diagnosis import read_distances
+from equipoise.studies import execute, plan
+from equipoise.training import Status, train
+from equipoise.training.loop import BEST
+from equipoise.training.setup import DISTANCES
+
+
+class Stop(Exception):
+    pass
+
+
+def recipe(rooms: Path, *balancers: str, **probe: object) -> Recipe:
+    content = {
+        "name": "near",
+        "data": {"name": "rooms", "root": str(rooms)},
+        "tasks": ["seg", "depth"],
+        "model": {"backbone": "test_resnet", "decoder": "conv", "output_stride": 8},
+        "training": {"epochs": 2, "batch_size": 4, "learning_rate": 1e-3, "probe": {"every": 2, **probe}},
+        "balancers": balancers,
+    }
+    return Recipe.model_validate(content)
+
+
+@pytest.mark.slow
+def test_a_study_records_it_and_trains_the_same(rooms, tmp_path):
+    plain = plan(recipe(rooms, "pcgrad"))
+    execute(plain, tmp_path / "plain")
+    planned = plan(recipe(rooms, "pcgrad", feature_distance=True))
+    assert [run.key for run in planned] == [run.key for run in plain]
+    execute(planned, tmp_path)
+    *singles, multi = (run.directory(tmp_path) for run in planned)
+    assert not any((single / DISTANCES).exists() for single in singles)
+    found = read_distances(multi / DISTANCES)
+    steps = found["step"].unique().to_list()
+    assert steps == list(range(1, max(steps) + 1, 2))
+    assert found["task"].to_list() == ["seg", "depth"] * len(steps)
+    assert found["distance"].is_between(0, 4).all()
+    with_it = safetensors.torch.load_file(multi / BEST)
+    without = safetensors.torch.load_file(plain[-1].directory(tmp_path / "plain") / BEST)
+    assert all(torch.equal(with_it[name], value) for name, value in without.items())
+
+    def stop(status: Status) -> None:
+        if "epoch 2" in status.doing and "measuring" not in status.doing:
+            raise Stop
+
+    teachers = {run.config.tasks[0]: run.directory(tmp_path) for run in planned[:-1]}
+    with pytest.raises(Stop):
+        train(planned[-1].config, tmp_path / "stopped", teachers=teachers, watch=stop)
+    train(planned[-1].config, tmp_path / "stopped", teachers=teachers)
+    assert read_distances(tmp_path / "stopped" / DISTANCES).equals(found)
+
+
+def test_tasks_without_a_network_of_their_own_are_left_out(rooms, tmp_path):
+    planned = plan(recipe(rooms, "uniform", feature_distance=True))
+    config = planned[-1].config
+    config = config.model_copy(update={"training": config.training.model_copy(update={"epochs": 1})})
+    execute(planned[:1], tmp_path)
+    with pytest.warns(UserWarning, match=r"`feature_distance`.*none of depth.*equipoise bench"):
+        train(config, tmp_path / "run", teachers={"seg": planned[0].directory(tmp_path)})
+    assert read_distances(tmp_path / "run" / DISTANCES)["task"].unique().to_list() == ["seg"]
