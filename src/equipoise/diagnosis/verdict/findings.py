@@ -19,6 +19,7 @@ from equipoise.diagnosis.verdict.thresholds import (
     STARVED,
     SURE,
     dominance,
+    noisy_share,
 )
 
 Holds = Callable[[np.ndarray, np.ndarray], bool]
@@ -62,7 +63,7 @@ class Findings:
     def _detect_noise(self) -> tuple[list[Finding], list[int]]:
         m = self._measures
         conditions = (
-            m.share.above(m.fair),
+            m.share.above(noisy_share(m.fair)),
             m.coherence.below(NOISE_COHERENCE),
             m.left.above(1 - NOISE_FALL),
             # Where the other tasks lead nowhere either, it is not this one's labels.
@@ -79,9 +80,9 @@ class Findings:
                 numbers = {
                     "coherence": m.coherence.value[i],
                     "fall": 1 - m.left.value[i],
-                    "others_fall": 1 - m.left.value[i] + m.behind.value[i],
+                    "others_fall": 1 - m.left_of_others[i],
                 }
-                since = share_since(m, lambda share, i=i: share[i] > m.fair[i])
+                since = share_since(m, lambda share, i=i: share[i] > noisy_share(m.fair)[i])
                 found.append(self._finding("noise", (i,), "noise", since, certainty, numbers | self._shares((i,))))
         return found, likely
 

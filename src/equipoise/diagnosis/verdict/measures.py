@@ -28,7 +28,8 @@ class Measures:
         first_loss: [T], mean over the first tenth of the recorded steps.
         last_loss: [T], mean over the judged steps.
         left: [T], the last loss over the first; NaN of losses that begin at zero or below.
-        behind: [T], how much above that of the other tasks, on average, it is.
+        left_of_others: [T], the mean of that over the other tasks.
+        behind: [T], how far the loss is from having fallen half as far as those of the other tasks.
         norm: [T], of the unweighted gradient over the median of the tasks, geometric mean.
         contribution: [T], of the weighted one.
         survives: |u| over the sum of the norms of the contributions, mean.
@@ -51,7 +52,8 @@ class Measures:
         self.last_loss = quiet(np.nanmean, judged.losses)
         left = shares.quotient(judged.losses, np.broadcast_to(self.first_loss, judged.losses.shape))
         self.left = blocks.mean(left)
-        self.behind = blocks.mean(left - _of_others(left))
+        self.left_of_others = quiet(np.nanmean, _of_others(left))
+        self.behind = blocks.mean(left - (1 + _of_others(left)) / 2)
         contributions = np.abs(np.nan_to_num(judged.weights)) * judged.norms
         self.norm, self.contribution = self._relative(judged.norms), self._relative(contributions)
         pull = contributions.sum(axis=1)

@@ -34,7 +34,20 @@ that -0.3 stands for more."""
 
 NOISE_COHERENCE = 0.5
 """A gradient is more noise than signal where its mean cosine with that of another batch is below this. Most gradients
-are so in the end, of tasks that have been learnt, hence the next line and the comparison with the other tasks."""
+are so in the end, of tasks that have been learnt, hence the lines that follow and the comparison with the other tasks:
+theirs must be more alike, or their losses have fallen more than twice as far."""
+
+
+def noisy_share(fair: Shares) -> Shares:
+    """What a task must own of the update for its noise to be named: halfway from its fair share to domination. In the
+    first epochs on photographs hardly any gradient is like that of the batch before (cosines within 0.1 of zero on
+    NYU-v2), and losses fall slowly: what is so common is named where it is at the others' cost.
+
+    >>> noisy_share(0.5)
+    0.625
+    """
+    return (fair + dominance(fair)) / 2
+
 
 NOISE_FALL = 0.25
 """A loss that has fallen by less than this part of itself has hardly been learnt: of squared errors, three quarters of
