@@ -6,6 +6,7 @@ BIN := .venv/bin
 
 demo: .venv/installed
 	$(BIN)/equipoise bench recipes/quickstart.yaml
+	$(BIN)/equipoise report studies/quickstart
 
 test: .venv/installed-with-tests
 	$(BIN)/ruff check .

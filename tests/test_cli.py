@@ -54,8 +54,13 @@ def test_bench_prints_and_writes_the_comparison_and_is_not_made_twice(call, reci
     assert "held out from training; the test split was read once" in out
     study = tmp_path / "out" / "tiny"
     assert {path.name for path in study.iterdir()} == {
-        "table.md", "table.csv", "table.tex", "results.json", "results.parquet", "relative_change.png"
+        "study.yaml", "table.md", "table.csv", "table.tex", "results.json", "results.parquet", "relative_change.png",
+        "figures",
     }  # fmt: skip
+    assert {"radar.png", "gradient_norms.png", "predictions-1.png"} <= {
+        path.name for path in (study / "figures").iterdir()
+    }
+    assert f"in {study / 'figures'}, drawn in" in out
     results = json.loads((study / "results.json").read_text())
     assert [entry["balancer"] for entry in results] == ["single", "single", "uniform", "avgnorm"]
     assert all(Path(entry["directory"]).is_dir() for entry in results)
@@ -70,6 +75,7 @@ def test_bench_prints_and_writes_the_comparison_and_is_not_made_twice(call, reci
     assert code == 0
     assert "4 of 4 runs are finished already" in out
     assert "finished in" not in out
+    assert "drawn in" not in out
     assert (study / "results.json").read_text() == written
 
 
@@ -122,9 +128,13 @@ def test_train_makes_one_run_that_bench_may_take_over(call, recipe, tmp_path):
         (["bench", "RECIPE", "data.scenes=5"], "`scenes` should be 3"),
         (["bench", "RECIPE", "-o", "RECIPE"], "File exists"),
         (["bench", "RECIPE", "--jobs", "0"], "--jobs"),
+        (["bench", "RECIPE", "--executor", "rey"], "Did you mean `ray`?"),
+        (["bench", "RECIPE", "--address", "here"], "executor `local` takes no options. Found `address = 'here'`"),
+        (["search", "RECIPE", "--strategy", "grid", "--executor", "slurm", "--option", "cpus"], "should have the form"),
         (["bench"], "Missing argument"),
         (["train", "RECIPE", "--balancer", "avgnrm"], "Did you mean `avgnorm`?"),
         (["methds"], "No such command"),
+        (["report", "ROOMS"], "which has no `study.yaml`"),
         (["models", "mtn"], "Did you mean `mtan`?"),
         (["models", "--tasks", "nyuv2"], "Did you mean `nyud`?"),
         (["models", "--size", "448"], "such as 448x576. Found `--size 448`"),

@@ -6,8 +6,10 @@ import typer
 
 from equipoise.cli import data
 from equipoise.cli.bench import bench
+from equipoise.cli.diagnose import diagnose
 from equipoise.cli.methods import methods
 from equipoise.cli.models import models
+from equipoise.cli.report import report
 from equipoise.cli.search import search
 from equipoise.cli.terminal import errors
 from equipoise.cli.train import train
@@ -21,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for command in (bench, train, search, methods, models):
+for command in (bench, train, search, diagnose, report, methods, models):
     app.command()(command)
 app.add_typer(data.app, name="data")
 

@@ -1,26 +1,30 @@
 """`equipoise bench`."""
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from equipoise.cli.options import Output, Overrides, Recipe
-from equipoise.cli.running import make_runs
+from equipoise.cli.options import Address, ExecutorName, ExecutorOptions, Jobs, Output, Overrides, Recipe
+from equipoise.cli.running import check_runs, executor_of, make_runs
 from equipoise.cli.terminal import console, errors, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from equipoise import config
-    from equipoise.studies import PlannedRun
+    from equipoise.studies import PlannedRun, Record
 
 
 def bench(
     recipe: Recipe,
     overrides: Overrides = None,
     output: Output = Path("studies"),
-    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, each in a process of its own.")] = 1,
+    jobs: Jobs = 1,
+    executor: ExecutorName = "local",
+    address: Address = None,
+    executor_options: ExecutorOptions = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Train nothing: list the runs, and estimate time, memory and disk.")
     ] = False,
@@ -28,14 +32,17 @@ def bench(
     """Train single-task networks and every balancer of a recipe, and print the table that compares them.
 
     Finished runs are kept and never made twice: stop at any time, and call again to go on. The study's directory
-    receives `table.md`, `table.csv`, `table.tex`, `results.json`, `results.parquet` and the figure
-    `relative_change.png`; with several seeds also `certainty.md` and `certainty.csv`, which say how sure the order of
-    the methods is. For a recipe of a paper's table, `published.md` and `published.csv` have its numbers beside these.
+    receives the recipe as `study.yaml`, by which `equipoise report` finds the runs, `table.md`, `table.csv`,
+    `table.tex`, `results.json`, `results.parquet`, the figure `relative_change.png` and, in `figures`, every other
+    figure that the runs allow, drawn anew whenever a run was made; with several seeds also `certainty.md` and
+    `certainty.csv`, which say how sure the order of the methods is. For a recipe of a paper's table, `published.md` and
+    `published.csv` have its numbers beside these.
     """
     from equipoise import config, report, studies
     from equipoise.training.selection import main_metrics
 
     study = config.load(recipe, config.Recipe, overrides or ())
+    makes_runs = executor_of(executor, address, executor_options)
     planned = studies.plan(study, output)
     directions = main_metrics(study.data.tasks(study.tasks))
     for published in study.published_rows.values():
@@ -44,11 +51,13 @@ def bench(
     if dry_run:
         foresee(study, planned, output, jobs)
         return
-    interrupted = not make_runs(planned, output, jobs, lambda: studies.plan(study, output))
+    check_runs(planned, output)
+    directory = output / study.name
+    studies.save_recipe(study, directory)
+    unfinished = studies.unfinished_runs(planned, output)
+    interrupted = not make_runs(planned, output, jobs, lambda: studies.plan(study, output), makes_runs)
     records = studies.collect(studies.plan(study, output), output)
     table = report.comparison(records, directions)
-    directory = output / study.name
-    directory.mkdir(exist_ok=True)
     studies.write_results(records, directory / "results.json")
     report.write_markdown(table, directory / "table.md")
     report.write_csv(table, directory / "table.csv")
@@ -73,12 +82,28 @@ def bench(
         console.print(report.on_console(certainty, intervals=True))
         for note in certainty.notes:
             say(note)
+    if not interrupted and (unfinished or not (directory / "figures").exists()):
+        draw(records, output, directory / "figures")
     say(f"Study: {directory} ({', '.join(sorted(path.name for path in directory.iterdir()))})")
     if interrupted:
         errors.print("Stopped. Finished runs are kept; the same command goes on from here.")
         raise typer.Exit(130)
     if any(record.status != "finished" for record in records):
         raise typer.Exit(1)
+
+
+def draw(records: "Sequence[Record]", output: Path, directory: Path) -> None:
+    """Write every figure that the runs of a study allow, and say where they are and how long it took."""
+    from equipoise.report import write_figure
+    from equipoise.report.gallery import gallery
+    from equipoise.report.predicted import predicted
+
+    started, count = time.monotonic(), 0
+    directory.mkdir(exist_ok=True)
+    for illustration in gallery(records, output, predicted(records, output, images=2)):
+        write_figure(illustration.figure, directory / f"{illustration.name}.png")
+        count += 1
+    say(f"Figures: {count} in {directory}, drawn in {time.monotonic() - started:.0f} s.")
 
 
 def foresee(study: "config.Recipe", planned: "Sequence[PlannedRun]", output: Path, jobs: int) -> None:

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from equipoise.cli.options import Output, Overrides, Recipe
-from equipoise.cli.running import make_runs
+from equipoise.cli.options import Address, ExecutorName, ExecutorOptions, Jobs, Output, Overrides, Recipe
+from equipoise.cli.running import check_runs, executor_of, make_runs
 from equipoise.cli.terminal import console, errors, say
 
 
@@ -40,7 +40,10 @@ def search(
     hours: Annotated[float | None, typer.Option(help="Hours of training after which no trial begins.")] = None,
     variant: Annotated[str | None, typer.Option(help="Which of the recipe's variants; the first by default.")] = None,
     output: Output = Path("studies"),
-    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, each in a process of its own.")] = 1,
+    jobs: Jobs = 1,
+    executor: ExecutorName = "local",
+    address: Address = None,
+    executor_options: ExecutorOptions = None,
 ) -> None:
     """Search for the loss weights with the best delta_m on validation, and print them ready to paste.
 
@@ -55,6 +58,7 @@ def search(
     from equipoise.studies.search import Budget, Search, parse_ranges, read_record, read_records
 
     study = config.load(recipe, config.Recipe, overrides or ())
+    makes_runs = executor_of(executor, address, executor_options)
     directory = output / study.name
     if study.variants:
         known = {entry.label: entry for entry in study.variants}
@@ -66,12 +70,15 @@ def search(
     options = {name: value for name, value in given.items() if value not in (None, {})}
     budget = Budget(runs, hours)
     whole = Search(study, strategy, output, directory, options=options, budget=budget)
-    interrupted = not make_runs(whole.singles, output, jobs)
+    check_runs(whole.singles, output)
+    interrupted = not make_runs(whole.singles, output, jobs, executor=makes_runs)
     if not interrupted:
         with SearchProgress(console, whole.expected, budget, jobs) as progress:
             try:
                 whole.conduct(
-                    lambda planned, watch: studies.execute(planned, output, jobs=jobs, watch=watch),
+                    lambda planned, watch: studies.execute(
+                        planned, output, jobs=jobs, watch=watch, executor=makes_runs
+                    ),
                     jobs,
                     noted=progress.noted,
                     watch=progress.watch,

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from equipoise.cli.options import Output, Overrides, Recipe
-from equipoise.cli.running import make_runs
+from equipoise.cli.running import check_runs, make_runs
 from equipoise.cli.terminal import console, errors, say
 
 
@@ -41,6 +41,7 @@ def train(
     if any(read_result(studies.run_directory(output, key)) is None for key in run.needs):
         # A run that is compared with nothing is another run than the one that `bench` will make.
         run = replace(run, needs=())
+    check_runs([run], output)
     interrupted = not make_runs([run], output, jobs=1)
     record = studies.collect([run], output)[0]
     for key, value in record.metrics.items():

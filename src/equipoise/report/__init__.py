@@ -1,4 +1,4 @@
-"""Results for people: tables and figures; the page is to come."""
+"""Results for people: tables, figures, and the page (`equipoise.report.page`)."""
 
 from equipoise.report.comparison import certainty, comparison
 from equipoise.report.figures import changes, radar, relative_change, seeds, write_figure

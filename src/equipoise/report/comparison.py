@@ -10,22 +10,23 @@ from equipoise.studies import Record
 from equipoise.studies.statistics import Interval, bootstrap, mean_ranks
 from equipoise.training.selection import FALLBACK
 
-_PROTOCOLS = {
+PROTOCOLS = {
     "validation": "Checkpoints chosen on validation data held out from training; the test split was read once.",
     "paper_one": "Checkpoints chosen on the test split itself, as paper one did: the numbers are optimistic.",
 }
+"""How the checkpoint of a run is chosen, in words."""
 _INTERVALS = "In brackets: bootstrap interval of the mean over seeds, nominally 95 %; with few seeds it is too narrow."
 
 Method = tuple[str | None, str]
 """Variant and name."""
 
 
-def comparison(records: Sequence[Record], directions: Mapping[str, bool]) -> Table:
+def comparison(records: Sequence[Record], directions: Mapping[str, bool | None]) -> Table:
     """The table of a study.
 
     Args:
         records: Its runs. Rows are means over seeds; the single-task networks of all tasks make one row.
-        directions: The main metric of every task as `task.metric`, and whether a higher value is better.
+        directions: The metrics to show as `task.metric`, and whether a higher value is better, if either is.
     """
     tasks = list(dict.fromkeys(key.split(".")[0] for key in directions))
     columns = [Column(key.replace(".", " "), higher) for key, higher in directions.items()]
@@ -162,7 +163,7 @@ def _notes(records: Sequence[Record]) -> tuple[str, ...]:
     notes = [
         f"{'; '.join(networks)}, "
         + (f"seed {seeds[0]} alone." if len(seeds) == 1 else f"means over seeds {', '.join(map(str, seeds))}."),
-        _PROTOCOLS[first.protocol],
+        PROTOCOLS[first.protocol],
         "delta_m: mean over tasks of the signed relative change against the single-task networks (P1, equation 5)"
         + _references(records),
     ]

@@ -156,8 +156,10 @@ class StudyProgress:
             self._estimate.add(event.run)
             self._runs += 1
             self._progress.update(self._whole, description=f"All {self._runs} runs")
-        self._begun.setdefault(key, time.monotonic())
         if event.status is not None:
+            if event.status.total:
+                # What a run waits for before it begins does not count.
+                self._begun.setdefault(key, time.monotonic())
             self._estimate.update(key, event.status)
             if key not in self._bars:
                 self._bars[key] = self._progress.add_task(name, total=None, left="")
@@ -181,7 +183,8 @@ class StudyProgress:
         self._progress.update(self._whole, completed=self._estimate.done(), left=shown)
 
     def _took(self, key: str) -> float:
-        return time.monotonic() - self._begun[key]
+        now = time.monotonic()
+        return now - self._begun.get(key, now)
 
     def _outlook(self) -> str:
         left = self._estimate.left()

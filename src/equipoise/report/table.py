@@ -81,10 +81,14 @@ class Table:
 
     def cell(self, row: int, column: int) -> str:
         """The mean of a cell with its interval, as far as there are such."""
+        return f"{self.number(row, column)} {self.interval(row, column)}".rstrip()
+
+    def interval(self, row: int, column: int) -> str:
+        """The interval of a cell in brackets; empty where there is none."""
         value = self.rows[row].values[column]
         if value is None or not value.known:
-            return self.number(row, column)
-        return f"{self.number(row, column)} [{self._text(value.low, column)}, {self._text(value.high, column)}]"
+            return ""
+        return f"[{self._text(value.low, column)}, {self._text(value.high, column)}]"
 
     def place(self, row: int, column: int) -> int | None:
         """1 for the best number of a column, 2 for the second best, ...; none where no direction is better.

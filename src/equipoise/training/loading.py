@@ -110,9 +110,13 @@ class _Drawn(torch.utils.data.Dataset[Sample]):
 
     def __getitem__(self, draw: Draw) -> Sample:
         index, seed = draw
-        with torch.random.fork_rng(devices=()):
-            torch.manual_seed(seed)
+        # `torch.manual_seed` in a `fork_rng` does the same in fifty times the time: it also looks at every GPU.
+        held = torch.default_generator.get_state()
+        torch.default_generator.manual_seed(seed)
+        try:
             return self._dataset[index]
+        finally:
+            torch.default_generator.set_state(held)
 
 
 def ahead(items: Iterable[T]) -> Iterator[T]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from equipoise.config import Recipe
-from equipoise.studies.execute import Watch, unfinished_runs
+from equipoise.studies.events import Watch
+from equipoise.studies.execute import unfinished_runs
 from equipoise.studies.results import collect
 from equipoise.studies.search.budget import Budget
 from equipoise.studies.search.problem import BudgetSpent

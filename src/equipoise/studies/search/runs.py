@@ -9,7 +9,7 @@ from statistics import fmean
 from filelock import FileLock, Timeout
 
 from equipoise.config import BalancerConfig, Recipe
-from equipoise.studies.execute import Event, Watch
+from equipoise.studies.events import Event, Watch
 from equipoise.studies.matrix import FAILURE, PlannedRun, plan, run_directory
 from equipoise.studies.scoring import validation_score
 from equipoise.studies.search.budget import Budget

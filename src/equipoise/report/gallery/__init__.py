@@ -1,0 +1,34 @@
+"""Every figure that the runs of a study allow, with its title and what it shows in words."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from equipoise.report.gallery.comparisons import comparisons
+from equipoise.report.gallery.features import features
+from equipoise.report.gallery.gradients import gradients
+from equipoise.report.gallery.illustration import Illustration
+from equipoise.report.gallery.samples import samples
+from equipoise.report.gallery.weights import weights
+from equipoise.report.predicted import Predictions
+from equipoise.studies import Record
+
+__all__ = ["Illustration", "gallery"]
+
+
+def gallery(records: Sequence[Record], root: Path, predictions: Predictions | None = None) -> Iterator[Illustration]:
+    """Draw every figure of the papers, and those beyond them, that the runs of a study allow.
+
+    They are made one by one as they are asked for. One that cannot be made, since runs are missing, have failed or have
+    not recorded what it needs, is left out. What a run has logged that is not finished is drawn as far as it goes.
+
+    Args:
+        records: The runs of a study.
+        root: The directory that all studies share.
+        predictions: What networks predict, to be drawn too; see `equipoise.report.predicted`.
+    """
+    yield from comparisons(records, root)
+    if predictions is not None:
+        yield from samples(predictions)
+    yield from weights(records, root)
+    yield from gradients(records, root)
+    yield from features(records, root)

@@ -1,0 +1,80 @@
+"""Pictures that are a part of the page itself."""
+
+import base64
+import io
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+_HEAVY = 120_000
+"""Bytes from which on a drawing of many lines is embedded as an image of points."""
+_WIDE = 800
+"""Pixels from which on a figure has small letters in half a page."""
+
+
+@dataclass(frozen=True)
+class Plate:
+    """A figure for the page.
+
+    Attributes:
+        identifier: Its anchor on the page.
+        title: Its heading.
+        caption: What is seen.
+        source: The picture as a `data:` URI.
+        width: In CSS pixels.
+        height: Likewise.
+    """
+
+    identifier: str
+    title: str
+    caption: str
+    source: str
+    width: int
+    height: int
+
+    @property
+    def wide(self) -> bool:
+        """Whether it wants the whole width of a page."""
+        return self.width > _WIDE
+
+
+def plate(identifier: str, title: str, caption: str, figure: Figure) -> Plate:
+    """A matplotlib figure for the page: as SVG, which is sharp at every size, or as PNG where that would be heavy."""
+    source, kind = _saved(figure, "svg"), "svg+xml"
+    if len(source) > _HEAVY:
+        source, kind = _saved(figure, "png"), "png"
+    width, height = (round(96 * inches) for inches in figure.get_size_inches())
+    return Plate(identifier, title, caption, _uri(source, kind), width, height)
+
+
+def picture_uri(picture: np.ndarray, side: int, *, labels: bool) -> str:
+    """A picture, uint8 `[3, H, W]`, as a `data:` URI.
+
+    Args:
+        picture: The picture.
+        side: Pixels of the longer side at most.
+        labels: Whether its colours mean something, so that none may be mixed from others.
+    """
+    image = Image.fromarray(np.ascontiguousarray(np.moveaxis(picture, 0, -1)))
+    smaller = min(1.0, side / max(image.size))
+    if smaller < 1:
+        size = max(1, round(image.width * smaller)), max(1, round(image.height * smaller))
+        image = image.resize(size, Image.Resampling.NEAREST if labels else Image.Resampling.BOX)
+    file = io.BytesIO()
+    image.save(file, "PNG", optimize=True)
+    return _uri(file.getvalue(), "png")
+
+
+def _saved(figure: Figure, kind: str) -> bytes:
+    file = io.BytesIO()
+    # The same figure makes the same file: no date, and no identifiers from chance.
+    with matplotlib.rc_context({"svg.hashsalt": "equipoise"}):
+        figure.savefig(file, format=kind, dpi=144, metadata={"Date": None} if kind == "svg" else None)
+    return file.getvalue()
+
+
+def _uri(content: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

@@ -1,0 +1,29 @@
+"""Figures of verdicts."""
+
+import polars
+from matplotlib.figure import Figure
+
+from equipoise import figures
+from equipoise.diagnosis import Verdict, by_task
+from equipoise.studies.diagnose import StudyVerdict
+
+
+def verdict_figure(verdict: Verdict, recorded: polars.DataFrame) -> Figure:
+    """Who owns the update over training, and who would under other weights.
+
+    Args:
+        verdict: The verdict.
+        recorded: What it was drawn from, as of `Probe.recorded` or `equipoise.diagnosis.read`.
+    """
+    return figures.verdict_evidence(by_task(recorded), verdict.to_frame())
+
+
+def study_verdict_figure(study: StudyVerdict) -> Figure:
+    """Who owns the update with every method of a study, mean over seeds."""
+    schema = {"weighting": polars.String, "task": polars.String, "share": polars.Float64}
+    rows = [
+        (method.balancer if method.variant is None else f"{method.variant}, {method.balancer}", task, share)
+        for method in study.methods
+        for task, share in method.shares.items()
+    ]
+    return figures.share_under_weights(polars.DataFrame(rows, schema=schema, orient="row"))

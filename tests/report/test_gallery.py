@@ -1,0 +1,146 @@
+"""Every figure of a study, from the run directories alone."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from equipoise.config import Recipe
+from equipoise.report.figures import write_figure
+from equipoise.report.gallery import gallery
+from equipoise.report.predicted import predicted
+from equipoise.studies import collect, execute, plan
+
+pytestmark = pytest.mark.slow
+
+OVER_STEPS = {
+    "gradient_norms", "cosines_with_update", "update_share", "mean_cosine_of_methods", "pairwise_cosines",
+    "pairwise_dots", "gradient_matrix",
+}  # fmt: skip
+OVER_EPOCHS = {"weights_per_epoch", "weight_error"}
+
+
+@pytest.fixture(scope="module")
+def study(rooms: Path, tmp_path_factory: pytest.TempPathFactory):
+    """The records of a finished study of two seeds, and its directory."""
+    content = {
+        "name": "small",
+        "data": {"name": "rooms", "root": str(rooms)},
+        "tasks": ["seg", "depth"],
+        "model": {"backbone": "test_resnet", "decoder": "conv", "output_stride": 8},
+        "training": {
+            "epochs": 2,
+            "batch_size": 4,
+            "steps_per_epoch": 2,
+            "learning_rate": 1e-3,
+            "probe": {"every": 1, "feature_distance": True},
+        },
+        "balancers": ["uniform", "rotograd"],
+        "seeds": [0, 1],
+    }
+    root = tmp_path_factory.mktemp("study")
+    planned = plan(Recipe.model_validate(content))
+    execute(planned, root)
+    return collect(planned, root), root
+
+
+def copied(root: Path, to: Path) -> Path:
+    shutil.copytree(root, to, ignore=shutil.ignore_patterns("tensorboard", ".lock"))
+    return to
+
+
+def test_every_figure_that_the_runs_allow(study, tmp_path):
+    records, root = study
+    drawn = list(gallery(records, root, predicted(records, root, images=1)))
+    names = [one.name for one in drawn]
+    expected = OVER_STEPS | OVER_EPOCHS | {"relative_change", "radar", "seeds", "feature_distance", "predictions-1"}
+    assert set(names) == expected
+    assert len(set(names)) == len(names)
+    assert all(one.title and one.caption.endswith(".") for one in drawn)
+    for one in drawn:
+        write_figure(one.figure, tmp_path / f"{one.name}.png")
+    norms = next(one for one in drawn if one.name == "gradient_norms")
+    titles = [axes.get_title(loc="left") for axes in norms.figure.axes]
+    assert [title for title in titles if title] == ["single", "uniform", "rotograd"]
+    assert "Seed 0." in norms.caption
+    # Wherever the directories are now.
+    moved = copied(root, tmp_path / "moved")
+    assert {one.name for one in gallery(records, moved)} == set(names) - {"predictions-1"}
+
+
+def test_variants_have_figures_of_their_own(study):
+    records, root = study
+    variants = [
+        record.model_copy(update={"variant": label, "reference": label})
+        for label in ("a/b", "a b")
+        for record in records
+    ]
+    names = [one.name for one in gallery(variants, root)]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[\w-]+", name) for name in names)
+    # Two labels that differ in signs alone are told apart.
+    assert {"update_share-a-b-1", "update_share-a-b-2", "radar", "mean_cosine", "progression"} <= set(names)
+
+
+def test_what_cannot_be_made_is_left_out(study, tmp_path):
+    records, whole = study
+    records = [record for record in records if record.seed == 0 and record.balancer in ("single", "uniform")]
+    root = copied(whole, tmp_path / "whole")
+
+    def of(record):
+        return root / "runs" / Path(record.directory).name
+
+    for record in records:
+        (of(record) / "probe.parquet").write_bytes(b"PAR1")
+        (of(record) / "feature_distance.parquet").unlink(missing_ok=True)
+    assert {one.name for one in gallery(records, root)} == OVER_EPOCHS | {"relative_change", "radar"}
+    # A run that goes on, and one that failed: what they have logged is drawn, and said to be unfinished.
+    missing = [record.model_copy(update={"status": "missing", "metrics": {}, "delta_m": None}) for record in records]
+    left = list(gallery(missing, root))
+    assert {one.name for one in left} == OVER_EPOCHS
+    assert all("not finished: uniform" in one.caption for one in left)
+    for record in records:
+        shutil.rmtree(of(record))
+    assert list(gallery(missing, root)) == []
+    assert list(gallery([], root)) == []
+
+
+def test_predictions_are_those_of_the_best_checkpoints(study, tmp_path):
+    records, root = study
+    found = predicted(records, root, images=3)
+    assert found.left_out == {}
+    assert len({sample.identifier for sample in found.samples}) == 3
+    for sample in found.samples:
+        assert list(sample.predictions) == ["single", "uniform", "rotograd"]
+        pictures = [sample.image, *sample.labels.values()]
+        pictures += [picture for of in sample.predictions.values() for picture in of.values()]
+        assert len(pictures) == 1 + 2 + 3 * 2
+        assert all(picture.dtype == np.uint8 and picture.shape == (3, 32, 32) for picture in pictures)
+    again = predicted(records, root, images=3)
+    assert all(
+        np.array_equal(first.predictions["rotograd"]["depth"], second.predictions["rotograd"]["depth"])
+        for first, second in zip(found.samples, again.samples, strict=True)
+    )
+    few = predicted([record for record in records if record.seed == 1], root, images=1).samples
+    assert few[0].identifier in {sample.identifier for sample in found.samples}
+
+
+def test_a_network_that_cannot_be_loaded_is_left_out(study, tmp_path):
+    records, whole = study
+    root = copied(whole, tmp_path / "whole")
+    uniform = next(record for record in records if record.balancer == "uniform")
+    directory = root / "runs" / Path(uniform.directory).name
+    (directory / "best.safetensors").write_bytes(b"")
+    found = predicted(records, root, images=1)
+    assert list(found.left_out) == [directory.name]
+    assert list(found.samples[0].predictions) == ["single", "rotograd"]
+    for run in (root / "runs").iterdir():
+        content = json.loads((run / "result.json").read_text())
+        content["config"]["data"]["root"] = str(tmp_path / "gone")
+        (run / "result.json").write_text(json.dumps(content))
+    nothing = predicted(records, root)
+    assert nothing.samples == []
+    assert len(nothing.left_out) == 4
