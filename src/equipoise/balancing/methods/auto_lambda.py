@@ -43,6 +43,7 @@ class AutoLambda(WeightBalancer):
 
     Example:
         >>> import torch, equipoise
+        >>> _ = torch.manual_seed(0)
         >>> trunk, head = torch.nn.Linear(3, 2), torch.nn.Linear(2, 2)
         >>> def forward():
         ...     features = trunk(torch.randn(4, 3))
