@@ -20,13 +20,17 @@ from equipoise.studies.remote import work
 from equipoise.training import Abandoned, Reached, Status, read_result
 
 
-def recipe(rooms: Path, **changes) -> Recipe:
+LONG = 30
+"""Epochs of runs that are interrupted: far more than they make before word of their first one comes."""
+
+
+def recipe(rooms: Path, *, epochs: int = 4, **changes) -> Recipe:
     content = {
         "name": "tiny",
         "data": {"name": "rooms", "root": str(rooms)},
         "tasks": ["depth"],
         "model": {"backbone": "test_resnet", "decoder": "conv", "output_stride": 8},
-        "training": {"epochs": 4, "batch_size": 3, "learning_rate": 1e-3},
+        "training": {"epochs": epochs, "batch_size": 3, "learning_rate": 1e-3},
         "balancers": ["uniform"],
     }
     return Recipe.model_validate(content | changes)
@@ -35,6 +39,11 @@ def recipe(rooms: Path, **changes) -> Recipe:
 def outcomes(root: Path) -> dict[str, dict]:
     results = {path.name: read_result(path) for path in (root / "runs").iterdir()}
     return {name: result.model_dump(exclude={"seconds"}) for name, result in results.items() if result is not None}
+
+
+def twice(epochs: int) -> list[int]:
+    """What a run's metrics hold that made each of its epochs once: one line of training, one of validation."""
+    return [epoch for epoch in range(1, epochs + 1) for _ in range(2)]
 
 
 def epochs(run: PlannedRun, root: Path) -> list[int]:
@@ -145,8 +154,7 @@ def test_a_worker_that_sees_another_directory_says_so(rooms, tmp_path):
 
 @pytest.mark.slow
 def test_a_killed_worker_of_ray_is_replaced_and_the_results_are_those_of_the_local_executor(rooms, tmp_path, ray):
-    study = recipe(rooms, tasks=["seg", "depth"])
-    planned = plan(study)
+    planned = plan(recipe(rooms, tasks=["seg", "depth"], epochs=LONG))
     execute(planned, tmp_path / "local")
     events, killed = [], set()
 
@@ -162,7 +170,7 @@ def test_a_killed_worker_of_ray_is_replaced_and_the_results_are_those_of_the_loc
     execute(planned, root, jobs=2, watch=watch, executor=ray())
     assert killed
     assert outcomes(root) == outcomes(tmp_path / "local")
-    assert all(epochs(run, root) == [1, 1, 2, 2, 3, 3, 4, 4] for run in planned)
+    assert all(epochs(run, root) == twice(LONG) for run in planned)
     ends = [event for event in events if event.ended]
     assert {event.error for event in ends} == {None}
     assert sorted(event.run.key for event in ends) == sorted(run.key for run in planned)
@@ -174,13 +182,13 @@ def test_a_killed_worker_of_ray_is_replaced_and_the_results_are_those_of_the_loc
         seen = [
             event.status.reached.epoch for event in events if event.run == run and event.status and event.status.reached
         ]
-        assert seen == [1, 2, 3, 4]
+        assert seen == list(range(1, LONG + 1))
     assert not list(root.glob(".progress-*"))
 
 
 @pytest.mark.slow
 def test_a_worker_that_may_not_be_replaced_is_a_failed_run(rooms, tmp_path, ray):
-    planned = plan(recipe(rooms))
+    planned = plan(recipe(rooms, epochs=LONG))
     ends = {}
 
     def watch(event: Event) -> None:
@@ -198,7 +206,7 @@ def test_a_worker_that_may_not_be_replaced_is_a_failed_run(rooms, tmp_path, ray)
 
 @pytest.mark.slow
 def test_a_preempted_job_of_slurm_is_queued_again_and_goes_on(rooms, tmp_path, slurm):
-    planned = plan(recipe(rooms))
+    planned = plan(recipe(rooms, epochs=LONG))
     execute(planned, tmp_path / "local")
     preempted = set()
 
@@ -212,7 +220,7 @@ def test_a_preempted_job_of_slurm_is_queued_again_and_goes_on(rooms, tmp_path, s
     execute(planned, root, watch=watch, executor=slurm())
     assert len(preempted) == 1
     assert outcomes(root) == outcomes(tmp_path / "local")
-    assert all(epochs(run, root) == [1, 1, 2, 2, 3, 3, 4, 4] for run in planned)
+    assert all(epochs(run, root) == twice(LONG) for run in planned)
     logs = "".join(path.read_text() for path in (root / "slurm").glob("*_log.err"))
     assert "preempted" in logs
 
@@ -221,7 +229,7 @@ def test_a_preempted_job_of_slurm_is_queued_again_and_goes_on(rooms, tmp_path, s
 def test_a_run_can_be_abandoned_and_one_can_fail_anywhere(rooms, tmp_path, remote):
     executor, _ = remote
     diverging = {"name": "fixed", "label": "diverging", "weights": {"depth": 1e39}}
-    planned = plan(recipe(rooms, balancers=[diverging], training={"epochs": 300, "batch_size": 3}))
+    planned = plan(recipe(rooms, balancers=[diverging], epochs=LONG))
     ends = []
 
     def watch(event: Event) -> None:
@@ -245,7 +253,7 @@ def test_a_run_can_be_abandoned_and_one_can_fail_anywhere(rooms, tmp_path, remot
 @pytest.mark.slow
 def test_an_interrupted_study_leaves_nothing_running(rooms, tmp_path, remote):
     executor, command = remote
-    planned = plan(recipe(rooms, training={"epochs": 300, "batch_size": 3}))
+    planned = plan(recipe(rooms, epochs=LONG))
 
     def watch(event: Event) -> None:
         if event.status is not None and event.status.reached is not None:
@@ -274,5 +282,5 @@ def test_two_commands_with_two_executors_share_the_runs_of_a_directory(rooms, tm
     commands = [subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL) for options in ([], of_slurm)]
     assert [command.wait() for command in commands] == [0, 0]
     assert outcomes(root) == outcomes(tmp_path / "alone")
-    assert all(epochs(run, root) == [1, 1, 2, 2, 3, 3, 4, 4] for run in plan(study))
+    assert all(epochs(run, root) == twice(4) for run in plan(study))
     assert {entry["status"] for entry in json.loads((root / "tiny" / "results.json").read_text())} == {"finished"}
