@@ -5,17 +5,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean
-from types import TracebackType
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.text import Text
 
+from equipoise.report.bars import Bars
 from equipoise.studies import Event, PlannedRun, unfinished_runs
 from equipoise.training import Status
-
-SILENCE = 300.0
-"""Seconds after which a line says that something is still going on, where there are no bars."""
 
 
 @contextmanager
@@ -103,7 +100,7 @@ class Estimate:
         return fmean(seconds * (1 + tasks) / (1 + self._tasks[other]) for other, seconds in self._seconds.items())
 
 
-class StudyProgress:
+class StudyProgress(Bars):
     """A bar for the whole study with the time that is left, one for every running run, and a line for every ended one.
 
     Where the console is no terminal there are lines alone: one for every ended run, and one when nothing has been said
@@ -117,70 +114,46 @@ class StudyProgress:
     """
 
     def __init__(self, console: Console, planned: Sequence[PlannedRun], root: Path, jobs: int = 1) -> None:
-        self._console = console
+        super().__init__(console)
+        self._lines_alone = not console.is_terminal
         waiting = unfinished_runs(planned, root)
-        self._runs, self._ended = len(waiting), 0
+        self._runs_to_make, self._ended = len(waiting), 0
         self._finished_before = len({run.key for run in planned}) - len(waiting)
         self._estimate = Estimate(waiting, jobs)
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=20),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.fields[left]}"),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self._bars: dict[str, TaskID] = {}
         self._begun: dict[str, float] = {}
-        self._spoke = time.monotonic()
 
-    def __enter__(self) -> "StudyProgress":
+    def __enter__(self) -> Self:
         if self._finished_before:
-            self._say(f"{self._finished_before} of {self._finished_before + self._runs} runs are finished already.")
-        if self._runs:
-            self._progress.start()
-            self._whole = self._progress.add_task(f"All {self._runs} runs", total=1.0, left="")
+            all_runs = self._finished_before + self._runs_to_make
+            self.say(f"{self._finished_before} of {all_runs} runs are finished already.")
+        if self._runs_to_make:
+            self.whole(self._title(), 0, 1)
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for bar in self._progress.task_ids:
-            self._progress.remove_task(bar)
-        self._progress.stop()
 
     def __call__(self, event: Event) -> None:
         """Show an event of `equipoise.studies.execute`."""
-        key, name = event.run.key, event.run.name
+        key = event.run.key
         if not self._estimate.knows(event.run):
             self._estimate.add(event.run)
-            self._runs += 1
-            self._progress.update(self._whole, description=f"All {self._runs} runs")
+            self._runs_to_make += 1
         if event.status is not None:
             if event.status.total:
                 # What a run waits for before it begins does not count.
                 self._begun.setdefault(key, time.monotonic())
             self._estimate.update(key, event.status)
-            if key not in self._bars:
-                self._bars[key] = self._progress.add_task(name, total=None, left="")
-            self._progress.update(
-                self._bars[key],
-                completed=event.status.done,
-                total=event.status.total or None,
-                description=f"  {name}: {event.status.doing}",
-            )
-            if not self._console.is_terminal and time.monotonic() - self._spoke > SILENCE:
-                self._say(f"{name}: {event.status.doing}{self._outlook()}")
         if event.ended:
             self._ended += 1
             self._estimate.end(key)
-            if key in self._bars:
-                self._progress.remove_task(self._bars.pop(key))
+        self.show(event, self._outlook())
+        if event.ended:
             outcome = f"failed: {event.error}" if event.error else f"finished in {duration(self._took(key))}"
-            self._say(f"{name}: {outcome}{self._outlook()}", "red" if event.error else "")
+            self.say(f"{event.run.name}: {outcome}{self._outlook()}", "red" if event.error else "")
         left = self._estimate.left()
-        shown = "" if left is None else f"about {duration(left)} left"
-        self._progress.update(self._whole, completed=self._estimate.done(), left=shown)
+        done, time_left = self._estimate.done(), "" if left is None else f", about {duration(left)} left"
+        self.whole(self._title(), done, 1, f"{done:>4.0%}{time_left}")
+
+    def _title(self) -> str:
+        return f"All {self._runs_to_make} runs"
 
     def _took(self, key: str) -> float:
         now = time.monotonic()
@@ -188,13 +161,9 @@ class StudyProgress:
 
     def _outlook(self) -> str:
         left = self._estimate.left()
-        if self._console.is_terminal or left is None or self._ended == self._runs:
+        if not self._lines_alone or left is None or self._ended == self._runs_to_make:
             return ""
-        return f" ({self._ended} of {self._runs} runs ended, about {duration(left)} left)"
-
-    def _say(self, line: str, style: str = "") -> None:
-        self._spoke = time.monotonic()
-        self._console.print(Text(line, style), soft_wrap=True)
+        return f" ({self._ended} of {self._runs_to_make} runs ended, about {duration(left)} left)"
 
 
 def duration(seconds: float) -> str:

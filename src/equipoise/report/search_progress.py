@@ -1,18 +1,16 @@
 """What people see while weights are searched for."""
 
-import time
-from types import TracebackType
+from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
-from rich.text import Text
 
-from equipoise.report.progress import SILENCE, duration
+from equipoise.report.bars import Bars
+from equipoise.report.progress import duration
 from equipoise.studies import Event
 from equipoise.studies.search import Budget, Outcome, SearchRecord
 
 
-class SearchProgress:
+class SearchProgress(Bars):
     """A bar for the whole search, one for every running trial, and a line for every ended one.
 
     Where the console is no terminal there are lines alone, also when nothing has been said for long.
@@ -25,48 +23,19 @@ class SearchProgress:
     """
 
     def __init__(self, console: Console, expected: int | None, budget: Budget, jobs: int) -> None:
-        self._console, self._budget, self._jobs = console, budget, jobs
+        super().__init__(console)
+        self._budget, self._jobs = budget, jobs
         bounds = [bound for bound in (expected, budget.runs) if bound is not None]
         self._expected = min(bounds, default=None)
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=20),
-            TextColumn("{task.fields[left]}"),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self._bars: dict[str, TaskID] = {}
         self._shown: set[str] = set()
-        self._spoke = time.monotonic()
 
-    def __enter__(self) -> "SearchProgress":
-        self._progress.start()
-        self._whole = self._progress.add_task("Searching", total=self._expected, left="")
+    def __enter__(self) -> Self:
+        self.whole("Searching", 0, self._expected)
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for bar in self._progress.task_ids:
-            self._progress.remove_task(bar)
-        self._progress.stop()
 
     def watch(self, event: Event) -> None:
         """Show an event of a run."""
-        key, name = event.run.key, event.run.name
-        if event.status is not None:
-            if key not in self._bars:
-                self._bars[key] = self._progress.add_task(name, total=None, left="")
-            self._progress.update(
-                self._bars[key],
-                completed=event.status.done,
-                total=event.status.total or None,
-                description=f"  {name}: {event.status.doing}",
-            )
-            if not self._console.is_terminal and time.monotonic() - self._spoke > SILENCE:
-                self._say(f"{name}: {event.status.doing}")
-        if event.ended and key in self._bars:
-            self._progress.remove_task(self._bars.pop(key))
+        self.show(event)
 
     def noted(self, record: SearchRecord) -> None:
         """Show what has been found."""
@@ -77,11 +46,9 @@ class SearchProgress:
             if trial.run not in self._shown:
                 self._shown.add(trial.run)
                 of = "" if self._expected is None else f" of {self._expected}"
-                self._say(f"Trial {number}{of}: {_described(trial)}{best}{outlook}")
-        description = f"{len(record.trials)} trials{best}"
-        self._progress.update(
-            self._whole, completed=len(record.trials), description=description, left=outlook.lstrip(", ")
-        )
+                self.say(f"Trial {number}{of}: {_described(trial)}{best}{outlook}")
+        done = len(record.trials)
+        self.whole(f"{done} trials{best}", done, self._expected, outlook.lstrip(", "))
 
     def left(self, record: SearchRecord) -> float | None:
         """Seconds to go, or none while there is nothing to judge by."""
@@ -92,10 +59,6 @@ class SearchProgress:
         if self._budget.hours is not None:
             bounds.append(max(0.0, 3600 * self._budget.hours - spent))
         return min(bounds) / self._jobs if bounds else None
-
-    def _say(self, line: str) -> None:
-        self._spoke = time.monotonic()
-        self._console.print(Text(line), soft_wrap=True)
 
 
 def _described(trial: Outcome) -> str:
