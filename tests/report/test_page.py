@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from filelock import FileLock
 
 from equipoise import cli
@@ -275,6 +276,25 @@ def test_the_command_of_a_row_makes_that_row(study, visit, capsys, monkeypatch):
     printed = capsys.readouterr().out
     assert "3 runs are known, 3 of them finished" in printed
     assert HOSTILE in printed
+
+
+def test_what_searches_have_found_is_on_the_page(study, visit, tmp_path):
+    for part in ("runs", study.name):
+        shutil.copytree(study.parent / part, tmp_path / part)
+    directory = tmp_path / study.name
+    search = ("search", directory / "study.yaml", "-o", tmp_path, "--strategy")
+    assert call(*search, "avgnorm") == 0
+    assert call(*search, "random", "--runs", "2") == 0
+    page = visit(write_page(directory))
+    section = page.locator("section#search")
+    assert section.locator("#search-0 tbody th").all_inner_texts() == ["avgnorm", "random"]
+    assert not section.locator("#search-0-random").is_visible()
+    section.locator("summary", has_text="strategy random").click()
+    assert section.locator("#search-0-random tbody tr").count() == 2
+    pasted = section.locator(".notes code", has_text="weights of random").inner_text()
+    (entry,) = yaml.safe_load(pasted)
+    assert set(entry["weights"]) == {"depth", "normals"}
+    assert page.locator("nav a", has_text="Loss-weight search").count() == 1
 
 
 def test_a_study_that_is_not_finished_has_a_page_that_says_so(study, visit, tmp_path):

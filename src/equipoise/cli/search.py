@@ -93,7 +93,7 @@ def search(
         console.print(report.on_console(table))
         for note in with_weights(table, record).notes:
             say(note)
-        if compared := read_records(directory, record.problem):
+        if compared := read_records(directory).get(record.problem, []):
             table = strategies_table(compared)
             report.write_markdown(table, directory / "search.md")
             report.write_csv(table, directory / "search.csv")

@@ -86,7 +86,7 @@ def pasteable(record: SearchRecord) -> str:
     if record.best is None:
         return ""
     entry = {"name": "fixed", "label": f"weights of {record.strategy}", "weights": record.best.weights}
-    return yaml.safe_dump([entry], default_flow_style=None, sort_keys=False, width=math.inf).rstrip("\n")
+    return "- " + yaml.safe_dump(entry, default_flow_style=True, sort_keys=False, width=math.inf).rstrip("\n")
 
 
 def with_weights(table: Table, record: SearchRecord) -> Table:

@@ -18,7 +18,7 @@ from equipoise.report.page.looks import method_looks, task_looks
 from equipoise.report.page.pictures import Plate, plate
 from equipoise.report.page.predictions import prediction_viewer
 from equipoise.report.page.states import RunState, run_states, versions
-from equipoise.report.page.tables import Sheet, every_metric, published, results, sureness
+from equipoise.report.page.tables import Searched, Sheet, every_metric, published, results, searches, sureness
 from equipoise.report.page.verdicts import Verdicts, verdicts
 from equipoise.report.predicted import predicted
 from equipoise.studies import Study
@@ -50,6 +50,7 @@ class Content:
         sureness: How sure its order is.
         published: Measured beside published.
         metrics: Every metric.
+        searches: What searches for loss weights have found.
         verdicts: What is out of balance.
         plates: Figures.
         states: All runs.
@@ -70,6 +71,7 @@ class Content:
     sureness: Sheet | None
     published: Sheet | None
     metrics: Sheet | None
+    searches: list[Searched]
     verdicts: Verdicts
     plates: list[Plate]
     states: list[RunState]
@@ -91,6 +93,7 @@ class Content:
         """Anchor and title of every section."""
         return [
             ("results", "Results"),
+            *([("search", "Loss-weight search")] if self.searches else []),
             *([("verdicts", "Verdicts")] if self.verdicts.opinions else []),
             *([("training", "While it trained")] if self.data["gradients"]["runs"] or self.data["epochs"] else []),
             *([("predictions", "Predictions")] if self.data["samples"] or self.left_out else []),
@@ -136,6 +139,7 @@ def gather(study: Study, progress: Callable[[str], None]) -> Content:
         sureness=sure,
         published=published(study) if records else None,
         metrics=every_metric(study) if records else None,
+        searches=searches(study),
         verdicts=judged,
         plates=plates,
         states=run_states(study),

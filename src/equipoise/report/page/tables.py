@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 
 from equipoise.report.comparison import certainty, comparison
 from equipoise.report.published import beside_published
+from equipoise.report.search import pasteable, strategies_table, trials_table
 from equipoise.report.table import Table
 from equipoise.studies import Study
+from equipoise.studies.search import SearchRecord, read_records
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,19 @@ class Sheet:
     identifier: str
     title: str
     table: Table
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What searches for loss weights have found on one problem.
+
+    Attributes:
+        strategies: What each strategy reached, and what it cost.
+        trials: The trials of each.
+    """
+
+    strategies: Sheet
+    trials: list[Sheet]
 
 
 def results(study: Study) -> Sheet:
@@ -50,6 +65,29 @@ def every_metric(study: Study) -> Sheet | None:
     if directions.keys() <= study.directions.keys():
         return None
     return Sheet("metrics", "Every metric", _without_weights(comparison(study.records, directions), len(directions)))
+
+
+def searches(study: Study) -> list[Searched]:
+    """What `equipoise search` has found for this study."""
+    # Where a recipe has variants, each has its own directory below that of the study.
+    folders = [study.directory, *sorted(path for path in study.directory.iterdir() if path.is_dir())]
+    found = [
+        (folder.name if folder != study.directory else "", records)
+        for folder in folders
+        for records in read_records(folder).values()
+    ]
+    return [_searched(f"search-{number}", variant, records) for number, (variant, records) in enumerate(found)]
+
+
+def _searched(identifier: str, variant: str, records: list[SearchRecord]) -> Searched:
+    of = f", {variant}" if variant else ""
+    trials = []
+    for record in records:
+        table = trials_table(record)
+        notes = (*table.notes, f"The best weights, for the `balancers` of a recipe: `{pasteable(record)}`")
+        title = f"Every trial of the strategy {record.strategy}{of}"
+        trials.append(Sheet(f"{identifier}-{record.strategy}", title, replace(table, notes=notes)))
+    return Searched(Sheet(identifier, f"What every strategy reached{of}", strategies_table(records)), trials)
 
 
 def _all_directions(study: Study) -> Mapping[str, bool | None]:

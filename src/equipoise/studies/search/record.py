@@ -70,8 +70,11 @@ def read_record(directory: Path, strategy: str) -> SearchRecord | None:
         return None
 
 
-def read_records(directory: Path, problem: str) -> list[SearchRecord]:
-    """The records of all strategies that were run on a problem, those that have found something, by name."""
+def read_records(directory: Path) -> dict[str, list[SearchRecord]]:
+    """The records of all strategies that have found something, by name; those on one problem together."""
     names = sorted(path.stem.removeprefix("search-") for path in directory.glob("search-*.json"))
-    found = (read_record(directory, name) for name in names)
-    return [record for record in found if record is not None and record.problem == problem and record.best is not None]
+    found: dict[str, list[SearchRecord]] = {}
+    for record in (read_record(directory, name) for name in names):
+        if record is not None and record.best is not None:
+            found.setdefault(record.problem, []).append(record)
+    return found
