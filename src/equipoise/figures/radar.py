@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import polars
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
 from equipoise.figures.layout import ACROSS, SMALL, TEXT, methods_of, of_method, say_nothing
@@ -38,7 +39,8 @@ def radar(changes: polars.DataFrame, *, baseline: str = "single-task") -> Figure
     styles = method_styles(changes["method"].to_list())
     if len(outlines) > _TOGETHER:
         return _apart(outlines, metrics, styles)
-    figure = Figure(figsize=(7.2, 4.6), layout="constrained")
+    # Names of spokes reach further than the layout knows.
+    figure = Figure(figsize=(7.4, 4.6), layout=ConstrainedLayoutEngine(rect=(0.04, 0, 0.96, 1)))
     # Matplotlib's types do not tell that these axes are polar ones.
     axes: Any = figure.add_subplot(projection="polar")
     if not outlines:

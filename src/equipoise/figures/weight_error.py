@@ -31,7 +31,7 @@ def weight_error(weights: polars.DataFrame) -> Figure:
             epochs, mean, low, high = (curve[column].to_numpy() for column in ("epoch", "mean", "low", "high"))
             ends.append(draw_curve(axes, epochs, mean, low, high, name, styles[name]))
     axes.set_ylim(bottom=0)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     axes.set_xlabel("epoch" + (" (bands: range over seeds)" if "seed" in weights.columns else ""), fontsize=TEXT)
     axes.set_ylabel(r"mean of $|w_i\, /\, \sum w - 1/T|$", fontsize=TEXT)
     headline(axes, "how far weights are from equal")

@@ -56,7 +56,7 @@ def weights_per_epoch(weights: polars.DataFrame, *, tasks: Sequence[str] | None 
             )  # fmt: skip
             if len(smooth):
                 found.append(End(float(smooth[-1]), f"{task} {smooth[-1]:.3f}", style))
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         headline(axes, method or "weight of each task")
         if leftmost(axes):
             axes.set_ylabel(r"share of the weights: $w_i\, /\, \sum w$", fontsize=TEXT)

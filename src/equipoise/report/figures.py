@@ -49,7 +49,11 @@ def radar(records: Sequence[Record], directions: Mapping[str, bool]) -> Figure:
     zero &= polars.col("variant").is_in([*references], nulls_equal=True)
     named = polars.when(polars.col("variant").is_null()).then("method")
     name = named.otherwise(polars.concat_str("variant", polars.lit(", "), "method", ignore_nulls=True))
-    return figures.radar(found.filter(~zero).with_columns(method=name))
+    # Single-task networks last: the others then look as in all other figures, which are without them.
+    drawn = found.filter(~zero).sort(polars.col("method") == SINGLE, maintain_order=True)
+    named_reference = next(iter(references)) if len(references) == 1 else None
+    ring = f"{named_reference}, single-task" if named_reference else "single-task"
+    return figures.radar(drawn.with_columns(method=name), baseline=ring)
 
 
 def seeds(records: Sequence[Record], *, baseline: str | None = "uniform") -> Figure:
