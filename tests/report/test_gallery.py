@@ -85,6 +85,26 @@ def test_variants_have_figures_of_their_own(study):
     assert {"update_share-a-b-1", "update_share-a-b-2", "radar", "mean_cosine", "progression"} <= set(names)
 
 
+def test_a_radar_names_what_it_compares_with(study):
+    records, root = study
+    variants = [
+        record.model_copy(update={"variant": label, "reference": "plain"})
+        for label in ("plain", "large")
+        for record in records
+    ]
+    every = list(gallery(variants, root))
+    (radar,) = [one.figure for one in every if one.name == "radar"]
+    names = [text.get_text().rpartition("  ")[0] or text.get_text() for text in radar.legends[0].get_texts()]
+    assert names == [
+        "plain, uniform",
+        "plain, rotograd",
+        "large, uniform",
+        "large, rotograd",
+        "large, single",
+        "plain, single-task",
+    ]
+
+
 def test_what_cannot_be_made_is_left_out(study, tmp_path):
     records, whole = study
     records = [record for record in records if record.seed == 0 and record.balancer in ("single", "uniform")]
