@@ -166,6 +166,12 @@ def test_failed_and_missing_runs_are_told():
     assert "single on seg (seed 1) missing." in table.notes
 
 
+def test_a_table_without_runs_says_why():
+    table = comparison([], DIRECTIONS)
+    assert table.rows == ()
+    assert table.notes == ("No run of the table is known yet: the trials that choose hyper-parameters come first.",)
+
+
 def test_a_number_that_is_not_finite_is_a_gap():
     records = [record("uniform", metrics={"seg.miou": math.nan, "depth.rmse": 0.5}, delta_m=None)]
     table = comparison(records, DIRECTIONS)

@@ -220,6 +220,7 @@ def test_distilled_weights_are_trained_as_what_they_come_from_was(rooms, tmp_pat
         ({"balancers": [{"name": "cagrad", "grid": {"d": [1]}}]}, "Did you mean|takes the options"),
         ({"balancers": [{"name": "cagrad", "grid": {"c": [-1]}}]}, "c = -1"),
         ({"balancers": [{"fixed_from": "avgnorm"}]}, "fixed_from"),
+        ({"balancers": ["graddrop", {"fixed_from": "graddrop"}]}, "with loss weights. Found `fixed_from = 'graddrop'`"),
         ({"balancers": ["avgnorm", {"name": "cagrad", "fixed_from": "avgnorm"}]}, "stands in place"),
     ],
 )
@@ -376,7 +377,8 @@ def _wait_for(condition, process) -> None:
 
 @pytest.mark.slow
 def test_jobs_side_by_side_give_the_same_results(rooms, tmp_path):
-    planned = plan(recipe(rooms))
+    # A job loads its data in a process of its own.
+    planned = plan(recipe(rooms, training={"epochs": 1, "batch_size": 3, "workers": 1}))
     execute(planned, tmp_path / "one")
     events = []
     execute(planned, tmp_path / "two", jobs=2, watch=events.append)

@@ -31,6 +31,7 @@ class Method:
         state: What it remembers between steps.
         sources: Where each default comes from, by hyper-parameter.
         needs: What it needs by default beyond losses, features and the last layer.
+        weighs: Whether its update is a weighted sum of the tasks' gradients, so that there are weights to tell.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Method:
     state: str = "none"
     sources: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     needs: frozenset[Need] = frozenset()
+    weighs: bool = True
 
 
 def hyper_parameters(method: "type[Balancer]") -> dict[str, Any]:

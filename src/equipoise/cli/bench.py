@@ -88,7 +88,7 @@ def bench(
     if interrupted:
         errors.print("Stopped. Finished runs are kept; the same command goes on from here.")
         raise typer.Exit(130)
-    if any(record.status != "finished" for record in records):
+    if not records or any(record.status != "finished" for record in records):
         raise typer.Exit(1)
 
 

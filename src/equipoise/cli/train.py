@@ -29,14 +29,14 @@ def train(
 
     study = config.load(recipe, config.Recipe, overrides or ())
     multi = [run for run in studies.plan(study, output) if run.needs and not run.trial]
-    if not multi:
-        raise ValueError("Hyper-parameters of this recipe are to be chosen first: call `equipoise bench`.")
     if study.variants:
         labels = {entry.label: entry.label for entry in study.variants}
         label = naming.choose("--variant", variant or study.variants[0].label, labels)
         multi = [run for run in multi if run.variant == label]
     elif variant is not None:
         raise ValueError(f"`--variant` needs a recipe with variants. Found `--variant {variant}`.")
+    if not multi:
+        raise ValueError("Hyper-parameters of this recipe are to be chosen first: call `equipoise bench`.")
     run = naming.choose("--balancer", balancer or multi[0].title, {run.title: run for run in reversed(multi)})
     if any(read_result(studies.run_directory(output, key)) is None for key in run.needs):
         # A run that is compared with nothing is another run than the one that `bench` will make.

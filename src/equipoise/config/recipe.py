@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from equipoise.balancing import all_methods
 from equipoise.config.balancer import BalancerConfig
 from equipoise.config.errors import explanations
 from equipoise.config.experiment import Experiment, Protocol, Seed
@@ -13,7 +14,7 @@ from equipoise.config.published import PublishedConfig
 from equipoise.config.run import RunConfig
 from equipoise.config.strict import WithOptions
 from equipoise.config.variant import VariantConfig
-from equipoise.naming import unknown
+from equipoise.naming import choose, unknown
 
 SINGLE = "single"
 """What tables call the single-task networks."""
@@ -83,10 +84,16 @@ class Recipe(Experiment):
         titles = [balancer.title for balancer in balancers]
         if len({SINGLE, *titles}) < len(titles) + 1:
             raise ValueError(f"two balancers share a name, or one is called `{SINGLE}`: give them different `label`s")
-        sources = {balancer.title for balancer in balancers if balancer.fixed_from is None}
+        sources = {balancer.title: balancer.name for balancer in balancers if balancer.fixed_from is None}
         for balancer in balancers:
-            if balancer.fixed_from is not None and balancer.fixed_from not in sources:
-                raise unknown("fixed_from", balancer.fixed_from, sources)
+            if balancer.fixed_from is None:
+                continue
+            source = choose("fixed_from", balancer.fixed_from, sources)
+            if not all_methods()[source].record.weighs:
+                raise ValueError(
+                    "`fixed_from` should be a balancer with loss weights. "
+                    f"Found `fixed_from = {balancer.fixed_from!r}`, whose update is no weighted sum"
+                )
 
     def at(self, point: Mapping[str, Any]) -> "Recipe":
         """The recipe at a point of its grid.

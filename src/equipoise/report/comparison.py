@@ -154,6 +154,8 @@ def _references(records: Sequence[Record]) -> str:
 
 
 def _notes(records: Sequence[Record]) -> tuple[str, ...]:
+    if not records:
+        return ("No run of the table is known yet: the trials that choose hyper-parameters come first.",)
     first = records[0]
     seeds = sorted({record.seed for record in records})
     networks = dict.fromkeys(

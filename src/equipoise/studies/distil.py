@@ -22,13 +22,14 @@ def distilled_weights(directory: Path) -> dict[str, float]:
     """
     average: dict[str, float] = {}
     for line in read_log(directory):
-        weights = line.get("weight")
+        # A task that has had no labels in an epoch, or no finite weight, has none there.
+        weights = {task: value for task, value in line.get("weight", {}).items() if value is not None}
         if line["split"] != "train" or not weights:
             continue
         total = sum(weights.values())
-        share = {task: weight / total for task, weight in weights.items()}
-        average = average or share
-        average = {task: MOMENTUM * average[task] + (1 - MOMENTUM) * share.get(task, average[task]) for task in average}
+        for task, weight in weights.items():
+            share = weight / total
+            average[task] = MOMENTUM * average.get(task, share) + (1 - MOMENTUM) * share
     if not average:
         raise ValueError(f"`fixed_from` needs a run with loss weights. Found none in {directory}.")
     total = sum(average.values())

@@ -100,13 +100,19 @@ def estimate(
         with ProcessPoolExecutor(1, mp_context=context) as pool:
             try:
                 costs[kind] = pool.submit(measure, config, threads).result()
+            except torch.OutOfMemoryError as error:
+                raise ValueError(f"a step of {_of(config)} needs more memory than the device has ({error})") from error
             except BrokenProcessPool as error:
                 raise ValueError(
-                    f"the process that measured {config.model.architecture} on {config.data.name} was killed, most "
-                    "likely because a step needs more memory than there is"
+                    f"the process that measured {_of(config)} was killed, most likely because a step needs more memory "
+                    "than there is"
                 ) from error
         progress(len(costs), len(kinds))
     return {key: costs[kind] for key, kind in kind_of.items()}
+
+
+def _of(config: RunConfig) -> str:
+    return f"{config.model.architecture} on {config.data.name}"
 
 
 def measure(config: RunConfig, threads: int) -> RunCost:

@@ -98,7 +98,7 @@ def prepare(config: RunConfig, directory: Path | None = None) -> Session:
     """
     torch.manual_seed(config.seed)
     settings = config.training
-    fabric = Fabric(accelerator=settings.accelerator, devices=1, precision=settings.precision)
+    fabric = _fabric(settings)
     tasks = config.data.tasks(config.tasks)
     model = build_network(config, config.model.pretrained)
     model = model.to(fabric.device).train()
@@ -185,6 +185,16 @@ def _distance(config: RunConfig, directory: Path | None) -> FeatureDistance | No
     if probe is None or not probe.feature_distance or len(config.tasks) < 2:
         return None
     return FeatureDistance(every=probe.every, path=None if directory is None else directory / DISTANCES)
+
+
+def _fabric(settings: TrainingConfig) -> Fabric:
+    try:
+        return Fabric(accelerator=settings.accelerator, devices=1, precision=settings.precision)
+    except RuntimeError as error:
+        raise ValueError(
+            f"`training.accelerator` should be one that this machine has, or `auto`. Found "
+            f"`training.accelerator = {settings.accelerator!r}`: {error}"
+        ) from error
 
 
 def _optimizer(settings: TrainingConfig, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:

@@ -41,6 +41,7 @@ class DBMTL(Balancer):
         heads="the gradient of the logarithm of the loss",
         state="running averages of gradients (T x P), step counter",
         sources={"beta": "LibMTL, by the authors", "beta_decay": "LibMTL, by the authors"},
+        weighs=False,
     )
 
     def __init__(self, *, beta: float = 0.9, beta_decay: float = 0.0, **common: Unpack[Common]) -> None:

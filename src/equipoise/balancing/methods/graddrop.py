@@ -55,6 +55,7 @@ class GradDrop(DirectionBalancer):
             "seed": "our choice",
             "measure_at": "CAGrad's and FAMO's code, TorchJD (paper: features)",
         },
+        weighs=False,
     )
 
     def __init__(

@@ -52,6 +52,7 @@ class MoCo(Balancer):
             "gamma_decay": "authors' code",
             "regularization": "authors' code",
         },
+        weighs=False,
     )
 
     def __init__(

@@ -65,6 +65,7 @@ class URL(Balancer):
             "steps": "the authors' code: a cosine over the training",
         },
         needs=frozenset({Need.TEACHERS, Need.AFTER_STEP}),
+        weighs=False,
     )
 
     def __init__(

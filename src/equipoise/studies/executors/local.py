@@ -55,7 +55,9 @@ class _Processes(Workers):
         # "spawn": a forked process would share the threads, locks and devices that this one has loaded.
         context = multiprocessing.get_context("spawn")
         receiving, sending = context.Pipe(duplex=False)
-        process = context.Process(target=_child, args=(run, self._root, self._threads, sending), daemon=True)
+        # No daemon, which could have no processes that load its data. Without this process it ends as soon as it tells
+        # anything.
+        process = context.Process(target=_child, args=(run, self._root, self._threads, sending))
         process.start()
         sending.close()
         self._running[receiving] = run, process
