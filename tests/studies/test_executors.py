@@ -19,7 +19,6 @@ from equipoise.studies.mailbox import Receiver, Sender
 from equipoise.studies.remote import work
 from equipoise.training import Abandoned, Reached, Status, read_result
 
-
 LONG = 30
 """Epochs of runs that are interrupted: far more than they make before word of their first one comes."""
 

@@ -12,8 +12,8 @@ import pytest
 
 from equipoise.config import SINGLE, Recipe
 from equipoise.metrics import delta_m
-from equipoise.studies import collect, execute, plan, write_parquet, write_results
-from equipoise.training import read_result
+from equipoise.studies import collect, execute, plan, unfinished_runs, write_parquet, write_results
+from equipoise.training import Abandoned, read_result
 from equipoise.training.logs import read_log
 
 KEYS = (
@@ -384,6 +384,35 @@ def test_jobs_side_by_side_give_the_same_results(rooms, tmp_path):
     execute(planned, tmp_path / "two", jobs=2, watch=events.append)
     assert sorted(event.run.key for event in events if event.ended) == sorted(run.key for run in planned)
     assert outcomes(tmp_path / "one") == outcomes(tmp_path / "two")
+
+
+@pytest.mark.slow
+def test_a_run_that_had_nothing_to_be_compared_with_is_made_again(rooms, tmp_path):
+    planned = plan(recipe(rooms))
+    multi = [run for run in planned if run.needs]
+    execute(multi, tmp_path)
+    assert {record.selection for record in collect(multi, tmp_path)} == {"mean relative loss"}
+    assert unfinished_runs(planned, tmp_path) == [run for run in planned if not run.needs]
+    execute(planned, tmp_path)
+    assert unfinished_runs(planned, tmp_path) == []
+    execute(planned, tmp_path / "whole")
+    assert outcomes(tmp_path) == outcomes(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_that_had_nothing_to_be_compared_with_begins_anew(rooms, tmp_path):
+    planned = plan(recipe(rooms, balancers=["uniform"], training={"epochs": 3, "batch_size": 3}))
+    uniform = planned[-1]
+
+    def stop(event):
+        if event.status is not None and event.status.reached is not None:
+            raise Abandoned
+
+    execute([uniform], tmp_path, watch=stop)
+    assert (uniform.directory(tmp_path) / "checkpoint.pt").exists()
+    execute(planned, tmp_path)
+    execute(planned, tmp_path / "whole")
+    assert outcomes(tmp_path) == outcomes(tmp_path / "whole")
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from pathlib import Path
 from equipoise.studies import executors
 from equipoise.studies.events import Watch
 from equipoise.studies.executor import Executor
+from equipoise.studies.making import is_provisional
 from equipoise.studies.matrix import PlannedRun
 from equipoise.training import read_result
 
@@ -34,7 +35,7 @@ def execute(
         more: Called when a run has ended: runs that are known now, besides those that were known before.
         executor: Makes the runs, see `equipoise.studies.executors`; on this machine if left out.
     """
-    queue = _Queue(unfinished_runs(planned, root), {run.key for run in planned}, root, more)
+    queue = _Queue(unfinished_runs(planned, root), {run.key: run for run in planned}, root, more)
     if not queue.waiting:
         return
     running: dict[str, PlannedRun] = {}
@@ -46,7 +47,7 @@ def execute(
                 running[run.key] = run
             for end in workers.wait(watch):
                 del running[end.run.key]
-                queue.grow()
+                queue.grow(end.run)
                 watch(end)
 
 
@@ -55,7 +56,7 @@ class _Queue:
     """Runs that wait to be made; each is queued once, also where it failed."""
 
     waiting: list[PlannedRun]
-    known: set[str]
+    known: dict[str, PlannedRun]
     root: Path
     more: Callable[[], Sequence[PlannedRun]]
 
@@ -64,14 +65,24 @@ class _Queue:
         pending = {run.key for run in self.waiting} | running.keys()
         return [run for run in self.waiting if pending.isdisjoint(run.needs)]
 
-    def grow(self) -> None:
-        """Queue the runs that have become known; those that were known before are not looked at again."""
+    def grow(self, ended: PlannedRun) -> None:
+        """Queue what is to be made now that a run has ended: runs that it makes known, and provisional ones.
+
+        Runs that were known before are not looked at again otherwise, also where they failed.
+        """
+        self.waiting += [
+            run for run in self.known.values() if ended.key in run.needs and is_provisional(run, self.root)
+        ]
         new = [run for run in self.more() if run.key not in self.known]
-        self.known.update(run.key for run in new)
+        self.known |= {run.key: run for run in new}
         self.waiting += unfinished_runs(new, self.root)
 
 
 def unfinished_runs(planned: Sequence[PlannedRun], root: Path) -> list[PlannedRun]:
-    """Those of the planned runs that have no result yet; one that two variants share is there once."""
+    """Those of the planned runs without a result, or with a provisional one; what two variants share is there once."""
     distinct = {run.key: run for run in reversed(planned)}
-    return [run for run in planned if distinct[run.key] is run and read_result(run.directory(root)) is None]
+    return [
+        run
+        for run in planned
+        if distinct[run.key] is run and (read_result(run.directory(root)) is None or is_provisional(run, root))
+    ]

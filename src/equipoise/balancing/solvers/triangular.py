@@ -1,5 +1,7 @@
 """Cholesky factorisation of small matrices, and what is solved with it on lists."""
 
+import math
+from itertools import zip_longest
 from operator import mul
 from typing import NamedTuple
 
@@ -46,6 +48,20 @@ def factorized(matrix: Tensor) -> Triangle | None:
         return None
     rows: list[Vector] = triangle.tolist()
     return Triangle(rows, [column[::-1] for column in zip(*rows, strict=True)][::-1])
+
+
+def factorized_rows(rows: list[Vector], added: Vector) -> Triangle | None:
+    """The same for a matrix given by its rows and what to add to its diagonal: faster where there are few."""
+    triangle: list[Vector] = []
+    for place, (row, extra) in enumerate(zip(rows, added, strict=True)):
+        found: Vector = []
+        for column, above in enumerate(triangle):
+            found.append((row[column] - sum(map(mul, found, above))) / above[column])
+        pivot = row[place] + extra - sum(map(mul, found, found))
+        if not pivot > 0:
+            return None
+        triangle.append([*found, math.sqrt(pivot)])
+    return Triangle(triangle, [column[::-1] for column in zip_longest(*triangle, fillvalue=0.0)][::-1])
 
 
 def product(rows: list[Vector], vector: Vector) -> Vector:
