@@ -1,3 +1,5 @@
+import math
+
 import polars
 import pytest
 import torch
@@ -155,6 +157,50 @@ def test_a_task_may_be_absent_and_a_gradient_zero():
     assert tasks["norm"].to_list() == [1.0, 0.0, 1.0]
     assert tasks["cosine_with_update"].is_nan().to_list() == [False, True, False]
     assert by_step(probe.recorded())["conflict_rate"].to_list() == [0.0, None]
+
+
+def test_the_matrix_of_gradients_is_of_those_that_are_not_zero():
+    probe = Probe(every=1)
+    weight = torch.ones(3, requires_grad=True, dtype=torch.float64)
+    losses = {"a": 3 * weight[0], "b": weight[1], "c": weight[2] * 0}
+    with probe.step(losses, last_layer=weight):
+        sum(losses.values()).backward()
+    step = by_step(probe.recorded()).row(0, named=True)
+    assert step["singular_values"] == pytest.approx([3.0, 1.0])
+    assert step["condition_number"] == pytest.approx(3)
+
+
+def test_collinear_gradients_have_no_condition_number():
+    network, probe = Network(), Probe(every=1)
+    features = network.encode()
+    loss = network.losses(features)["b"]
+    losses = {"a": loss, "b": loss / 3, "c": loss / 7}
+    with probe.step(losses, features=features, last_layer=network.last):
+        sum(losses.values()).backward()
+    step = by_step(probe.recorded()).row(0, named=True)
+    assert step["singular_values"][1:] == [0.0, 0.0]
+    assert math.isnan(step["condition_number"])
+
+
+def test_no_gradient_at_all_has_no_condition_number():
+    probe = Probe(every=1)
+    weight = torch.ones(2, requires_grad=True, dtype=torch.float64)
+    losses = {"a": weight[0] * 0, "b": weight[1] * 0}
+    with probe.step(losses, last_layer=weight):
+        sum(losses.values()).backward()
+    step = by_step(probe.recorded()).row(0, named=True)
+    assert step["singular_values"] == []
+    assert math.isnan(step["condition_number"])
+
+
+def test_a_method_without_weights_has_no_weighted_norms():
+    network, probe = Network(), Probe(every=1)
+    features = network.encode()
+    balancer = equipoise.create("graddrop")
+    balancer.backward(network.losses(features), features=features, last_layer=network.last, probe=probe)
+    tasks = by_task(probe.recorded())
+    assert tasks["norm"].null_count() == 0
+    assert tasks.select("weight", "weighted_norm").null_count().row(0) == (3, 3)
 
 
 def train(probe, steps, network=None):

@@ -42,14 +42,14 @@ class Problem:
         labels = mixed.tanh() @ torch.randn(INPUTS, generator=self.random)
         return (labels - labels.mean()) / labels.std()
 
-    def train(self, *, steps: int = 100, balancer: str = "uniform") -> Probe:
+    def train(self, *, steps: int = 100, balancer: str = "uniform", **options) -> Probe:
         torch.manual_seed(self.seed)
         trunk = nn.Sequential(nn.Linear(INPUTS, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU())
         heads = nn.ModuleDict({task: nn.Linear(WIDTH, 1) for task in self.labels})
         if self.one_head:
             heads = nn.ModuleDict(dict.fromkeys(self.labels, heads["one"]))
         optimizer = torch.optim.SGD([*trunk.parameters(), *heads.parameters()], 0.05, momentum=0.9)
-        balancing, probe = equipoise.create(balancer), Probe(every=1)
+        balancing, probe = equipoise.create(balancer, **options), Probe(every=1)
         for _ in range(steps):
             chosen = torch.randint(SAMPLES, (BATCH,), generator=self.random)
             optimizer.zero_grad()
@@ -135,6 +135,29 @@ def test_a_task_of_noisy_labels_is_named(seed):
     assert verdict.weights is None
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_task_of_a_small_weight_is_starved_by_weights(seed):
+    verdict = Problem(seed).train(balancer="fixed", weights={"one": 1.0, "two": 0.01, "three": 1.0}).verdict()
+    assert (verdict.status, verdict.cause, verdict.starved) == ("unbalanced", "weights", ("two",))
+    first = verdict.findings[0]
+    assert (first.numbers["weight"], first.numbers["others_weight"]) == pytest.approx((0.01, 1.0))
+    assert first.numbers["without_cause"] == pytest.approx(verdict.tasks[1].shares["uniform"])
+    assert "a weight of 0.01 (median of the others: 1); with uniform weights it would get" in first.text
+    assert verdict.weights is not None
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_task_of_a_large_weight_dominates_by_weights_and_is_no_noise(seed):
+    problem = Problem(seed)
+    # Of noisy labels, but so small a loss that only its weight lets it dominate.
+    problem.labels["two"] = problem.labels["two"] + 3 * torch.randn(SAMPLES, generator=problem.random)
+    problem.scales["two"] = 0.01
+    verdict = problem.train(balancer="fixed", weights={"one": 1.0, "two": 100.0, "three": 1.0}).verdict()
+    assert (verdict.status, verdict.cause) == ("unbalanced", "weights")
+    assert {finding.cause for finding in verdict.findings} == {"weights"}
+    assert "leads nowhere" not in verdict.text
+
+
 def test_avgnorm_ends_what_norms_have_begun():
     problem = Problem(200)
     problem.scales["two"] = 0.01
@@ -195,6 +218,50 @@ def test_a_task_may_be_undone_by_the_others():
     assert {finding.cause for finding in verdict.findings} <= {"conflict", "norms and conflict"}
 
 
+def test_weights_that_do_too_little_leave_the_cause_to_norms():
+    gram = torch.diag(torch.tensor([1.0, 1.0, 1e-4])).tolist()
+    rows = [record(step, "abc", gram, weights=[1.0, 1.0, 5.0]) for step in range(1, 101)]
+    (finding,) = judge(frame(rows)).findings
+    assert (finding.tasks, finding.cause) == (("c",), "norms")
+    # A gradient 100 times shorter, of five times the weight.
+    assert "contribution, gradient times weight, is 20 times shorter than that of `a`" in finding.text
+
+
+def test_a_conflict_is_no_matter_of_slightly_different_weights():
+    gram = [[1.0, -0.9], [-0.9, 1.0]]
+    rows = [record(step, "ab", gram, weights=[0.8, 1.2]) for step in range(1, 101)]
+    verdict = judge(frame(rows))
+    assert verdict.starved == ("a",)
+    assert {finding.cause for finding in verdict.findings} == {"conflict"}
+
+
+def test_of_conflicting_tasks_one_may_have_no_weight_to_speak_of():
+    gram = [[1.0, -0.5], [-0.5, 1.0]]
+    rows = [record(step, "ab", gram, weights=[0.01, 1.0]) for step in range(1, 101)]
+    verdict = judge(frame(rows))
+    assert (verdict.starved, verdict.cause) == (("a",), "weights")
+    assert verdict.weights is None
+
+
+def test_a_method_without_weights_may_be_the_cause_itself():
+    orthogonal = torch.eye(3).tolist()
+    # The update is the sum of two of three gradients.
+    ignored = {"with_update": [1.0, 1.0, 0.0], "update_square": 2.0}
+    verdict = judge(frame([record(step, "abc", orthogonal) | ignored for step in range(1, 101)]))
+    (finding,) = verdict.findings
+    assert (finding.tasks, finding.cause, verdict.cause) == (("c",), "method", "method")
+    assert finding.text == (
+        "`c` gets 0 % of the update, from the start; its fair share is 33 %. "
+        "The cause is the method itself: in the plain sum of the gradients it would get 33 %."
+    )
+
+
+def test_what_the_plain_sum_has_too_is_not_the_method():
+    gram = torch.diag(torch.tensor([1.0, 1.0, 1e-4])).tolist()
+    verdict = judge(frame([record(step, "abc", gram) for step in range(1, 101)]))
+    assert (verdict.starved, verdict.cause) == (("c",), "norms")
+
+
 def test_too_few_steps_give_no_verdict():
     verdict = judge(frame([record(step, "ab", [[1.0, 0.0], [0.0, 1e-6]]) for step in range(1, 10)]))
     assert (verdict.status, verdict.cause, verdict.findings) == ("too few steps", None, ())
@@ -242,14 +309,52 @@ def test_tasks_may_be_missing_and_numbers_not_finite():
     first, second = verdict.tasks
     assert (first.present, first.share, first.fair) == pytest.approx((0.5, 0.5, 0.5))
     assert (second.share, second.fair) == pytest.approx((1.5 / 2 / 1.0, 0.75), abs=0.1)
-    assert "2 recorded steps were left out" in verdict.notes[0]
-    assert "`a` had a gradient in 50 % of the recorded steps" in verdict.notes[1]
+    assert verdict.notes[0] == "`a` had a gradient in 50 % of the judged steps."
+    assert "2 recorded steps were left out" in verdict.notes[1]
 
 
 def test_a_task_without_any_gradient_is_told_of():
     verdict = judge(frame([record(step, "abc", [[1.0, 0, 0], [0, 1.0, 0], [0, 0, 0]]) for step in range(1, 101)]))
     assert "`c` never had a gradient" in verdict.notes[0]
     assert verdict.tasks[2].share is None
+    assert (verdict.status, verdict.certainty, verdict.doubts) == ("undecided", None, ())
+
+
+@pytest.mark.parametrize("left", ["zero", "absent"])
+def test_a_gradient_that_dies_is_no_balance(left):
+    both, gone = [[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 0.0]]
+    after = {"zero": ("ab", gone), "absent": ("a", [[1.0]])}[left]
+    verdict = judge(frame([record(step, *(("ab", both) if step <= 40 else after)) for step in range(1, 101)]))
+    assert (verdict.status, verdict.certainty) == ("undecided", None)
+    assert verdict.summary.endswith("what `b` gets of the update cannot be told.")
+    assert verdict.doubts == ("`b` has had no gradient since step 41.",)
+    assert not any("`b`" in note for note in verdict.notes)
+    assert tell(verdict).judged == "Judged: 50 recorded steps from 51 to 100."
+
+
+def test_a_gradient_of_a_few_steps_in_a_row_tells_nothing():
+    both, gone = [[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 0.0]]
+    verdict = judge(frame([record(step, "ab", both if step <= 53 else gone) for step in range(1, 101)]))
+    assert (verdict.status, verdict.doubts) == ("undecided", ())
+    assert verdict.notes[0] == "`b` had a gradient in 6 % of the judged steps."
+
+
+def test_weights_and_updates_may_be_zero():
+    conflict = [[1.0, -0.9], [-0.9, 1.0]]
+    verdict = judge(frame([record(step, "ab", conflict, weights=[0.0, 0.0]) for step in range(1, 101)]))
+    (finding,) = verdict.findings
+    assert finding.kind == "conflict"
+    assert "is left in the update" not in finding.text
+    orthogonal = [[1.0, 0.0], [0.0, 1.0]]
+    verdict = judge(frame([record(step, "ab", orthogonal, weights=[0.0, 0.0]) for step in range(1, 101)]))
+    assert (verdict.status, verdict.certainty) == ("undecided", None)
+
+
+def test_the_square_of_an_update_may_be_below_zero_by_rounding():
+    rows = [record(step, "ab", [[1.0, -1.0], [-1.0, 1.0]]) | {"update_square": -1e-18} for step in range(1, 101)]
+    assert (gather(frame(rows)).update_square == 0).all()
+    verdict = judge(frame(rows))
+    assert (verdict.cause, verdict.survives) == ("conflict", 0.0)
 
 
 def test_methods_without_weights_are_told_of():

@@ -25,7 +25,7 @@ def by_task(recorded: polars.DataFrame) -> polars.DataFrame:
     Columns, with g_i the gradient of task i, w_i its weight (1 where the method has none) and u the update:
 
     - `step`, `task`, `loss`, `weight` (null where the method has none)
-    - `norm`: |g_i|; `weighted_norm`: w_i |g_i| (P1, figures 8, 15, 16)
+    - `norm`: |g_i|; `weighted_norm`: w_i |g_i| (P1, figures 8, 15, 16), null where the method has no weights
     - `cosine_with_update`: cos(g_i, u) (P1, figures 7, 9, 14)
     - `share`: w_i g_i . u / |u|^2, how much of the update the task owns. Where the update is the weighted sum, the
       shares of a step sum to 1; a task whose contribution the others cancel has a negative one
@@ -49,7 +49,7 @@ def by_task(recorded: polars.DataFrame) -> polars.DataFrame:
                     "loss": step.losses[place],
                     "weight": None if step.weights is None else weights[place],
                     "norm": step.norms[place],
-                    "weighted_norm": weights[place] * step.norms[place],
+                    "weighted_norm": None if step.weights is None else weights[place] * step.norms[place],
                     "cosine_with_update": cosines[place],
                     "share": shares[place],
                     "coherence": step.coherence[place],
@@ -96,7 +96,9 @@ def by_step(recorded: polars.DataFrame) -> polars.DataFrame:
 
     - `step`, `tasks` (their number T), `update_norm`
     - `conflict_rate`: the share of pairs of tasks with a negative cosine
-    - `singular_values` of the matrix of unweighted task gradients, largest first, and its `condition_number`
+    - `singular_values` of the matrix of the unweighted task gradients that are not zero, largest first; what cannot be
+      told from rounding is 0
+    - `condition_number` of that matrix, the largest over the smallest; NaN where the gradients are linearly dependent
     - `cosine_with_mean`: the mean over tasks of cos(g_i, g), g the sum of the unweighted gradients (P2, section 6)
     - `orthogonal`: what that would be for orthogonal gradients of equal norms, 1 / sqrt(T)
     - `norm_balance`: |a|_1 / (sqrt(T) |a|_2) with a the norms; 1 where they are equal. For orthogonal gradients
@@ -110,7 +112,7 @@ def by_step(recorded: polars.DataFrame) -> polars.DataFrame:
     for step in _steps(recorded):
         count = len(step.tasks)
         pairs = np.triu_indices(count, 1)
-        values = np.sqrt(np.clip(np.linalg.eigvalsh(step.gram), 0, None))[::-1]
+        values = _singular_values(step)
         with_sum = step.gram.sum(axis=1)
         sum_norm = np.sqrt(max(step.gram.sum(), 0.0))
         mean_cosine = _over(with_sum, step.norms * sum_norm).mean()
@@ -123,7 +125,7 @@ def by_step(recorded: polars.DataFrame) -> polars.DataFrame:
                 "update_norm": np.sqrt(step.update_square),
                 "conflict_rate": (step.gram[pairs] < 0).mean() if count > 1 else None,
                 "singular_values": values.tolist(),
-                "condition_number": _over(values[0], values[-1]),
+                "condition_number": _over(values[0], values[-1]) if len(values) else np.nan,
                 "cosine_with_mean": mean_cosine,
                 "orthogonal": orthogonal,
                 "norm_balance": balance,
@@ -152,6 +154,13 @@ def _steps(recorded: polars.DataFrame) -> Iterator[_Step]:
             max(row["update_square"], 0.0),
             np.full(count, np.nan) if row["coherence"] is None else np.array(row["coherence"], dtype=float),
         )
+
+
+def _singular_values(step: _Step) -> np.ndarray:
+    """Of the gradients that are not zero, largest first. Below T * eps of the largest, eigenvalues are rounding."""
+    there = step.norms > 0
+    squares = np.linalg.eigvalsh(step.gram[np.ix_(there, there)])[::-1]
+    return np.sqrt(np.where(squares > len(squares) * np.finfo(float).eps * squares.max(initial=0), squares, 0))
 
 
 def _over(numerator: Any, denominator: Any) -> Any:

@@ -81,11 +81,10 @@ def tell(verdict: Verdict) -> Told:
     if verdict.weights is not None:
         advice = "Static weights to try under `balancers:` of a recipe, or AvgNorm, which finds them while it trains:"
     judged = None
+    if verdict.judged:
+        judged = f"Judged: {verdict.judged} recorded steps from {verdict.first_step} to {verdict.last_step}."
     if verdict.certainty is not None:
-        judged = (
-            f"Judged: {verdict.judged} recorded steps from {verdict.first_step} to {verdict.last_step}. "
-            f"{sureness(verdict.certainty)} sure."
-        )
+        judged = f"{judged} {sureness(verdict.certainty)} sure."
     return Told(
         status=verdict.status,
         summary=verdict.summary,

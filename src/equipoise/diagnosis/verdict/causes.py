@@ -1,4 +1,4 @@
-"""Why a task is starved or dominates: the change to the recorded gradients that ends it."""
+"""Why a task is starved, dominates or makes noise: the change to the weights or gradients that ends it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -21,9 +21,11 @@ class Without(NamedTuple):
 def without_causes(measures: Measures, noisy: Sequence[int], groups: Sequence[Sequence[int]]) -> dict[Cause, Without]:
     """The update without each of the causes, the more specific ones first.
 
+    - `weights`: all weights are one, as in the plain sum of the losses
+    - `method`: the same of a method without weights, whose update is no weighted sum
     - `noise`: noisy tasks are left out
     - `duplicates`: copies of a task count once
-    - `norms`: all gradients get the same norm, as by AvgNorm
+    - `norms`: all contributions get the same norm, as by AvgNorm
     - `conflict`: all gradients are orthogonal to each other.
 
     Args:
@@ -33,7 +35,8 @@ def without_causes(measures: Measures, noisy: Sequence[int], groups: Sequence[Se
     """
     judged = measures.judged
     weights = np.nan_to_num(judged.weights)
-    found: dict[Cause, Without] = {}
+    plain = Without(shares.under(judged, np.ones(len(judged.tasks))).mean(), measures.fair)
+    found: dict[Cause, Without] = {"weights" if judged.weighted else "method": plain}
     if noisy:
         kept = np.ones(len(judged.tasks), dtype=bool)
         kept[list(noisy)] = False
@@ -47,19 +50,25 @@ def without_causes(measures: Measures, noisy: Sequence[int], groups: Sequence[Se
 
 
 def find_cause(
-    changed: Mapping[Cause, Without], holds: Callable[[np.ndarray, np.ndarray], bool], conflicting: bool
+    changed: Mapping[Cause, Without], task: int, holds: Callable[[float, float], bool], conflicting: bool
 ) -> Cause:
     """The first cause without which it is so no more; `norms and conflict` where none ends it alone.
 
     Args:
-        changed: From `without_causes`.
-        holds: Tells from shares and fair shares, [T] each, whether it is so.
-        conflicting: Whether the task is known to conflict with another: then it is never norms alone, as of an update
-            that is next to nothing equal norms own equal parts, and mend nothing.
+        changed: From `without_causes`. A share that is not finite, as of an update of zero, ends nothing.
+        task: Which, by place.
+        holds: Tells from the task's share and its fair share whether it is so.
+        conflicting: Whether the task is known to conflict with another: then it is never norms alone, and the method or
+            its weights only where it is so without the conflict too, as of an update that is next to nothing equal
+            norms and plain sums own any part, and mend nothing.
     """
-    ended: list[Cause] = [cause for cause, without in changed.items() if not holds(*without)]
+    ended: list[Cause] = [
+        cause
+        for cause, without in changed.items()
+        if np.isfinite(without.share[task]) and not holds(without.share[task], without.fair[task])
+    ]
     if conflicting:
-        ended = ["conflict"] if "conflict" in ended else []
+        ended = [cause for cause in ("conflict", "weights", "method") if cause in ended]
     return ended[0] if ended else "norms and conflict"
 
 

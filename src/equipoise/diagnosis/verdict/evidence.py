@@ -99,7 +99,7 @@ def gather(recorded: polars.DataFrame) -> Evidence:
         weights=np.where(present, by_task["weights"], np.nan)[usable],
         gram=gram[usable],
         with_update=np.where(present, by_task["with_update"], np.nan)[usable],
-        update_square=recorded["update_square"].to_numpy()[usable],
+        update_square=np.clip(recorded["update_square"].to_numpy(), 0, None)[usable],
         coherence=np.where(present, by_task["coherence"], np.nan)[usable],
         weighted=recorded["weights"].null_count() == 0,
         dropped=int((~usable).sum()),

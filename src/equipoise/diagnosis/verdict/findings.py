@@ -22,8 +22,8 @@ from equipoise.diagnosis.verdict.thresholds import (
     noisy_share,
 )
 
-Holds = Callable[[np.ndarray, np.ndarray], bool]
-"""Tells from shares and fair shares, [T] each, whether something is so."""
+Holds = Callable[[float, float], bool]
+"""Tells from a task's share and its fair share whether something is so."""
 
 
 class Findings:
@@ -34,6 +34,7 @@ class Findings:
         doubts: What is more likely so than not, in words.
         clear: How sure it is that nothing else is so.
         groups: The tasks that are copies of each other, by place.
+        untold: The tasks whose share cannot be told, as they have hardly a gradient.
     """
 
     def __init__(self, measures: Measures) -> None:
@@ -43,9 +44,11 @@ class Findings:
         self.clear = 1.0
         conflicts = list(self._detect_conflicts())
         alike, self.groups = self._detect_duplicates()
-        noisy, self._noisy = self._detect_noise()
-        self._changed = without_causes(measures, self._noisy, self.groups)
+        noise = self._noise()
+        self._changed = without_causes(measures, np.flatnonzero(noise >= LIKELY).tolist(), self.groups)
+        noisy = list(self._detect_noise(noise))
         starved, dominating = list(self._detect_starved()), list(self._detect_dominating())
+        self.untold = tuple(self._detect_untold())
         # What is done to tasks weighs more than what could do something to them.
         gravest = [*starved, *dominating, *conflicts, *alike, *noisy]
         self.cause: Cause | None = gravest[0].cause if gravest else None
@@ -57,10 +60,12 @@ class Findings:
         """Whether some of it ends with other static weights."""
         tasks = {task for place, task in enumerate(self._tasks) if place not in self._cancelling}
         return any(
-            finding.cause in ("norms", "duplicates") and tasks.issuperset(finding.tasks) for finding in self.found
+            finding.cause in ("weights", "method", "norms", "duplicates") and tasks.issuperset(finding.tasks)
+            for finding in self.found
         )
 
-    def _detect_noise(self) -> tuple[list[Finding], list[int]]:
+    def _noise(self) -> np.ndarray:
+        """How sure it is of each task that it is noise, [T]."""
         m = self._measures
         conditions = (
             m.share.above(noisy_share(m.fair)),
@@ -69,22 +74,21 @@ class Findings:
             # Where the other tasks lead nowhere either, it is not this one's labels.
             np.maximum(m.steadier.above(0.0), m.behind.above(0.0)),
         )
-        found, likely = [], []
-        for i, certainty in enumerate(np.min(conditions, axis=0)):
-            # A task that another undoes learns nothing, whatever its labels.
-            if i in self._cancelling:
-                continue
-            if certainty >= LIKELY:
-                likely.append(i)
+        certainties = np.min(conditions, axis=0)
+        # A task that another undoes learns nothing, whatever its labels.
+        certainties[list(self._cancelling)] = 0.0
+        return certainties
+
+    def _detect_noise(self, certainties: np.ndarray) -> Iterator[Finding]:
+        m = self._measures
+        for i, certainty in enumerate(certainties):
             if self._is_sure(certainty, words.may_be_noise(self._tasks[i])):
                 numbers = {
                     "coherence": m.coherence.value[i],
                     "fall": 1 - m.left.value[i],
                     "others_fall": 1 - m.left_of_others[i],
                 }
-                since = share_since(m, lambda share, i=i: share[i] > noisy_share(m.fair)[i])
-                found.append(self._finding("noise", (i,), "noise", since, certainty, numbers | self._shares((i,))))
-        return found, likely
+                yield self._owning("noise", i, certainty, numbers, lambda share, fair: share > noisy_share(fair))
 
     def _detect_duplicates(self) -> tuple[list[Finding], list[tuple[int, ...]]]:
         m = self._measures
@@ -118,14 +122,12 @@ class Findings:
     def _detect_starved(self) -> Iterator[Finding]:
         m = self._measures
         below = m.share.below(STARVED * m.fair)
-        largest = int(np.nanargmax(m.contribution))
+        largest = int(np.nan_to_num(m.contribution).argmax())
         for i in map(int, np.argsort(m.share.value / m.fair)):
             if self._is_sure(below[i], words.may_starve(self._tasks[i], m.share.value[i], m.fair[i]), i):
                 numbers = {"shorter": m.contribution[largest] / m.contribution[i]} if i != largest else {}
                 numbers["cosine"] = quiet(np.nanmean, np.delete(m.cosine.value[i], i))
-                yield self._owning(
-                    "starved", i, below[i], numbers, lambda share, fair, i=i: share[i] < STARVED * fair[i], largest
-                )
+                yield self._owning("starved", i, below[i], numbers, lambda share, fair: share < STARVED * fair, largest)
 
     def _detect_dominating(self) -> Iterator[Finding]:
         m = self._measures
@@ -133,16 +135,24 @@ class Findings:
         for i, task in enumerate(self._tasks):
             if self._is_sure(above[i], words.may_dominate(task, m.share.value[i], m.fair[i]), i):
                 numbers = {"longer": m.contribution[i]}
-                yield self._owning(
-                    "dominating", i, above[i], numbers, lambda share, fair, i=i: share[i] > dominance(fair[i])
-                )
+                yield self._owning("dominating", i, above[i], numbers, lambda share, fair: share > dominance(fair))
+
+    def _detect_untold(self) -> Iterator[str]:
+        # No error can be told of a share that rests on a single block, or on none.
+        for i in np.flatnonzero(np.isnan(self._measures.share.error)).tolist():
+            seen = np.flatnonzero(self._measures.all.present[:, i])
+            if len(seen) and not self._measures.judged.present[:, i].any():
+                self.doubts.append(words.silent(self._tasks[i], int(self._measures.all.steps[seen[-1] + 1])))
+            yield self._tasks[i]
 
     def _owning(
         self, kind: Kind, i: int, certainty: float, numbers: dict[str, float], holds: Holds, largest: int | None = None
     ) -> Finding:
-        since = share_since(self._measures, lambda share: holds(share, self._measures.fair))
-        cause: Cause = "noise" if i in self._noisy else find_cause(self._changed, holds, i in self._cancelling)
-        numbers |= self._shares((i,))
+        m = self._measures
+        since = share_since(m, lambda share: holds(share[i], m.fair[i]))
+        cause = find_cause(self._changed, i, holds, i in self._cancelling)
+        weights = {"weight": m.weight[i], "others_weight": float(quiet(np.nanmedian, np.delete(m.weight, i)))}
+        numbers |= weights | self._shares((i,))
         if cause in self._changed:
             numbers["without_cause"] = self._changed[cause].share[i]
         return self._finding(kind, (i,), cause, since, certainty, numbers, largest)

@@ -10,7 +10,7 @@ from equipoise.diagnosis.verdict.causes import copies
 from equipoise.diagnosis.verdict.evidence import Evidence, gather
 from equipoise.diagnosis.verdict.findings import Findings
 from equipoise.diagnosis.verdict.measures import Measures, quiet
-from equipoise.diagnosis.verdict.schema import Finding, Kind, TaskEvidence, Verdict
+from equipoise.diagnosis.verdict.schema import Finding, Kind, Status, TaskEvidence, Verdict
 from equipoise.diagnosis.verdict.thresholds import BLOCKS, LEAST_STEPS, SURE
 
 SUGGESTED = "suggested"
@@ -39,16 +39,9 @@ def judge(recorded: polars.DataFrame, candidates: Mapping[str, Mapping[str, floa
     findings = Findings(measures)
     weights = _weights(measures.judged, findings)
     others = dict(candidates or {}) | ({SUGGESTED: weights} if weights else {})
-    certainty = findings.clear
-    if findings.cause is not None:
-        status, summary = "unbalanced", words.headline(findings.cause, findings.found)
-        certainty = findings.found[0].certainty
-    elif certainty < SURE:
-        status, summary = "undecided", words.undecided(certainty)
-    else:
-        known = measures.share.value[~np.isnan(measures.share.value)]
-        status, summary = "balanced", words.balanced(known.tolist())
+    status, certainty, summary = _outcome(measures, findings)
     judged = measures.judged.steps
+    notes = (*_absences(measures.judged), *notes)
     if len(judged) < 2 * BLOCKS:
         notes = (words.few(len(judged)), *notes)
     return Verdict(
@@ -70,6 +63,17 @@ def judge(recorded: polars.DataFrame, candidates: Mapping[str, Mapping[str, floa
     )
 
 
+def _outcome(measures: Measures, findings: Findings) -> tuple[Status, float | None, str]:
+    """The status, how sure it is, and the verdict in one line."""
+    if findings.cause is not None:
+        return "unbalanced", findings.found[0].certainty, words.headline(findings.cause, findings.found)
+    if findings.untold:
+        return "undecided", None, words.untold(findings.untold)
+    if findings.clear < SURE:
+        return "undecided", findings.clear, words.undecided(findings.clear)
+    return "balanced", findings.clear, words.balanced(measures.share.value.tolist())
+
+
 def _weights(evidence: Evidence, findings: Findings) -> dict[str, float] | None:
     """Those of equal norms, those of copies shared among them, the smallest 1; none where weights are no remedy."""
     if not findings.weights_help:
@@ -86,7 +90,7 @@ def _tasks(measures: Measures, found: list[Finding], others: Mapping[str, Mappin
     under |= {name: np.array([weights.get(task, 1.0) for task in tasks]) for name, weights in others.items()}
     would_be = {name: shares.under(judged, weights).mean() for name, weights in under.items()}
     low, high = measures.share.interval()
-    averages, mean_weight = shares.avgnorm_weights(measures.all), quiet(np.nanmean, judged.weights)
+    averages = shares.avgnorm_weights(measures.all)
     rows = []
     for i, task in enumerate(tasks):
         states: list[Kind] = [finding.kind for finding in found if task in finding.tasks]
@@ -96,7 +100,7 @@ def _tasks(measures: Measures, found: list[Finding], others: Mapping[str, Mappin
                 states=tuple(dict.fromkeys(states)),
                 present=float(judged.present[:, i].mean()),
                 norm=_number(measures.norm[i]),
-                weight=_number(mean_weight[i]) if judged.weighted else None,
+                weight=_number(measures.weight[i]),
                 contribution=_number(measures.contribution[i]),
                 share=_number(measures.share.value[i]),
                 share_low=_number(low[i]),
@@ -117,15 +121,19 @@ def _notes(evidence: Evidence) -> tuple[str, ...]:
     notes = []
     if evidence.dropped:
         notes.append(f"{evidence.dropped} recorded steps were left out: not finite, or without any gradient.")
-    for place, task in enumerate(evidence.tasks):
-        part = float(evidence.present[:, place].mean()) if len(evidence.steps) else 1.0
-        if part == 0:
+    for task, present in zip(evidence.tasks, evidence.present.T, strict=True):
+        if len(present) and not present.any():
             notes.append(f"`{task}` never had a gradient where the probe looked.")
-        elif part < 1:
-            notes.append(f"`{task}` had a gradient in {words.percent(part)} of the recorded steps; these are judged.")
     if not evidence.weighted:
         notes.append("The method gives no weights: shares are those of the unweighted gradients in its update.")
     return tuple(notes)
+
+
+def _absences(judged: Evidence) -> tuple[str, ...]:
+    parts = zip(judged.tasks, judged.present.mean(axis=0), strict=True)
+    return tuple(
+        f"`{task}` had a gradient in {words.percent(part)} of the judged steps." for task, part in parts if 0 < part < 1
+    )
 
 
 def _number(value: float | np.ndarray) -> float | None:

@@ -32,6 +32,7 @@ class Measures:
         behind: [T], how far the loss is from having fallen half as far as those of the other tasks.
         norm: [T], of the unweighted gradient over the median of the tasks, geometric mean.
         contribution: [T], of the weighted one.
+        weight: [T], of the method, mean; NaN where it gives none.
         survives: |u| over the sum of the norms of the contributions, mean.
         survives_orthogonal: What that would be for orthogonal contributions.
     """
@@ -56,6 +57,7 @@ class Measures:
         self.behind = blocks.mean(left - (1 + _of_others(left)) / 2)
         contributions = np.abs(np.nan_to_num(judged.weights)) * judged.norms
         self.norm, self.contribution = self._relative(judged.norms), self._relative(contributions)
+        self.weight = quiet(np.nanmean, judged.weights) if judged.weighted else np.full(len(self.fair), np.nan)
         pull = contributions.sum(axis=1)
         self.survives = float(quiet(np.nanmean, shares.quotient(np.sqrt(judged.update_square), pull)))
         self.survives_orthogonal = float(

@@ -5,8 +5,9 @@ from typing import Literal
 import polars
 from pydantic import BaseModel, ConfigDict, Field
 
+Status = Literal["unbalanced", "balanced", "undecided", "too few steps", "single task"]
 Kind = Literal["starved", "dominating", "conflict", "duplicates", "noise"]
-Cause = Literal["norms", "conflict", "norms and conflict", "duplicates", "noise"]
+Cause = Literal["weights", "method", "norms", "conflict", "norms and conflict", "duplicates", "noise"]
 
 
 class _Frozen(BaseModel):
@@ -20,12 +21,13 @@ class Finding(_Frozen):
         kind: `starved` and `dominating` are about a task, `conflict` and `duplicates` about tasks to each other, and
             `noise` about a task whose gradient is large and leads nowhere.
         tasks: Which.
-        cause: What ends it when it is taken away: unequal norms, gradients against each other, copies of a task, a
-            noisy task.
+        cause: What ends it when it is taken away: the method's weights, or the method itself where it gives none, a
+            noisy task, copies of a task, unequal norms, gradients against each other.
         since: The step from which it has been so to the end; none where it comes and goes.
         certainty: How probable it is, from how much blocks of steps differ.
         numbers: The evidence, by name. `share` and `fair` are parts of the update, `without_cause` is the share that
-            the task would have without the cause.
+            the task would have without the cause, `weight` is that of the method (mean over steps), `others_weight` the
+            median of those of the other tasks, and `shorter` how many times the longest contribution is longer.
         text: In words.
     """
 
@@ -83,10 +85,11 @@ class Verdict(_Frozen):
     """What a probe's records say about the balance of tasks.
 
     Attributes:
-        status: `unbalanced`, `balanced`, `undecided` where the numbers vary too much to be sure of either, `too few
-            steps`, or `single task`.
+        status: `unbalanced`, `balanced`, `undecided` where the numbers vary too much to be sure of either or a task
+            has hardly a gradient, `too few steps`, or `single task`.
         cause: The main one, if there are findings.
-        certainty: How probable it is that the gravest finding is true, or that nothing is to be found.
+        certainty: How probable it is that the gravest finding is true, or that nothing is to be found. None where
+            nothing is found and the share of a task cannot be told.
         summary: In words, one line.
         findings: Those of the main cause first.
         doubts: What is more likely so than not, and not sure.
@@ -103,7 +106,7 @@ class Verdict(_Frozen):
         last_step: The last.
     """
 
-    status: Literal["unbalanced", "balanced", "undecided", "too few steps", "single task"]
+    status: Status
     cause: Cause | None = None
     certainty: float | None = None
     summary: str

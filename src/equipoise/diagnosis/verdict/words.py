@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from equipoise.diagnosis.verdict.schema import Cause, Finding, Kind
 
 _HEADLINES: Mapping[Cause, str] = {
+    "weights": "weights (those that the method gives)",
+    "method": "the method itself (with the plain sum of the gradients it would not be so)",
     "norms": "norms (gradients of very different lengths)",
     "conflict": "conflict (gradients against each other)",
     "norms and conflict": "norms and conflict (gradients of different lengths that are also against each other)",
@@ -12,6 +14,9 @@ _HEADLINES: Mapping[Cause, str] = {
     "noise": "noise (a task whose gradient is long and leads nowhere)",
 }
 _ENDS: Mapping[Cause, str] = {
+    "weights": "The cause is weights: the method gives it a weight of {weight:.3g} (median of the others: "
+    "{others_weight:.3g}); with uniform weights it would get",
+    "method": "The cause is the method itself: in the plain sum of the gradients it would get",
     "norms": "The cause is norms: with gradients of equal length it would get",
     "conflict": "The cause is conflict, as other tasks pull the opposite way: if none did, it would get",
     "duplicates": "The cause is duplicates: if they counted once, it would get",
@@ -40,17 +45,15 @@ def sentence(finding: Finding, longest: str | None, from_the_start: bool) -> str
     match finding.kind:
         case "starved":
             text = f"{names} gets {share} of the update{since}; its fair share is {fair}."
-            if numbers.get("shorter", 0) > 1 and finding.cause != "conflict":
-                text += f" Its gradient is {factor(numbers['shorter'])} times shorter than that of `{longest}`"
-                text += f" (mean cosine with all others: {numbers['cosine']:.2f})."
+            if numbers.get("shorter", 0) > 1 and finding.cause not in ("conflict", "method"):
+                text += f" Its contribution, gradient times weight, is {factor(numbers['shorter'])} times shorter than "
+                text += f"that of `{longest}` (mean cosine with all others: {numbers['cosine']:.2f})."
             return f"{text} {_why(finding)}"
         case "dominating":
             return f"{names} takes {share} of the update{since}; its fair share is {fair}. {_why(finding)}"
         case "conflict":
             return (
-                f"{names} pull against each other{since}: mean cosine {numbers['cosine']:.2f}. "
-                f"{percent(numbers['survives'])} of what all tasks pull is left in the update; "
-                f"{percent(numbers['orthogonal'])} would be if they did not get in each other's way. "
+                f"{names} pull against each other{since}: mean cosine {numbers['cosine']:.2f}. {_left(numbers)}"
                 "Static weights do not end a conflict, they choose who wins."
             )
         case "duplicates":
@@ -64,8 +67,7 @@ def sentence(finding: Finding, longest: str | None, from_the_start: bool) -> str
             return (
                 f"{names} takes {share} of the update{since} and hardly learns from it: its loss has "
                 f"{_fallen(numbers['fall'])} (others: {_fallen(numbers['others_fall'])}), and its gradient points "
-                f"elsewhere each time (cosine with the one before: {numbers['coherence']:.2f}). Look at its labels, or "
-                "give it less weight: balancing cannot make noise useful."
+                f"elsewhere each time (cosine with the one before: {numbers['coherence']:.2f}). {_why(finding)}"
             )
 
 
@@ -96,6 +98,11 @@ def undecided(certainty: float) -> str:
         "Undecided: nothing is surely out of balance, and the numbers vary too much from step to step to call it "
         f"balanced ({sureness(certainty)} sure). More recorded steps would tell."
     )
+
+
+def untold(tasks: Sequence[str]) -> str:
+    """The verdict where nothing is found, and tasks have hardly a gradient."""
+    return f"Undecided: nothing is surely out of balance, but what {quoted(tasks)} gets of the update cannot be told."
 
 
 def too_few(count: int, least: int) -> str:
@@ -139,6 +146,11 @@ def may_dominate(task: str, share: float, fair: float) -> str:
     return f"`{task}` may dominate: its {percent(share)} of the update (fair: {percent(fair)}) vary."
 
 
+def silent(task: str, step: int) -> str:
+    """A doubt."""
+    return f"`{task}` has had no gradient since step {step}."
+
+
 def quoted(tasks: Sequence[str]) -> str:
     """Names in a sentence.
 
@@ -175,9 +187,21 @@ def factor(ratio: float) -> str:
 def _why(finding: Finding) -> str:
     if finding.cause not in _ENDS:
         return "The cause is norms and conflict together: neither equal lengths nor an end of the conflict would do."
-    if finding.kind == "dominating" and finding.cause == "noise":
+    if finding.cause == "noise" and finding.kind == "noise":
+        return "Look at its labels, or give it less weight: balancing cannot make noise useful."
+    if finding.cause == "noise" and finding.kind == "dominating":
         return "Its gradient is long and leads nowhere: noise."
-    return f"{_ENDS[finding.cause]} {percent(finding.numbers['without_cause'])}."
+    return f"{_ENDS[finding.cause].format_map(finding.numbers)} {percent(finding.numbers['without_cause'])}."
+
+
+def _left(numbers: Mapping[str, float]) -> str:
+    # Of steps in which all weights are zero, there is no such part.
+    if "survives" not in numbers:
+        return ""
+    return (
+        f"{percent(numbers['survives'])} of what all tasks pull is left in the update; "
+        f"{percent(numbers['orthogonal'])} would be if they did not get in each other's way. "
+    )
 
 
 def _fallen(fall: float) -> str:
