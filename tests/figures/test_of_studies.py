@@ -35,6 +35,33 @@ def test_a_radar_has_outlines_and_delta_m():
     assert "seg miou\n7 to 11" in [text.get_text() for text in axes.get_xticklabels()]
 
 
+def test_the_bars_of_many_methods_go_on_below_on_one_scale():
+    many = changes(**{f"method {number}": (number, -1.0, 0.0) for number in range(13)})
+    figure = figures.relative_change(many)
+    figure.canvas.draw()
+    assert [len(axes.get_xticks()) for axes in figure.axes] == [7, 6]
+    assert len({axes.get_ylim() for axes in figure.axes}) == 1
+
+
+def test_equal_shares_are_those_of_the_tasks_of_a_bar():
+    rows = [("two", "a", 0.3), ("two", "b", 0.7), ("three", "a", 0.2), ("three", "b", 0.2), ("three", "c", 0.6)]
+    frame = polars.DataFrame(rows, schema=["weighting", "task", "share"], orient="row")
+    (axes,) = figures.share_under_weights(frame).axes
+    dashes = [line for lines in axes.collections for line in lines.get_segments()]
+    assert [(line[0, 0], line[:, 1].mean()) for line in dashes] == pytest.approx([(1 / 2, 0), (1 / 3, 1), (2 / 3, 1)])
+
+
+def test_many_methods_have_a_panel_each_before_the_others():
+    one = weights((1, 3), (1, 1))
+    many = polars.concat([one.with_columns(method=polars.lit(f"method {number}")) for number in range(7)])
+    figure = figures.weight_error(many)
+    figure.canvas.draw()
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [f"method {number}" for number in range(7)]
+    assert {len(axes.collections[0].get_segments()) for axes in figure.axes} == {7}
+    assert {axes.get_lines()[0].get_ydata()[0] for axes in figure.axes} == {0.25}
+    assert len({axes.get_ylim() for axes in figure.axes}) == 1
+
+
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_a_radar_of_few_tasks_breaks_nothing(count):
     figures.radar(changes(uniform=(1.0, 2.0, 3.0)).head(count)).canvas.draw()

@@ -1,4 +1,5 @@
 import math
+from itertools import combinations
 
 import numpy as np
 import polars
@@ -151,7 +152,48 @@ def test_methods_stand_beside_each_other_on_one_scale(probe):
     assert len(draw(figures.pairwise_cosines(both))) == 6
     steps = by_step(probe.recorded())
     steps = polars.concat([steps.with_columns(method=polars.lit(name)) for name in ("uniform", "avgnorm")])
-    assert sum(axes.get_visible() for axes in draw(figures.gradient_matrix(steps, both))) == 5
+    axes = draw(figures.gradient_matrix(steps, both))
+    assert [of.get_title(loc="left") for of in axes[:2]] == ["uniform", "avgnorm"]
+    assert len(axes) == 2 * 4
+
+
+def test_panels_without_curves_have_the_scale_of_the_others():
+    curve = polars.DataFrame({"step": [5000, 5010], "task": "a", "distance": [3.0, 4.0]})
+    none = polars.DataFrame({"step": [1, 2], "task": "a", "distance": [math.nan] * 2})
+    both = polars.concat([none.with_columns(method=polars.lit("none")), curve.with_columns(method=polars.lit("one"))])
+    empty, full = draw(figures.feature_distance(both))
+    assert empty.get_ylim() == full.get_ylim()
+    assert 2 < empty.get_ylim()[0] < 3
+
+
+def test_the_lowest_panel_of_every_column_has_numbers():
+    pairs = polars.DataFrame(
+        [{"step": 1, "first": a, "second": b, "cosine": 0.5} for a, b in combinations("abcde", 2)]
+    )
+    axes = draw(figures.pairwise_cosines(pairs))
+    numbered = [any(label.get_visible() for label in of.get_xticklabels()) for of in axes]
+    assert [of.get_title(loc="left")[0] for of in axes] == list("abcde")
+    assert numbered == [False, True, True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("every", "count", "said", "bands"),
+    [
+        (1, 50, "", ""),
+        (10, 50, " (recorded every 10 steps)", ""),
+        (1, 200, " (means of 5 recorded steps", "; bands: 10th to 90th percentile"),
+        (10, 200, " (means of 5 recorded steps", "; bands: 10th to 90th percentile"),
+    ],
+)
+def test_an_axis_of_steps_says_what_a_point_is(every, count, said, bands):
+    number = dict.fromkeys(("norm", "weighted_norm", "cosine_with_update", "share", "distance"), 0.5)
+    frame = polars.DataFrame([{"step": every * step, "task": task} | number for step in range(count) for task in "ab"])
+    close = ")" if bands else ""
+    for name in ("gradient_norms", "cosines_with_update", "probe_overview", "feature_distance"):
+        assert getattr(figures, name)(frame).get_supxlabel() == f"training step{said}{bands}{close}"
+    assert figures.update_share(frame).get_supxlabel() == f"training step{said}{close}"
+    points = block_means(frame, "norm", ["task"]).filter(task="a")
+    assert len(points) == (50 if count == 50 else 40)
 
 
 def test_a_probe_draws_itself(probe, line):

@@ -85,6 +85,20 @@ def test_variants_have_figures_of_their_own(study):
     assert {"update_share-a-b-1", "update_share-a-b-2", "radar", "mean_cosine", "progression"} <= set(names)
 
 
+def test_a_variant_of_fewer_tasks_has_a_radar_of_its_own(study):
+    records, root = study
+    both = [record.model_copy(update={"variant": "two tasks", "reference": "two tasks"}) for record in records]
+    alone = [
+        record.model_copy(update={"variant": "one task", "reference": "one task", "tasks": ("depth",)})
+        for record in records
+        if "depth" in record.tasks
+    ]
+    drawn = {one.name: one.figure for one in gallery([*both, *alone], root)}
+    assert {"radar-two-tasks", "radar-one-task"} <= set(drawn)
+    spokes = [len(drawn[name].axes[0].get_xticks()) for name in ("radar-two-tasks", "radar-one-task")]
+    assert spokes == [2, 1]
+
+
 def test_a_radar_names_what_it_compares_with(study):
     records, root = study
     variants = [

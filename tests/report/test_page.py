@@ -247,6 +247,31 @@ def test_values_can_be_read_with_the_pointer_and_the_keys(visit):
     assert "%" in page.locator("#chart-changes .tip").inner_text()
 
 
+def test_the_first_chart_is_read_with_the_keys(visit):
+    page = visit()
+    chart, tip = page.locator("#chart-changes svg"), page.locator("#chart-changes .tip")
+    chart.focus()
+    page.keyboard.press("End")
+    assert "delta_m" in tip.inner_text()
+    last = tip.inner_text()
+    page.keyboard.press("ArrowUp")
+    assert "normals merr" in tip.inner_text()
+    page.keyboard.press("ArrowDown")
+    assert tip.inner_text() == last
+    assert page.locator("#chart-changes .chosen").count() == 1
+    page.keyboard.press("Tab")
+    assert tip.is_hidden()
+    assert page.locator("#chart-changes .chosen").count() == 0
+
+
+def test_a_logarithmic_axis_has_numbers(visit):
+    page = visit()
+    for low, high in ((2.2, 4.9), (2.61, 3.45), (0.3, 0.45), (0.08, 3), (1e-5, 2000)):
+        ticks = page.evaluate("([low, high]) => powers(low, high)", [low, high])
+        assert 2 <= len(ticks) <= 6
+        assert all(0.99 * low <= tick <= 1.01 * high for tick in ticks)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_phone(visit, scheme):
     page = visit(viewport={"width": 360, "height": 740}, color_scheme=scheme, is_mobile=True, has_touch=True)

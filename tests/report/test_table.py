@@ -6,6 +6,7 @@ from rich.console import Console
 
 from equipoise.report import (
     certainty,
+    changes,
     comparison,
     on_console,
     relative_change,
@@ -210,5 +211,24 @@ def test_the_figure_is_drawn_whatever_is_finished(tmp_path, records):
 def test_bars_are_signed_changes_against_single_task():
     axes = relative_change(study(), DIRECTIONS).axes[0]
     heights = [[bar.get_height() for bar in group] for group in axes.containers]
-    assert heights[0] == pytest.approx([100 * (38 / 40.5 - 1), 100 * (42.5 / 40.5 - 1)])
-    assert heights[1] == pytest.approx([-100 * (0.62 / 0.5 - 1), -100 * (0.55 / 0.5 - 1)])
+    assert heights[0] == pytest.approx([100 * (38 / 40.5 - 1), -100 * (0.62 / 0.5 - 1)])
+    assert heights[1] == pytest.approx([100 * (42.5 / 40.5 - 1), -100 * (0.55 / 0.5 - 1)])
+
+
+def test_a_variant_of_fewer_tasks_has_the_changes_of_its_own():
+    both = [one.model_copy(update={"variant": "two tasks", "reference": "two tasks"}) for one in study()]
+    alone = [
+        one.model_copy(update={"variant": "one task", "reference": "one task", "tasks": ("depth",)})
+        for one in study()
+        if "depth" in one.tasks
+    ]
+    found = changes([*alone, *both], DIRECTIONS).filter(method="uniform")
+    assert found.select("variant", "metric").rows() == [
+        ("one task", "depth.rmse"), ("two tasks", "seg.miou"), ("two tasks", "depth.rmse"),
+    ]  # fmt: skip
+    figure = relative_change([*alone, *both], DIRECTIONS)
+    assert [len(axes.patches) for axes in figure.axes] == [2, 4]
+    # A metric has one colour in all panels, and the legend has every metric.
+    colours = [[bar.get_facecolor() for bar in axes.patches] for axes in figure.axes]
+    assert colours[0][0] == colours[1][1]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["seg miou", "depth rmse", "delta_m"]

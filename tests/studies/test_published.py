@@ -3,7 +3,7 @@ import csv
 import pytest
 
 from equipoise.config import PublishedConfig
-from equipoise.metrics import delta_m
+from equipoise.metrics import delta_m, mean_within_tasks
 from equipoise.report import beside_published, write_markdown
 from equipoise.studies import Record
 from equipoise.studies.published import read, tables
@@ -35,9 +35,31 @@ def test_other_rows_may_be_the_reference():
 
 def test_paper_two_has_relative_changes_as_printed():
     rows = read(PublishedConfig(table="paper_two_multimnist_cl_rr"), {"CL.accuracy": True, "RR.mse": False})
-    assert rows["cagrad"].values == {"CL.accuracy": -1.685, "RR.mse": -2.59}
+    assert rows["cagrad"].values == {}
+    assert rows["cagrad"].changes == {"CL.accuracy": -1.685, "RR.mse": -2.59}
+    assert rows["cagrad"].delta_m == -2.137
     for row in rows.values():
-        assert row.delta_m == pytest.approx(sum(row.values.values()) / 2, abs=0.006)
+        assert row.delta_m == pytest.approx(sum(row.changes.values()) / 2, abs=0.006)
+
+
+def test_paper_two_is_computed_anew_for_some_of_its_metrics():
+    config = PublishedConfig(table="paper_two_cityscapes_19c")
+    every = {"seg.miou": True, "seg.pixel_accuracy": True, "disparity.abs": False, "disparity.rel": False}
+    every |= {"instance.abs": False}
+    assert {name: row.delta_m for name, row in read(config, every).items()}["edm"] == 0.246
+    for row in read(config, every).values():
+        assert row.delta_m == pytest.approx(mean_within_tasks(row.changes), abs=0.002)
+    main = {"seg.miou": True, "disparity.abs": False, "instance.abs": False}
+    edm = read(config, main)["edm"]
+    assert edm.delta_m == pytest.approx((-3.174 + 0.990 + 2.468) / 3)
+
+
+def test_a_table_without_the_metrics_is_as_printed():
+    rows = read(PublishedConfig(table="paper_two_qm9"), {"mu.mae": False, "alpha.mae": False})
+    assert rows["uniform"].delta_m == -135.7
+    # Without single-task networks there is nothing to compute from.
+    rows = read(PublishedConfig(table="paper_one_table6_avgnorm_nyud", rows={"model": "resnet-18"}), NYUD)
+    assert rows["avgnorm"].delta_m == 0.37
 
 
 @pytest.mark.parametrize(
@@ -82,6 +104,18 @@ def test_relative_changes_alone_are_compared_by_delta_m():
     table = beside_published([record("cagrad", -1.0)], {"CL.accuracy": True, "RR.mse": False}, {None: config})
     assert [column.title for column in table.columns] == ["delta_m %", "published", "difference"]
     assert any("too few methods" in note for note in table.notes)
+
+
+def test_measured_and_published_are_over_the_same_metrics():
+    config = PublishedConfig(table="paper_two_cityscapes_19c")
+    main = {"seg.miou": True, "disparity.abs": False, "instance.abs": False}
+    every = {"seg.miou": True, "seg.pixel_accuracy": True, "disparity.abs": False, "disparity.rel": False}
+    every |= {"instance.abs": False}
+    for directions, published, where in ((main, 0.095, "P1, equation 5"), (every, 0.246, "P2, section 5")):
+        table = beside_published([record("edm", 1.0)], directions, {None: config})
+        assert table.rows[0].values[1].mean == pytest.approx(published, abs=0.001)
+        assert table.rows[0].values[2].mean == pytest.approx(1 - published, abs=0.001)
+        assert any(note.startswith("Measured and published delta_m") and where in note for note in table.notes)
 
 
 def test_the_tables_are_those_of_the_papers(shared_data):

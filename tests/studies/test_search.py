@@ -26,6 +26,7 @@ from equipoise.studies.search import (
     create,
     parse_ranges,
     read_record,
+    sampling,
 )
 from equipoise.studies.search.problem import Report, keep
 
@@ -182,6 +183,34 @@ def test_a_trial_whose_process_was_killed_is_taken_up_again(tmp_path):
     create("random", TASKS).search(after)
     assert len(after.known()) == 5
     assert after.begun[0] == problem.begun[2]
+
+
+@pytest.mark.parametrize("name", ["random", "tpe"])
+def test_a_range_with_fewer_weights_than_the_budget_pays_for_comes_to_an_end(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(sampling, "FRUITLESS", 10)
+    problem = Objective(separable, tmp_path, Budget(runs=5))
+    create(name, TASKS, ranges={"depth": (1, 1.002), "edge": (1,)}).search(problem)
+    assert 1 <= len(problem.begun) <= 3
+
+
+@pytest.mark.parametrize(
+    "storage", ["foo", "nosuch://host/database", "sqlite:////no/such/directory/a.db", "oracle://host/database"]
+)
+def test_a_database_that_cannot_be_opened_is_named(tmp_path, storage):
+    with pytest.raises(ValueError, match=rf"`storage` should be the URL .* Found `storage = '{storage}'"):
+        create("random", TASKS, storage=storage).search(Objective(separable, tmp_path, Budget(runs=1)))
+
+
+@pytest.mark.parametrize("kept", [0.5, 0.0])
+def test_a_damaged_database_is_named(tmp_path, kept):
+    path = tmp_path / "search.db"
+    create("random", TASKS).search(Objective(separable, tmp_path, Budget(runs=1)))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(kept * len(whole))] or b"no database" * 100)
+    with pytest.raises(ValueError, match=r"`storage` should be .* a damaged file may be deleted.*search\.db"):
+        create("random", TASKS).search(Objective(separable, tmp_path, Budget(runs=1)))
+    path.unlink()
+    create("random", TASKS).search(Objective(separable, tmp_path, Budget(runs=1)))
 
 
 def test_hopeless_trials_are_abandoned(tmp_path):

@@ -7,11 +7,11 @@ import safetensors.torch
 import torch
 
 from equipoise.config import Recipe
-from equipoise.diagnosis import read_distances
+from equipoise.diagnosis import read, read_distances
 from equipoise.studies import execute, plan
 from equipoise.training import Status, train
 from equipoise.training.loop import BEST
-from equipoise.training.setup import DISTANCES
+from equipoise.training.setup import DISTANCES, PROBE
 
 
 class Stop(Exception):
@@ -28,6 +28,11 @@ def recipe(rooms: Path, *balancers: str, **probe: object) -> Recipe:
         "balancers": balancers,
     }
     return Recipe.model_validate(content)
+
+
+def stop(status: Status) -> None:
+    if "epoch 2" in status.doing and "measuring" not in status.doing:
+        raise Stop
 
 
 @pytest.mark.slow
@@ -48,10 +53,6 @@ def test_a_study_records_it_and_trains_the_same(rooms, tmp_path):
     without = safetensors.torch.load_file(plain[-1].directory(tmp_path / "plain") / BEST)
     assert all(torch.equal(with_it[name], value) for name, value in without.items())
 
-    def stop(status: Status) -> None:
-        if "epoch 2" in status.doing and "measuring" not in status.doing:
-            raise Stop
-
     teachers = {run.config.tasks[0]: run.directory(tmp_path) for run in planned[:-1]}
     with pytest.raises(Stop):
         train(planned[-1].config, tmp_path / "stopped", teachers=teachers, watch=stop)
@@ -67,3 +68,20 @@ def test_tasks_without_a_network_of_their_own_are_left_out(rooms, tmp_path):
     with pytest.warns(UserWarning, match=r"`feature_distance`.*none of depth.*equipoise bench"):
         train(config, tmp_path / "run", teachers={"seg": planned[0].directory(tmp_path)})
     assert read_distances(tmp_path / "run" / DISTANCES)["task"].unique().to_list() == ["seg"]
+
+
+def test_damaged_records_end_no_training(rooms, tmp_path):
+    planned = plan(recipe(rooms, "uniform", feature_distance=True, every=1))
+    execute(planned[:2], tmp_path)
+    teachers = {run.config.tasks[0]: run.directory(tmp_path) for run in planned[:2]}
+    config, directory = planned[-1].config, tmp_path / "run"
+    with pytest.raises(Stop):
+        train(config, directory, teachers=teachers, watch=stop)
+    reached = read(directory / PROBE)["step"].max()
+    for name in (PROBE, DISTANCES):
+        (directory / name).write_bytes(b"")
+    with pytest.warns(UserWarning, match="what was recorded before is lost") as caught:
+        train(config, directory, teachers=teachers)
+    assert len(caught) == 2
+    for recorded in (read(directory / PROBE), read_distances(directory / DISTANCES)):
+        assert recorded["step"].min() == reached + 1

@@ -99,6 +99,20 @@ def test_a_stopped_run_ends_as_if_it_had_never_stopped(rooms, tmp_path, batches)
     assert resumed.model_dump(exclude=keep) == whole.model_dump(exclude=keep)
 
 
+def test_a_run_whose_checkpoint_is_damaged_begins_anew(rooms, tmp_path):
+    config = run_config(rooms, training={"epochs": 2})
+    whole = train(config, tmp_path / "whole")
+    with pytest.raises(Stop):
+        train(config, tmp_path / "stopped", watch=stop_after(6))
+    (tmp_path / "stopped" / CHECKPOINT).write_bytes(b"")
+    with pytest.warns(UserWarning, match=r"checkpoint\.pt is damaged.*begins anew"):
+        again = train(config, tmp_path / "stopped")
+    (first, log), (second, other_log) = outcome(tmp_path / "whole"), outcome(tmp_path / "stopped")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert log == other_log
+    assert again.model_dump(exclude={"seconds"}) == whole.model_dump(exclude={"seconds"})
+
+
 def test_a_finished_run_is_not_made_again(rooms, tmp_path):
     config = run_config(rooms, training={"epochs": 1})
     first = train(config, tmp_path)

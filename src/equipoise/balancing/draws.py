@@ -27,7 +27,8 @@ def draw(state: Tensor, sample: Callable[[torch.Generator], Tensor], device: tor
         The numbers and the new state of the generator.
     """
     generator = torch.Generator()
-    generator.set_state(state)
+    # A checkpoint that is loaded onto a device takes the state there.
+    generator.set_state(state.cpu())
     numbers = sample(generator).to(device)
     processes.share_(numbers)
     return numbers, generator.get_state()

@@ -1,11 +1,14 @@
 """`equipoise diagnose`."""
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from equipoise.cli.terminal import console, print_json, say
+from equipoise.naming import unknown
 
 
 def diagnose(
@@ -42,7 +45,7 @@ def diagnose(
     from equipoise.report.verdicts_on_console import study_on_console, verdict_on_console
     from equipoise.studies import diagnose as studies
 
-    found = studies.diagnose(path, {"given": parse_weights(weights)} if weights else None)
+    found = studies.diagnose(path, {"given": parse_weights(weights, tasks_of(path))} if weights else None)
     single = isinstance(found, Verdict)
     if figure is not None:
         write_figure(verdict_figure(found, studies.recorded(path)) if single else study_verdict_figure(found), figure)
@@ -54,10 +57,28 @@ def diagnose(
         say(f"Figure: {figure}")
 
 
-def parse_weights(given: list[str]) -> dict[str, float]:
+def tasks_of(path: Path) -> list[str]:
+    """The tasks of a study or a run."""
+    from equipoise.config import Recipe, load
+    from equipoise.studies.diagnose import recorded
+    from equipoise.studies.saved import RECIPE
+
+    if (path / RECIPE).exists():
+        return list(load(path / RECIPE, Recipe).tasks)
+    return recorded(path)["tasks"].explode().unique(maintain_order=True).to_list()
+
+
+def parse_weights(given: Sequence[str], tasks: Sequence[str]) -> dict[str, float]:
     """Weights by task from the command line.
 
-    >>> parse_weights(["depth=2", "edge=50"])
+    Args:
+        given: `TASK=NUMBER` each.
+        tasks: The known tasks.
+
+    Raises:
+        ValueError: One is no such assignment, or has another task.
+
+    >>> parse_weights(["depth=2", "edge=50"], ["seg", "depth", "edge"])
     {'depth': 2.0, 'edge': 50.0}
     """
     found = {}
@@ -67,4 +88,8 @@ def parse_weights(given: list[str]) -> dict[str, float]:
             found[task] = float(number)
         except ValueError:
             raise ValueError(f"`--weight` should be TASK=NUMBER, such as edge=50. Found `--weight {text}`.") from None
+        if task not in tasks:
+            raise unknown("task of --weight", task, tasks)
+        if not (math.isfinite(found[task]) and found[task] >= 0):
+            raise ValueError(f"A weight should be a finite number of at least 0. Found `--weight {text}`.")
     return found

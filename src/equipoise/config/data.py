@@ -1,9 +1,11 @@
 """Which dataset, and how much and what of it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
-from pydantic import field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from equipoise import data
 from equipoise.config.strict import WithOptions
@@ -24,6 +26,9 @@ class DataConfig(WithOptions):
     """Whether samples with missing or damaged files are an error or left out, see `equipoise.data.create`."""
     cache: data.Cache = "auto"
     """Where decoded files are kept, see `equipoise.data.storage.caching`."""
+    metrics: Literal["main", "all"] = Field(default="main", exclude_if=lambda metrics: metrics == "main")
+    """Which metrics of a task stand in tables and in delta_m: the main one (P1, equation 5), or all, whose mean is that
+    of the task (P2, section 5)."""
 
     @field_validator("root")
     @classmethod
@@ -40,4 +45,7 @@ class DataConfig(WithOptions):
 
     def tasks(self, names: Sequence[str] | None = None) -> dict[str, Task]:
         """The tasks of the dataset with the given names, all by default."""
-        return data.tasks(self.name, names, root=self.root, **self.options)
+        found = data.tasks(self.name, names, root=self.root, **self.options)
+        if self.metrics == "main":
+            return found
+        return {name: replace(task, every_metric=True) for name, task in found.items()}

@@ -1,8 +1,9 @@
 """Figures: tidy data in, a matplotlib figure out; one function a file.
 
-A task has one colour, dash and mark in all of them, by its place in the order of tasks. Curves over steps are means of
-blocks with a light band from the 10th to the 90th percentile. What is drawn from `equipoise.diagnosis.by_task`,
-`by_pair` or `by_step` takes a column `method` besides, which makes a figure that compares methods.
+A task has one colour, dash and mark in all of them, by its place in the order of tasks. Curves over steps show every
+recorded step, or, where there are many, means of blocks with a light band from the 10th to the 90th percentile. What is
+drawn from `equipoise.diagnosis.by_task`, `by_pair` or `by_step` takes a column `method` besides, which makes a figure
+that compares methods.
 """
 
 from equipoise.figures.box_plots import box_plots

@@ -9,14 +9,20 @@ BLOCKS = 40
 """How many blocks a curve has where nobody asks for a number of steps."""
 
 
+def interval(frame: polars.DataFrame) -> int:
+    """How many steps lie between two that were recorded.
+
+    >>> interval(polars.DataFrame({"step": [10, 20, 30]}))
+    10
+    """
+    steps = frame["step"].unique().sort()
+    return max(1, round((steps[-1] - steps[0]) / (len(steps) - 1))) if len(steps) > 1 else 1
+
+
 def block_width(frame: polars.DataFrame) -> int:
     """How many steps make a block: as many as give a curve of 40 points, or of every recorded step if they are few."""
-    steps = frame["step"].unique().sort()
-    if len(steps) < 2:
-        return 1
-    span = steps[-1] - steps[0] + 1
-    between = max(1, round((steps[-1] - steps[0]) / (len(steps) - 1)))
-    return between if len(steps) <= 1.5 * BLOCKS else math.ceil(span / BLOCKS)
+    count = frame["step"].n_unique()
+    return interval(frame) * (1 if count <= 1.5 * BLOCKS else math.ceil(count / BLOCKS))
 
 
 def block_means(frame: polars.DataFrame, value: str, by: Sequence[str], block: int | None = None) -> polars.DataFrame:

@@ -5,7 +5,7 @@ import polars
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from equipoise.figures.layout import SMALL, TEXT, headline, methods_of, of_method, tiles
+from equipoise.figures.layout import SMALL, TEXT, headline, methods_of, of_method, same_x, tiles
 from equipoise.figures.styles import GREY, method_styles
 
 _FEW = 5
@@ -47,6 +47,7 @@ def box_plots(values: polars.DataFrame, *, quantity: str, baseline: str | None =
         axes.grid(axis="x", color="0.92", linewidth=0.7)
         if part is not None:
             headline(axes, str(part))
+    same_x(every[0])
     return figure
 
 

@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import fill
 
 import numpy as np
 import polars
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from equipoise.figures.blocks import block_means, block_width
+from equipoise.figures.blocks import block_means, block_width, interval
 from equipoise.figures.layout import (
     TEXT,
+    TOGETHER,
     End,
     headline,
     leftmost,
@@ -18,16 +21,17 @@ from equipoise.figures.layout import (
     methods_of,
     name_ends,
     of_method,
+    panels,
+    same_scales,
     say_nothing,
     tiles,
 )
-from equipoise.figures.styles import Style, task_styles
+from equipoise.figures.styles import Style, method_styles, task_styles
 
 
-def draw_curve(
-    axes: Axes, x: np.ndarray, mean: np.ndarray, low: np.ndarray, high: np.ndarray, name: str, style: Style
-) -> End:
-    """Draw one curve; where it has no values it is broken. Returns its end, for its name."""
+def draw_curve(axes: Axes, curve: polars.DataFrame, name: str, style: Style) -> End:
+    """Draw one curve of `x`, `mean`, `low`, `high`, broken where it has no values. Returns its end, for its name."""
+    x, mean, low, high = curve.select("x", "mean", "low", "high").to_numpy().T
     axes.fill_between(x, low, high, color=style.colour, alpha=0.13, linewidth=0)
     axes.plot(
         x,
@@ -51,12 +55,11 @@ def draw_curves(
     if frame.is_empty():
         say_nothing(axes)
         return []
-    found = block_means(frame, value, [key], block)
-    ends = []
-    for (name,), curve in found.group_by(key, maintain_order=True):
-        steps, mean, low, high = (curve[column].to_numpy() for column in ("step", "mean", "low", "high"))
-        ends.append(draw_curve(axes, steps, mean, low, high, str(name), styles[str(name)]))
-    return ends
+    found = block_means(frame, value, [key], block).rename({"step": "x"})
+    return [
+        draw_curve(axes, curve, str(name), styles[str(name)])
+        for (name,), curve in found.group_by(key, maintain_order=True)
+    ]
 
 
 @dataclass
@@ -78,7 +81,8 @@ class Grid:
     ends: dict[tuple[int, int], list[End]]
 
     def finish(self) -> Figure:
-        """Name curves where they end, which needs the final limits; in a figure of several methods a legend does."""
+        """Give rows one scale, and name curves where they end; in a figure of several methods a legend does."""
+        same_scales(self.axes)
         if self.axes.shape[1] == 1:
             for (row, column), found in self.ends.items():
                 name_ends(self.axes[row, column], found)
@@ -122,8 +126,43 @@ def curves_by_method(
                 part = part.with_columns(polars.when(polars.col(value) > 0).then(value).alias(value))
             grid.ends[row, column] = draw_curves(axes, part, value, "task", styles, width)
             name_panel(grid, row, column, title, unit)
-    figure.supxlabel(steps_label(width), fontsize=TEXT)
+    figure.supxlabel(steps_label(frame, width), fontsize=TEXT)
     return grid
+
+
+def curve_a_method(curves: polars.DataFrame) -> Grid:
+    """Draw one curve a method: all in one panel, or each in its own, the others in grey behind, where they are many.
+
+    Args:
+        curves: `method`, `x`, `mean`, `low`, `high`.
+    """
+    methods = methods_of(curves)
+    if len(methods) > TOGETHER:
+        grid = Grid(*tiles(1, len(methods)), methods, {}, {})
+        draw_apart(dict(zip(map(str, methods), grid.axes[0], strict=True)), curves)
+        return grid
+    styles = method_styles(curves["method"])
+    figure, every = panels(1, 1, height=3.2)
+    by_method = curves.group_by("method", maintain_order=True)
+    ends = [draw_curve(every[0, 0], curve, str(name), styles[str(name)]) for (name,), curve in by_method]
+    if not ends:
+        say_nothing(every[0, 0])
+    return Grid(figure, every, [None], {}, {(0, 0): ends})
+
+
+def draw_apart(places: Mapping[str, Axes], curves: polars.DataFrame) -> None:
+    """Draw the curve of every method into a panel of its own, with those of the others in grey behind.
+
+    Args:
+        places: The panels by method.
+        curves: `method`, `x`, `mean`, `low`, `high`.
+    """
+    styles = method_styles(places)
+    by_method = curves.filter(polars.col("mean").is_finite()).group_by("method", maintain_order=True)
+    behind = [curve.select("x", "mean").to_numpy() for _, curve in by_method]
+    for method, axes in places.items():
+        axes.add_collection(LineCollection(behind, colors="0.86", linewidths=0.7))
+        draw_curve(axes, of_method(curves, method), method, styles[method])
 
 
 def name_panel(grid: Grid, row: int, column: int, title: str, unit: str) -> None:
@@ -136,14 +175,21 @@ def name_panel(grid: Grid, row: int, column: int, title: str, unit: str) -> None
     if row == 0:
         headline(axes, method)
     if leftmost(axes):
-        axes.set_ylabel(f"{title}\n{unit}", fontsize=TEXT)
+        # A line is no longer than a low panel is high.
+        axes.set_ylabel(f"{fill(title, 20)}\n{unit}", fontsize=TEXT)
 
 
-def steps_label(width: int, *, bands: bool = True) -> str:
-    """The name of an axis of steps, which says what was averaged."""
-    if width == 1:
-        return "training step"
-    return f"training step (means of {width} steps{'; bands: 10th to 90th percentile' if bands else ''})"
+def steps_label(frame: polars.DataFrame, width: int, *, bands: bool = True) -> str:
+    """The name of an axis of steps, which says of how many recorded ones a point is the mean.
+
+    >>> steps_label(polars.DataFrame({"step": [10, 20, 30, 40]}), 20, bands=False)
+    'training step (means of 2 recorded steps)'
+    """
+    every = interval(frame)
+    if width > every:
+        spread = "; bands: 10th to 90th percentile" if bands else ""
+        return f"training step (means of {round(width / every, 1):g} recorded steps{spread})"
+    return "training step" if every == 1 else f"training step (recorded every {every} steps)"
 
 
 def _marked(mean: np.ndarray) -> list[int]:

@@ -5,10 +5,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
-from equipoise.figures.blocks import block_width
-from equipoise.figures.curves import draw_curves, steps_label
-from equipoise.figures.layout import TEXT, headline, leftmost, legend_above, methods_of, of_method, panels
-from equipoise.figures.styles import Style, method_styles
+from equipoise.figures.blocks import block_means, block_width
+from equipoise.figures.curves import Grid, draw_apart, draw_curves, name_panel, steps_label
+from equipoise.figures.layout import TEXT, methods_of, of_method, tiles
+from equipoise.figures.styles import Style
 
 _RANKS = tuple(f"{0.15 + 0.055 * rank:.3f}" for rank in range(11))
 
@@ -21,46 +21,37 @@ def gradient_matrix(by_step: polars.DataFrame, by_pair: polars.DataFrame, *, blo
         by_pair: `step`, `magnitude_similarity`, as of `equipoise.diagnosis.by_pair`; the mean over pairs is drawn.
         block: Steps in a block; by default about 40 blocks.
 
-    With a column `method` in both, every method has a panel of singular values and a curve in the other three.
+    With a column `method` in both, a column of panels for each; below its singular values the others' curves in grey.
     """
     methods = methods_of(by_step) or [None]
-    styles = method_styles(str(method or "all") for method in methods)
-    # Alone, the singular values stand beside the first of the other panels; those of several methods go before them.
-    columns = 2 if len(methods) == 1 else 3
-    above = -(-len(methods) // columns) * columns if len(methods) > 1 else 1
-    figure, every = panels(-(-(above + 3) // columns), columns, width=3.6, height=2.5, sharey="none", sharex="all")
-    values, others = every.flat[: len(methods)], every.flat[above:]
-    for axes in every.flat[len(methods) : above]:
-        axes.set_visible(False)
+    grid = Grid(*tiles(4, len(methods), height=2.4), methods, {}, {})
     width = block_width(by_step) if block is None else block
-    for axes, method in zip(values, methods, strict=True):
-        axes.set_yscale("log")
-        _draw_singular_values(axes, of_method(by_step, method), width)
-        headline(axes, "singular values" if method is None else f"{method}: singular values")
-        if leftmost(axes):
-            axes.set_ylabel(r"$\sigma_k$", fontsize=TEXT)
-        if axes is not values[0]:
-            axes.sharey(values[0])
+    for column, method in enumerate(methods):
+        grid.axes[0, column].set_yscale("log")
+        _draw_singular_values(grid.axes[0, column], of_method(by_step, method), width)
+        name_panel(grid, 0, column, "singular values", r"$\sigma_k$")
     keys = ["step", *(["method"] if "method" in by_pair.columns else [])]
     similar = by_pair.group_by(keys, maintain_order=True).agg(polars.col("magnitude_similarity").fill_nan(None).mean())
-    condition, similarity, conflict = others[:3]
-    condition.set_yscale("log")
-    condition.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
-    for axes, frame, value, title, unit in (
-        (condition, by_step, "condition_number", "condition number", r"$\sigma_1 / \sigma_T$"),
-        (similarity, similar, "magnitude_similarity", "similarity of norms, mean of pairs", "1: equal norms"),
-        (conflict, by_step, "conflict_rate", "pairs that conflict", "share of pairs"),
+    for row, (frame, value, title, unit) in enumerate(
+        (
+            (by_step, "condition_number", "condition number", r"$\sigma_1 / \sigma_T$"),
+            (similar, "magnitude_similarity", "similarity of norms, mean of pairs", "1: equal norms"),
+            (by_step, "conflict_rate", "pairs that conflict", "share of pairs"),
+        ),
+        1,
     ):
         named = frame if "method" in frame.columns else frame.with_columns(method=polars.lit("all"))
-        draw_curves(axes, named, value, "method", styles, width)
-        headline(axes, title)
-        axes.set_ylabel(unit, fontsize=TEXT)
-    for axes in (similarity, conflict):
+        places = dict(zip((str(method or "all") for method in methods), grid.axes[row], strict=True))
+        draw_apart(places, block_means(named, value, ["method"], width).rename({"step": "x"}))
+        for column in range(len(methods)):
+            name_panel(grid, row, column, title, unit)
+    for axes in grid.axes[1]:
+        axes.set_yscale("log")
+        axes.yaxis.set_minor_formatter(LogFormatter())
+    for axes in grid.axes[2:].flat:
         axes.set_ylim(-0.03, 1.03)
-    figure.supxlabel(steps_label(width), fontsize=TEXT)
-    if methods != [None]:
-        legend_above(figure, styles, list(styles))
-    return figure
+    grid.figure.supxlabel(steps_label(by_step, width), fontsize=TEXT)
+    return grid.finish()
 
 
 def _draw_singular_values(axes: Axes, by_step: polars.DataFrame, width: int) -> None:

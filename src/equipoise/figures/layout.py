@@ -1,7 +1,7 @@
 """The paper that figures are drawn on: panels in rows and columns, plain axes, names beside lines."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import polars
@@ -17,6 +17,10 @@ WIDE, NARROW = 5.4, 3.3
 """Inches of a panel that stands alone, and of one beside others."""
 ACROSS = 4
 """How many panels stand beside each other where there may be any number of them."""
+TOGETHER = 6
+"""How many methods can be seen in one panel; more would hide each other."""
+_ROWS = 6
+"""Rows of panels from which on they are lower, so that the figure of many methods does not go on for ever."""
 
 
 class End(NamedTuple):
@@ -27,18 +31,15 @@ class End(NamedTuple):
     style: Style
 
 
-def panels(
-    rows: int,
-    columns: int,
-    *,
-    width: float = WIDE,
-    height: float = 2.7,
-    sharex: bool | Literal["none", "all", "row", "col"] = "all",
-    sharey: bool | Literal["none", "all", "row", "col"] = "row",
-) -> tuple[Figure, np.ndarray]:
-    """A figure with a grid of axes, `[rows, columns]`, of so many inches each."""
-    figure = Figure(figsize=(width * columns + 0.6, height * rows + 0.5), layout="constrained")
-    every = figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey)
+def panels(rows: int, columns: int, *, width: float = WIDE, height: float = 2.7) -> tuple[Figure, np.ndarray]:
+    """A figure with a grid of axes, `[rows, columns]`, of so many inches each; many rows are lower.
+
+    Every panel has limits of its own until `same_x` and `same_y` are called, when all is drawn. Axes that matplotlib
+    shares would see each other's limits at once, but take time with the square of their number.
+    """
+    lower = 1.0 if rows < _ROWS else 0.7
+    figure = Figure(figsize=(width * columns + 0.6, lower * height * rows + 0.5), layout="constrained")
+    every = figure.subplots(rows, columns, squeeze=False)
     for axes in every.flat:
         dress(axes)
     return figure, every
@@ -47,26 +48,53 @@ def panels(
 def tiles(
     rows: int, count: int, *, across: int = ACROSS, width: float | None = None, height: float = 2.7
 ) -> tuple[Figure, np.ndarray]:
-    """A figure with some panels for each of several things, `[rows, count]`, below each other and of one scale a row.
+    """A figure with some panels for each of several things, `[rows, count]`, below each other.
 
-    The things stand beside each other, and go on below where there are more than go across.
+    The things stand beside each other, and go on below where there are more than go across. The panels are to have one
+    scale of x, and one of y a row: see `same_scales`.
     """
     columns = min(across, max(1, count))
     bands = -(-max(1, count) // columns)
     wide = WIDE if columns == 1 else NARROW
-    figure, every = panels(bands * rows, columns, width=width or wide, height=height, sharey="none")
+    figure, every = panels(bands * rows, columns, width=width or wide, height=height)
     found = np.empty((rows, max(1, count)), dtype=object)
     for row, place in np.ndindex(found.shape):
-        axes: Any = every[place // columns * rows + row, place % columns]
-        found[row, place] = axes
-        if place:
-            axes.sharey(found[row, 0])
-        axes.tick_params(axis="y", which="both", labelleft=place % columns == 0)
-        # Below the last panels of a column there may be none that bears the numbers.
-        axes.tick_params(axis="x", which="both", labelbottom=row == rows - 1 and place + columns >= found.shape[1])
+        found[row, place] = every[place // columns * rows + row, place % columns]
     for axes in set(every.flat) - set(found.flat):
         axes.remove()
+    numbers_outside(figure)
     return figure, found
+
+
+def numbers_outside(figure: Figure) -> None:
+    """Leave the numbers of axes to the leftmost panels, and to the lowest of every column."""
+    places = {axes: axes.get_subplotspec() for axes in figure.axes}
+    found = {axes: (spec.rowspan.start, spec.colspan.start) for axes, spec in places.items() if spec is not None}
+    lowest = {column: row for row, column in sorted(found.values())}
+    for axes, (row, column) in found.items():
+        axes.tick_params(axis="x", which="both", labelbottom=row == lowest[column])
+        axes.tick_params(axis="y", which="both", labelleft=column == 0)
+
+
+def same_x(every: Sequence[Axes] | np.ndarray) -> None:
+    """Give panels the limits of x that hold what is drawn in all of them."""
+    limits = [axes.get_xlim() for axes in every if np.isfinite(axes.dataLim.intervalx).all()]
+    for axes in every if limits else ():
+        axes.set_xlim(np.min(limits), np.max(limits))
+
+
+def same_y(every: Sequence[Axes] | np.ndarray) -> None:
+    """Give panels the limits of y that hold what is drawn in all of them."""
+    limits = [axes.get_ylim() for axes in every if np.isfinite(axes.dataLim.intervaly).all()]
+    for axes in every if limits else ():
+        axes.set_ylim(np.min(limits), np.max(limits))
+
+
+def same_scales(every: np.ndarray) -> None:
+    """Give panels `[rows, count]` one scale of x, and one of y a row."""
+    same_x(every.ravel())
+    for row in every:
+        same_y(row)
 
 
 def leftmost(axes: Axes) -> bool:

@@ -3,10 +3,9 @@
 import polars
 from matplotlib.figure import Figure
 
-from equipoise.figures.blocks import BLOCKS
-from equipoise.figures.curves import draw_curves
-from equipoise.figures.layout import TEXT, End, headline, methods_of, name_ends, of_method, panels
-from equipoise.figures.styles import GREY, Style, method_styles
+from equipoise.figures.blocks import BLOCKS, block_means
+from equipoise.figures.curves import curve_a_method, name_panel
+from equipoise.figures.layout import TEXT, reference
 
 
 def mean_cosine(by_step: polars.DataFrame, *, percent: float | None = None) -> Figure:
@@ -17,34 +16,32 @@ def mean_cosine(by_step: polars.DataFrame, *, percent: float | None = None) -> F
 
     Args:
         by_step: `step`, `cosine_with_mean`, `orthogonal`, as of `equipoise.diagnosis.by_step`; with a column `method`
-            (a method, a dataset or a network), a curve for each.
+            (a method, a dataset or a network), a curve for each; where they are many, in a panel of its own.
         percent: Percent of training in a block; by default a curve of 40 blocks, or of every step if they are few.
     """
-    methods = methods_of(by_step) or [None]
-    styles = method_styles(str(method or "mean of tasks") for method in methods)
-    figure, every = panels(1, 1, height=3.2)
-    axes = every[0, 0]
-    ends: list[End] = []
-    levels: dict[float, float] = {}
-    for name, method in zip(styles, methods, strict=True):
-        of = of_method(by_step, method)
-        if of.is_empty():
-            continue
-        last, count = max(int(of["step"].to_numpy().max()), 1), len(of)
-        # In hundredths of a percent, since blocks are whole numbers of steps.
-        scaled = of.with_columns(step=(polars.col("step") * 10_000 / last).cast(polars.Int64), method=polars.lit(name))
-        block = max(1, round(100 * percent)) if percent else 1 if count <= 1.5 * BLOCKS else 10_000 // BLOCKS
-        ends += draw_curves(axes, scaled, "cosine_with_mean", "method", styles, block)
-        level = float(of["orthogonal"].to_numpy().mean())
-        levels[round(level, 6)] = level
-    for level in levels.values():
-        axes.axhline(level, color=GREY, linewidth=1.1, linestyle=(0, (4, 2)), zorder=1.5)
-        ends.append(End(level, rf"$1/\sqrt{{{round(level**-2)}}}$: orthogonal", Style(GREY, (4, 2), "")))
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value / 100:g} %")
-    axes.set_xlabel("training done", fontsize=TEXT)
-    axes.set_ylabel(r"mean of $\cos(g_i,\ \sum g)$", fontsize=TEXT)
-    headline(axes, "mean cosine of task gradients with their mean")
-    low, high = axes.get_ylim()
-    axes.set_ylim(min(low, 0), max(high, 1.0))
-    name_ends(axes, ends)
-    return figure
+    named = by_step if "method" in by_step.columns else by_step.with_columns(method=polars.lit("mean of tasks"))
+    by_method = named.group_by("method", maintain_order=True)
+    none = dict.fromkeys(("x", "mean", "low", "high"), polars.Float64)
+    curves = [polars.DataFrame(schema={"method": polars.String} | none), *(_curve(of, percent) for _, of in by_method)]
+    grid = curve_a_method(polars.concat(curves))
+    levels = by_method.agg(polars.col("orthogonal").mean().round(6))["orthogonal"]
+    for column, axes in enumerate(grid.axes[0]):
+        ends = grid.ends.setdefault((0, column), [])
+        for level in levels.unique(maintain_order=True):
+            ends.append(reference(axes, level, rf"$1/\sqrt{{{round(level**-2)}}}$: orthogonal"))
+        low, high = axes.get_ylim()
+        axes.set_ylim(min(low, 0), max(high, 1.0))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value / 100:g} %")
+        name_panel(grid, 0, column, "mean cosine of task gradients with their mean", r"mean of $\cos(g_i,\ \sum g)$")
+    grid.figure.supxlabel("training done", fontsize=TEXT)
+    return grid.finish()
+
+
+def _curve(by_step: polars.DataFrame, percent: float | None) -> polars.DataFrame:
+    """The curve of one method over training, in hundredths of a percent since blocks are whole numbers of steps."""
+    last = polars.max_horizontal(polars.col("step").max(), 1)
+    scaled = by_step.with_columns(step=(polars.col("step") * 10_000 / last).cast(polars.Int64))
+    few = len(by_step) <= 1.5 * BLOCKS
+    block = max(1, round(100 * percent)) if percent else 1 if few else 10_000 // BLOCKS
+    found = block_means(scaled, "cosine_with_mean", ["method"], block)
+    return found.select("method", "mean", "low", "high", x="step").select("method", "x", "mean", "low", "high")

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import polars
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,8 +14,11 @@ from equipoise.figures.layout import (
     headline,
     legend_above,
     methods_of,
+    numbers_outside,
     of_method,
     panels,
+    same_x,
+    same_y,
     say_nothing,
 )
 from equipoise.figures.styles import task_styles
@@ -52,24 +54,24 @@ def draw_pairs(
     methods = methods_of(by_pair) or [None]
     across = min(4 if len(methods) == 1 else 6, max(1, len(drawn)))
     down = max(1, -(-len(drawn) // across))
-    figure, every = panels(down * len(methods), across, width=NARROW - 0.4, height=2.5, sharex="all", sharey="all")
+    figure, every = panels(down * len(methods), across, width=NARROW - 0.4, height=2.5)
     width = block_width(by_pair) if block is None else block
-    # Every method begins a row; what is left of its last row stays empty.
-    rest = [None] * (down * across - len(drawn))
-    wanted = [(method, task) for method in methods for task in (*drawn, *rest)]
-    for axes, (method, task) in zip(every.flat, wanted, strict=True):
-        if task is None:
-            axes.set_visible(False)
-            continue
-        prepare(axes)
-        of_task = of_method(both, method).filter(polars.col("first") == task)
-        draw_curves(axes, of_task, value, "second", styles, width)
-        headline(axes, f"{task} with" if method is None else f"{method}: {task} with")
+    for method, row in zip(methods, every.reshape(len(methods), -1), strict=True):
+        found = of_method(both, method)
+        for axes, task in zip(row, drawn, strict=False):
+            prepare(axes)
+            draw_curves(axes, found.filter(polars.col("first") == task), value, "second", styles, width)
+            headline(axes, f"{task} with" if method is None else f"{method}: {task} with")
+        # Every method begins a row; what is left of its last row stays empty.
+        for axes in row[max(1, len(drawn)) :]:
+            axes.remove()
     if not drawn:
-        every[0, 0].set_visible(True)
         say_nothing(every[0, 0])
-    for axes in np.atleast_1d(every[:, 0]):
+    numbers_outside(figure)
+    same_x(figure.axes)
+    same_y(figure.axes)
+    for axes in every[:, 0]:
         axes.set_ylabel(unit, fontsize=TEXT)
-    figure.supxlabel(steps_label(width), fontsize=TEXT)
+    figure.supxlabel(steps_label(by_pair, width), fontsize=TEXT)
     legend_above(figure, styles, drawn)
     return figure

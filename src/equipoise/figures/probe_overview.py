@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 
 import polars
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from equipoise.figures.blocks import block_width
 from equipoise.figures.cosines_with_update import draw_orthogonal
 from equipoise.figures.curves import draw_curves, steps_label
-from equipoise.figures.layout import TEXT, headline, name_ends, panels
+from equipoise.figures.layout import TEXT, headline, name_ends, panels, same_x, same_y
 from equipoise.figures.styles import task_styles
 from equipoise.figures.update_share import draw_shares
 
@@ -26,7 +25,7 @@ def probe_overview(
     """
     styles = task_styles([*(tasks or ()), *by_task["task"].unique(maintain_order=True)])
     width = block_width(by_task) if block is None else block
-    figure, every = panels(2, 2, width=4.6, height=2.7, sharey="none", sharex="all")
+    figure, every = panels(2, 2, width=4.6, height=2.7)
     curves = (
         (every[0, 0], "norm", "norm of each task's gradient", r"$|g_i|$"),
         (every[0, 1], "weighted_norm", "norm of what enters the update", r"$w_i\,|g_i|$"),
@@ -41,19 +40,13 @@ def probe_overview(
         ends.append((axes, draw_curves(axes, of, value, "task", styles, width)))
         headline(axes, title)
         axes.set_ylabel(unit, fontsize=TEXT)
-    _share_range(every[0, 0], every[0, 1])
+    same_y(every[0])
     ends.append((every[1, 0], [*ends.pop()[1], *draw_orthogonal(every[1, 0], by_task)]))
     ends.append((every[1, 1], draw_shares(every[1, 1], by_task, styles, width)))
     headline(every[1, 1], "share of the update that each task owns")
     every[1, 1].set_ylabel("share", fontsize=TEXT)
-    figure.supxlabel(steps_label(width), fontsize=TEXT)
+    same_x(every.ravel())
+    figure.supxlabel(steps_label(by_task, width), fontsize=TEXT)
     for axes, found in ends:
         name_ends(axes, found)
     return figure
-
-
-def _share_range(first: Axes, second: Axes) -> None:
-    """Give two panels the same limits, so that the eye can compare them."""
-    limits = [*first.get_ylim(), *second.get_ylim()]
-    first.set_ylim(min(limits), max(limits))
-    second.set_ylim(min(limits), max(limits))

@@ -6,7 +6,7 @@ import numpy as np
 import polars
 from matplotlib.figure import Figure
 
-from equipoise.figures.layout import TEXT, WIDE, End, headline, methods_of, name_ends, of_method, panels
+from equipoise.figures.layout import TEXT, WIDE, End, headline, methods_of, name_ends, of_method, panels, same_x
 from equipoise.figures.styles import method_styles
 
 
@@ -22,9 +22,9 @@ def progression(values: polars.DataFrame, *, quantity: str, baseline: str) -> Fi
     stages = values["stage"].unique(maintain_order=True).to_list()
     methods = [str(method) for method in methods_of(values) if method is not None]
     styles = method_styles(methods)
-    # A stage needs as much room as its name, which is turned where there are many.
+    # A stage and a method need as much room as their names; those of many stages are turned.
     many = len(stages) > 5
-    figure, every = panels(2, 1, width=max(WIDE, 0.75 * len(stages)), height=2.5, sharey="none")
+    figure, every = panels(2, 1, width=max(WIDE, 0.75 * len(stages)), height=max(2.5, 0.17 * len(methods)))
     upper, lower = every[:, 0]
     x, means, ends = np.arange(len(stages)), {}, []
     for method in methods:
@@ -50,6 +50,8 @@ def progression(values: polars.DataFrame, *, quantity: str, baseline: str) -> Fi
             x + (place - (len(others) - 1) / 2) * width, ahead, 0.9 * width, color=styles[method].colour, alpha=0.85
         )
     lower.axhline(0, color="0.3", linewidth=0.8)
+    same_x((upper, lower))
+    upper.tick_params(labelbottom=False)
     turned: dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if many else {}
     lower.set_xticks(x, stages, fontsize=TEXT, **turned)
     upper.set_ylabel(quantity, fontsize=TEXT)

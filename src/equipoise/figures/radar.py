@@ -9,20 +9,19 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
-from equipoise.figures.layout import ACROSS, SMALL, TEXT, methods_of, of_method, say_nothing
+from equipoise.figures.layout import ACROSS, SMALL, TEXT, TOGETHER, methods_of, of_method, say_nothing
+from equipoise.figures.over_tasks import over_tasks
 from equipoise.figures.styles import GREY, Style, method_styles
-
-_TOGETHER = 6
-"""Outlines that one radar bears."""
 
 
 def radar(changes: polars.DataFrame, *, baseline: str = "single-task") -> Figure:
     """Every task's metric M_i as a spoke, every method as an outline, delta_m in the legend (P1, figures 1 and 4).
 
     Spokes have one common scale: the signed relative change against the baseline in percent, outwards is better; so
-    lengths can be compared between tasks, and the mean of an outline's corners is its delta_m. (The paper gives every
-    spoke a scale of its own.) Under the name of a metric stand its lowest and highest value. More than 6 outlines
-    would hide each other: then every method has a small radar, with the others in grey.
+    lengths can be compared between tasks, and the mean of an outline's corners is its delta_m (of the means of tasks,
+    where one has several metrics). (The paper gives every spoke a scale of its own.) Under the name of a metric stand
+    its lowest and highest value. More than 6 outlines would hide each other: then every method has a small radar, with
+    the others in grey.
 
     Args:
         changes: `method`, `metric`, `value`, `change` (percent, higher is better); a method without a finite change in
@@ -37,7 +36,7 @@ def radar(changes: polars.DataFrame, *, baseline: str = "single-task") -> Figure
         if np.isfinite(outline).all():
             outlines[str(method)] = outline
     styles = method_styles(changes["method"].to_list())
-    if len(outlines) > _TOGETHER:
+    if len(outlines) > TOGETHER:
         return _apart(outlines, metrics, styles)
     # Names of spokes reach further than the layout knows.
     figure = Figure(figsize=(7.4, 4.6), layout=ConstrainedLayoutEngine(rect=(0.04, 0, 0.96, 1)))
@@ -50,7 +49,7 @@ def radar(changes: polars.DataFrame, *, baseline: str = "single-task") -> Figure
     handles = []
     for method, outline in outlines.items():
         _draw(axes, outline, styles[method])
-        handles.append((_line(styles[method]), f"{method}  {outline.mean():+.2f} %"))
+        handles.append((_line(styles[method]), _entry(method, metrics, outline)))
     handles.append((_dress(axes, outlines, [_spoke(metric, changes) for metric in metrics]), baseline))
     axes.tick_params(axis="x", pad=20)
     figure.legend(
@@ -66,17 +65,26 @@ def _apart(outlines: Mapping[str, np.ndarray], metrics: Sequence[str], styles: M
     down = -(-len(outlines) // across)
     figure = Figure(figsize=(2.6 * across, 2.7 * down), layout="constrained")
     every: Any = figure.subplots(down, across, squeeze=False, subplot_kw={"projection": "polar"})
+    tasks = [metric.split(".")[0] for metric in metrics]
+    names = [
+        task if tasks.count(task) == 1 else metric.replace(".", "\n")
+        for task, metric in zip(tasks, metrics, strict=True)
+    ]
     for axes, (method, outline) in zip(every.flat, outlines.items(), strict=False):
         for other in outlines.values():
             axes.plot(*_closed(other), color="0.86", linewidth=0.7)
         _draw(axes, outline, styles[method])
-        _dress(axes, outlines, [metric.split(".")[0] for metric in metrics])
-        axes.set_title(f"{method}  {outline.mean():+.2f} %", fontsize=TEXT, color="0.1", pad=4)
+        _dress(axes, outlines, names)
+        axes.set_title(_entry(method, metrics, outline), fontsize=TEXT, color="0.1", pad=4)
         axes.tick_params(axis="x", labelsize=SMALL, pad=1)
         axes.tick_params(axis="y", labelsize=SMALL - 1.5)
     for axes in every.flat[len(outlines) :]:
         axes.remove()
     return figure
+
+
+def _entry(method: str, metrics: Sequence[str], outline: np.ndarray) -> str:
+    return f"{method}  {over_tasks(dict(zip(metrics, outline, strict=True))):+.2f} %"
 
 
 def _draw(axes: Any, outline: np.ndarray, style: Style) -> None:

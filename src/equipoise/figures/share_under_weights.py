@@ -17,8 +17,8 @@ _LEGIBLE = 0.07
 def share_under_weights(shares: polars.DataFrame, *, tasks: Sequence[str] | None = None) -> Figure:
     """The share of the update that each task owns, a stacked bar for each weighting or method.
 
-    Dashed lines are where the parts would end if all were equal. A task that the update goes against has a negative
-    share, drawn to the left of zero; the others then stack up beyond 1 by as much.
+    Dashed lines are where the parts of a bar would end if all were equal. A task that the update goes against has a
+    negative share, drawn to the left of zero; the others then stack up beyond 1 by as much.
 
     Args:
         shares: `weighting`, `task`, `share`, as of `equipoise.diagnosis.Verdict.to_frame`.
@@ -50,8 +50,10 @@ def draw_bars(axes: Axes, shares: polars.DataFrame, styles: Mapping[str, Style])
             if abs(width) >= _LEGIBLE:
                 axes.text(start + width / 2, row, f"{width:.0%}", ha="center", va="center", fontsize=SMALL)
         above, below = above + np.maximum(widths, 0), below + np.minimum(widths, 0)
-    for place in range(1, len(tasks)):
-        axes.axvline(place / len(tasks), color=GREY, linewidth=1.1, linestyle=(0, (4, 2)))
+    for row, name in enumerate(names):
+        count = shares.filter(polars.col("weighting") == name)["task"].n_unique()
+        equal = np.arange(1, count) / count
+        axes.vlines(equal, row - 0.5, row + 0.5, color=GREY, linewidth=1.1, linestyle=(0, (4, 2)))
     axes.set_yticks(range(len(names)), names, fontsize=TEXT)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xlim(min(0.0, 1.02 * below.min()), max(1.0, 1.02 * above.max()))

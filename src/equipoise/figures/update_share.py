@@ -20,6 +20,7 @@ from equipoise.figures.layout import (
     name_ends,
     of_method,
     reference,
+    same_scales,
     say_nothing,
     tiles,
 )
@@ -50,7 +51,8 @@ def update_share(by_task: polars.DataFrame, *, tasks: Sequence[str] | None = Non
         headline(axes, method or "share of the update that each task owns")
         if leftmost(axes):
             axes.set_ylabel(r"share: $w_i\, g_i \cdot u\, /\, |u|^2$", fontsize=TEXT)
-    figure.supxlabel(steps_label(width, bands=False), fontsize=TEXT)
+    same_scales(every)
+    figure.supxlabel(steps_label(by_task, width, bands=False), fontsize=TEXT)
     for axes, found in zip(every[0], ends, strict=True):
         name_ends(axes, found)
     return figure

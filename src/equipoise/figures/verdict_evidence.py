@@ -27,12 +27,12 @@ def verdict_evidence(
     drawn = by_task["task"].unique(maintain_order=True).to_list()
     styles = task_styles([*(tasks or ()), *drawn])
     width = block_width(by_task) if block is None else block
-    figure, every = panels(1, 2, width=4.6, height=3.0, sharex="none", sharey="none")
+    figure, every = panels(1, 2, width=4.6, height=3.0)
     over_time, under = every[0]
     draw_shares(over_time, by_task, styles, width)
     headline(over_time, "who owns the update")
     over_time.set_ylabel("share of the update", fontsize=TEXT)
-    over_time.set_xlabel(steps_label(width, bands=False), fontsize=TEXT)
+    over_time.set_xlabel(steps_label(by_task, width, bands=False), fontsize=TEXT)
     draw_bars(under, shares, styles)
     headline(under, "who would, under other weights")
     legend_above(figure, styles, list(drawn))

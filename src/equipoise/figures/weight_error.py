@@ -3,9 +3,8 @@
 import polars
 from matplotlib.figure import Figure
 
-from equipoise.figures.curves import draw_curve
-from equipoise.figures.layout import TEXT, headline, methods_of, name_ends, of_method, panels, say_nothing
-from equipoise.figures.styles import method_styles
+from equipoise.figures.curves import curve_a_method, name_panel
+from equipoise.figures.layout import TEXT
 
 
 def weight_error(weights: polars.DataFrame) -> Figure:
@@ -15,33 +14,26 @@ def weight_error(weights: polars.DataFrame) -> Figure:
     A method near zero weighs as the plain sum does, and ties with it.
 
     Args:
-        weights: `epoch`, `task`, `weight` (the mean of the epoch); with a column `method` a curve for each, and with a
-            column `seed` its mean and range over seeds.
+        weights: `epoch`, `task`, `weight` (the mean of the epoch); with a column `method` a curve for each, in a panel
+            of its own where they are many, and with a column `seed` its mean and range over seeds.
     """
-    methods = methods_of(weights) or [None]
-    styles = method_styles(str(method or "weights") for method in methods)
-    figure, every = panels(1, 1, height=3.2)
-    axes = every[0, 0]
-    if weights.is_empty():
-        say_nothing(axes)
-    ends = []
-    for name, method in zip(styles, methods, strict=True):
-        curve = _errors(of_method(weights, method))
-        if not curve.is_empty():
-            epochs, mean, low, high = (curve[column].to_numpy() for column in ("epoch", "mean", "low", "high"))
-            ends.append(draw_curve(axes, epochs, mean, low, high, name, styles[name]))
-    axes.set_ylim(bottom=0)
-    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
-    axes.set_xlabel("epoch" + (" (bands: range over seeds)" if "seed" in weights.columns else ""), fontsize=TEXT)
-    axes.set_ylabel(r"mean of $|w_i\, /\, \sum w - 1/T|$", fontsize=TEXT)
-    headline(axes, "how far weights are from equal")
-    name_ends(axes, ends)
-    return figure
+    named = weights if "method" in weights.columns else weights.with_columns(method=polars.lit("weights"))
+    grid = curve_a_method(_errors(named))
+    for column, axes in enumerate(grid.axes[0]):
+        axes.set_ylim(bottom=0)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        name_panel(grid, 0, column, "how far weights are from equal", r"mean of $|w_i\, /\, \sum w - 1/T|$")
+    bands = " (bands: range over seeds)" if "seed" in weights.columns else ""
+    grid.figure.supxlabel(f"epoch{bands}", fontsize=TEXT)
+    return grid.finish()
 
 
 def _errors(weights: polars.DataFrame) -> polars.DataFrame:
-    run = [key for key in ("seed", "epoch") if key in weights.columns]
+    run = [key for key in ("method", "seed", "epoch") if key in weights.columns]
     share = polars.col("weight") / polars.col("weight").sum()
-    of_run = weights.group_by(run).agg(error=(share - 1 / polars.len()).abs().mean())
+    of_run = weights.group_by(run, maintain_order=True).agg(error=(share - 1 / polars.len()).abs().mean())
     error = polars.col("error").filter(polars.col("error").is_finite())
-    return of_run.group_by("epoch").agg(mean=error.mean(), low=error.min(), high=error.max()).drop_nulls().sort("epoch")
+    over_seeds = of_run.group_by("method", "epoch", maintain_order=True).agg(
+        mean=error.mean(), low=error.min(), high=error.max()
+    )
+    return over_seeds.drop_nulls().rename({"epoch": "x"}).sort("x", maintain_order=True)

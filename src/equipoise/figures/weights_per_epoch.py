@@ -15,6 +15,7 @@ from equipoise.figures.layout import (
     methods_of,
     name_ends,
     of_method,
+    same_scales,
     say_nothing,
     tiles,
 )
@@ -62,8 +63,8 @@ def weights_per_epoch(weights: polars.DataFrame, *, tasks: Sequence[str] | None 
             axes.set_ylabel(r"share of the weights: $w_i\, /\, \sum w$", fontsize=TEXT)
         ends.append(found)
     figure.supxlabel("epoch", fontsize=TEXT)
-    # Panels share the axis of the weights, so that its limits are final when all are drawn.
-    every[0, 0].set_ylim(bottom=0)
+    same_scales(every)
     for axes, found in zip(every[0], ends, strict=True):
+        axes.set_ylim(bottom=0)
         name_ends(axes, found)
     return figure

@@ -12,7 +12,7 @@ from equipoise.metrics.max_f import MaxF, MaxMeanF
 from equipoise.metrics.mean_iou import MeanIoU
 from equipoise.metrics.ods_f import EdgePrecision, OdsF, OisF
 from equipoise.metrics.pixel_accuracy import PixelAccuracy
-from equipoise.metrics.relative_change import delta_m, delta_m_within_tasks, mean_rank
+from equipoise.metrics.relative_change import delta_m, delta_m_within_tasks, mean_rank, mean_within_tasks
 from equipoise.metrics.shared_state import collect
 
 __all__ = [
@@ -40,4 +40,5 @@ __all__ = [
     "delta_m",
     "delta_m_within_tasks",
     "mean_rank",
+    "mean_within_tasks",
 ]

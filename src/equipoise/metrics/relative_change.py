@@ -65,7 +65,23 @@ def delta_m_within_tasks(
         >>> round(delta_m_within_tasks(measured, single, directions), 6)  # -2 %; +10 % and -10 %
         -1.0
     """
-    return _mean([_mean(values) for values in _by_task(_changes(measured, single, higher_is_better)).values()])
+    return mean_within_tasks(_changes(measured, single, higher_is_better))
+
+
+def mean_within_tasks(values: Mapping[str, float]) -> float:
+    """Mean over tasks of the mean over a task's values: a task of two counts as much as a task of one.
+
+    Args:
+        values: By `task.metric`; what precedes the first dot is the task.
+
+    Example:
+        >>> mean_within_tasks({"seg.miou": -2.0, "disparity.abs": 10.0, "disparity.rel": -6.0})
+        0.0
+    """
+    tasks: dict[str, list[float]] = {}
+    for name, value in values.items():
+        tasks.setdefault(name.partition(".")[0], []).append(float(value))
+    return _mean([_mean(of_task) for of_task in tasks.values()])
 
 
 def mean_rank(measured: Mapping[str, Mapping[str, float]], higher_is_better: Mapping[str, bool]) -> dict[str, float]:
@@ -98,10 +114,7 @@ def mean_rank(measured: Mapping[str, Mapping[str, float]], higher_is_better: Map
         name: rankdata([-values[name] if higher else values[name] for values in measured.values()])
         for name, higher in higher_is_better.items()
     }
-    return {
-        method: _mean([_mean(of_task) for of_task in _by_task({name: ranks[name][k] for name in ranks}).values()])
-        for k, method in enumerate(measured)
-    }
+    return {method: mean_within_tasks({name: ranks[name][k] for name in ranks}) for k, method in enumerate(measured)}
 
 
 def _changes(
@@ -133,13 +146,6 @@ def _check_names(measured: Mapping[str, float], mappings: Mapping[str, Mapping[s
 def _check_finite(owner: str, name: str, value: float) -> None:
     if not math.isfinite(value):
         raise ValueError(f"`measured` should be finite. Found `{owner}[{name!r}] = {value}`: leave this run out.")
-
-
-def _by_task(values: Mapping[str, float]) -> dict[str, list[float]]:
-    tasks: dict[str, list[float]] = {}
-    for name, value in values.items():
-        tasks.setdefault(name.partition(".")[0], []).append(float(value))
-    return tasks
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -1,7 +1,7 @@
 """The tables of a study: metrics, delta_m and weights of every method; and how sure their differences are."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 
 from equipoise.config import SINGLE
@@ -40,14 +40,14 @@ def comparison(records: Sequence[Record], directions: Mapping[str, bool | None])
         values.append(_interval(list(_delta_m(done).values())) if whole else None)
         values += [_interval([record.weights[task] for record in done if task in record.weights]) for task in tasks]
         rows.append(Row(*method, len(group), len(done), tuple(values)))
-    return Table(tuple(columns), tuple(rows), _notes(records))
+    return Table(tuple(columns), tuple(rows), _notes(records, directions))
 
 
 def certainty(records: Sequence[Record], directions: Mapping[str, bool]) -> Table | None:
     """How sure the order of methods is: delta_m, its paired differences from uniform and from the best, mean ranks.
 
     Differences are taken seed by seed, which leaves out what a seed does to all methods alike. Ranks are taken among
-    the multi-task networks of all variants, for each task and seed.
+    the multi-task networks of all variants, for each metric and seed.
 
     Args:
         records: The runs of a study.
@@ -82,7 +82,7 @@ def certainty(records: Sequence[Record], directions: Mapping[str, bool]) -> Tabl
     notes = [_INTERVALS, "Differences of delta_m are paired by seed; uniform is that of the same variant."]
     if ranks:
         notes.append(
-            f"Mean ranks over {ranks.blocks} comparisons (task and seed); two that are less than "
+            f"Mean ranks over {ranks.blocks} comparisons (metric and seed); two that are less than "
             f"{ranks.critical_difference:.2f} apart do not differ (Nemenyi, 5 %)."
         )
     return Table(columns, tuple(rows), tuple(notes))
@@ -128,7 +128,7 @@ def _title(method: Method) -> str:
 def _blocks(
     records: Sequence[Record], methods: Sequence[Method], directions: Mapping[str, bool]
 ) -> list[dict[str, float]]:
-    """For each seed and task the score of every method; only where all have one."""
+    """For each seed and metric the score of every method; only where all have one."""
     blocks = []
     for seed in dict.fromkeys(record.seed for record in records):
         for key, higher in directions.items():
@@ -153,7 +153,24 @@ def _references(records: Sequence[Record]) -> str:
     return " of the same variant" + (f"; {', '.join(others)}." if others else ".")
 
 
-def _notes(records: Sequence[Record]) -> tuple[str, ...]:
+def average(directions: Iterable[str]) -> str:
+    """What delta_m is over, in words: one metric a task or several, by `task.metric`."""
+    of_tasks: dict[str, list[str]] = {}
+    for key in directions:
+        task, _, metric = key.partition(".")
+        of_tasks.setdefault(task, []).append(metric)
+    if all(len(metrics) == 1 for metrics in of_tasks.values()):
+        return (
+            "delta_m: mean over tasks of the signed relative change against the single-task networks (P1, equation 5)"
+        )
+    metrics = "; ".join(f"{task} {', '.join(metrics)}" for task, metrics in of_tasks.items())
+    return (
+        "delta_m: mean over tasks of the mean over a task's metrics of the signed relative change against the "
+        f"single-task networks, which have a best checkpoint by each metric (P2, section 5: {metrics})"
+    )
+
+
+def _notes(records: Sequence[Record], directions: Iterable[str]) -> tuple[str, ...]:
     if not records:
         return ("No run of the table is known yet: the trials that choose hyper-parameters come first.",)
     first = records[0]
@@ -166,8 +183,7 @@ def _notes(records: Sequence[Record]) -> tuple[str, ...]:
         f"{'; '.join(networks)}, "
         + (f"seed {seeds[0]} alone." if len(seeds) == 1 else f"means over seeds {', '.join(map(str, seeds))}."),
         PROTOCOLS[first.protocol],
-        "delta_m: mean over tasks of the signed relative change against the single-task networks (P1, equation 5)"
-        + _references(records),
+        average(directions) + _references(records),
     ]
     if len(seeds) > 1:
         notes.append(_INTERVALS)

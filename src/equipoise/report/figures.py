@@ -30,16 +30,16 @@ def relative_change(records: Sequence[Record], directions: Mapping[str, bool]) -
     # A variant of which nothing is finished keeps its panel.
     variants = polars.DataFrame({"variant": [record.variant for record in records]}, schema={"variant": polars.String})
     variants = variants.unique(maintain_order=True)
-    return figures.relative_change(
-        variants.join(multi, on="variant", how="left", nulls_equal=True, maintain_order="left_right")
-    )
+    every = variants.join(multi, on="variant", how="left", nulls_equal=True, maintain_order="left_right")
+    return figures.relative_change(every, metrics=list(directions))
 
 
 def radar(records: Sequence[Record], directions: Mapping[str, bool]) -> Figure:
     """Every task a spoke, every method of every variant an outline, with its delta_m (P1, figures 1 and 4).
 
     Args:
-        records: The runs of a study; means over seeds are drawn. Methods without a finished run are left out.
+        records: The runs of variants with the same tasks; means over seeds are drawn. Methods without a finished run
+            are left out.
         directions: The main metric of every task as `task.metric`, and whether a higher value is better.
     """
     found = changes(records, directions)
@@ -76,8 +76,8 @@ def changes(records: Sequence[Record], directions: Mapping[str, bool]) -> polars
     """Means over seeds, and their signed relative change against single-task: a row a variant, method and metric.
 
     Args:
-        records: The runs of a study. A method that lacks a finite metric, or whose variant's reference lacks a
-            single-task network, is left out.
+        records: The runs of a study. A method that lacks a finite metric of its variant's tasks, or whose variant's
+            reference lacks a single-task network of one, is left out.
         directions: The main metric of every task as `task.metric`, and whether a higher value is better.
 
     Returns:
@@ -87,10 +87,12 @@ def changes(records: Sequence[Record], directions: Mapping[str, bool]) -> polars
     for variant, reference in dict.fromkeys((record.variant, record.reference) for record in records):
         single = _means([record for record in records if record.balancer == SINGLE and record.variant == reference])
         of_variant = [record for record in records if record.variant == variant]
+        tasks = {task for record in of_variant for task in record.tasks}
+        judged = {key: higher for key, higher in directions.items() if key.split(".")[0] in tasks}
         for label in dict.fromkeys(record.balancer for record in of_variant):
             measured = _means([record for record in of_variant if record.balancer == label])
-            if all(math.isfinite(measured.get(key, math.nan)) and single.get(key, 0.0) > 0 for key in directions):
-                for key, higher in directions.items():
+            if all(math.isfinite(measured.get(key, math.nan)) and single.get(key, 0.0) > 0 for key in judged):
+                for key, higher in judged.items():
                     # With one metric, delta_m is its signed relative change.
                     change = delta_m({key: measured[key]}, {key: single[key]}, {key: higher})
                     rows.append((variant, label, key, measured[key], change))

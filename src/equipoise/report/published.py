@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from equipoise.config import SINGLE, PublishedConfig
+from equipoise.report.comparison import average
 from equipoise.report.table import Column, Row, Table
 from equipoise.studies import Record
 from equipoise.studies.published import PublishedRow, read
@@ -27,7 +28,7 @@ def beside_published(
         ValueError: There is no such published table, or it has no such rows.
     """
     tables = {variant: read(config, directions) for variant, config in published.items()}
-    # A table that holds relative changes has no metrics to stand beside the measured ones.
+    # A table of relative changes has no metrics to stand beside the measured ones.
     absolute = [key for key in directions if all(key in of.get(SINGLE, _NOTHING).values for of in tables.values())]
     columns = []
     for key in absolute:
@@ -51,10 +52,11 @@ def beside_published(
                 measured[method] = mean
         notes.append(_agreement(variant, measured, theirs))
     notes.append(f"Published: {', '.join(dict.fromkeys(config.title for config in published.values()))}.")
+    notes.append(f"Measured and published {average(directions)}.")
     return Table(tuple(columns), tuple(rows), tuple(notes))
 
 
-_NOTHING = PublishedRow({}, math.nan)
+_NOTHING = PublishedRow({}, {}, math.nan)
 
 
 def _agreement(variant: str | None, measured: Mapping[str, float], theirs: Mapping[str, PublishedRow]) -> str:

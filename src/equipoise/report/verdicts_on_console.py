@@ -7,7 +7,7 @@ from rich.text import Text
 
 from equipoise.diagnosis import Verdict
 from equipoise.report.verdicts import LEGEND, TaskRow, Told, tell
-from equipoise.studies.diagnose import MethodVerdict, RunVerdict, StudyVerdict
+from equipoise.studies.diagnose import MethodVerdict, StudyVerdict
 
 _STYLES = {"unbalanced": "bold red", "balanced": "bold green"}
 _BAR = 6
@@ -45,7 +45,7 @@ def study_on_console(study: StudyVerdict) -> RenderableType:
     parts: list[RenderableType] = [table]
     for method in study.methods:
         parts += [Text(), Text(f"{_name(method)}: {method.text}")]
-        run = _telling(study.of_method(method))
+        run = study.telling(method)
         if run.verdict is None:
             parts.append(Text(run.missing or "", style="yellow"))
             continue
@@ -59,11 +59,6 @@ def study_on_console(study: StudyVerdict) -> RenderableType:
 
 def _name(method: MethodVerdict) -> str:
     return method.balancer if method.variant is None else f"{method.variant}, {method.balancer}"
-
-
-def _telling(runs: list[RunVerdict]) -> RunVerdict:
-    """The first run that has a verdict, if one has."""
-    return next((run for run in runs if run.verdict is not None), runs[0])
 
 
 def _tasks(told: Told) -> Table:

@@ -86,6 +86,11 @@ class StudyVerdict(BaseModel):
         """The runs of a method."""
         return [run for run in self.runs if (run.variant, run.balancer) == (method.variant, method.balancer)]
 
+    def telling(self, method: MethodVerdict) -> RunVerdict:
+        """The run of a method that is told in full: the first with a verdict, if one has."""
+        runs = self.of_method(method)
+        return next((run for run in runs if run.verdict is not None), runs[0])
+
 
 def diagnose(path: Path, candidates: Mapping[str, Mapping[str, float]] | None = None) -> Verdict | StudyVerdict:
     """The verdict on a run or a study.
@@ -186,7 +191,7 @@ def _searched(directory: Path) -> dict[str, dict[str, float]]:
 
 
 def _changes(record: Record, study: Study) -> dict[str, float]:
-    found = {}
+    found: dict[str, list[float]] = {}
     for key, higher in study.directions.items():
         single = [
             other.metrics[key]
@@ -195,8 +200,8 @@ def _changes(record: Record, study: Study) -> dict[str, float]:
         ]
         own, base = record.metrics.get(key, math.nan), fmean(single) if single else math.nan
         if math.isfinite(own) and math.isfinite(base) and base > 0:
-            found[key.split(".")[0]] = delta_m({key: own}, {key: base}, {key: higher})
-    return found
+            found.setdefault(key.split(".")[0], []).append(delta_m({key: own}, {key: base}, {key: higher}))
+    return {task: fmean(changes) for task, changes in found.items()}
 
 
 def _method(runs: Sequence[RunVerdict]) -> MethodVerdict:

@@ -23,7 +23,7 @@ def distilled_weights(directory: Path) -> dict[str, float]:
     average: dict[str, float] = {}
     for line in read_log(directory):
         # A task that has had no labels in an epoch, or no finite weight, has none there.
-        weights = {task: value for task, value in line.get("weight", {}).items() if value is not None}
+        weights: dict[str, float] = {task: w for task, w in line.get("weight", {}).items() if w is not None}
         if line["split"] != "train" or not weights:
             continue
         total = sum(weights.values())

@@ -1,5 +1,6 @@
 """Making one run in this process, wherever that is."""
 
+import json
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,7 +11,8 @@ from filelock import FileLock, Timeout
 from equipoise.studies.matrix import FAILURE, PlannedRun, run_directory
 from equipoise.training import Abandoned, Status, read_result, train
 from equipoise.training.files import write_json
-from equipoise.training.selection import main_metrics
+from equipoise.training.result import RESULT
+from equipoise.training.selection import FALLBACK, Selection, main_metrics
 
 _LOCK = ".lock"
 
@@ -40,6 +42,8 @@ def make_run(run: PlannedRun, root: Path, watch: Callable[[Status], None]) -> st
         lock.acquire()
     try:
         (directory / FAILURE).unlink(missing_ok=True)
+        if is_provisional(run, root):
+            (directory / RESULT).unlink()
         train(
             run.config,
             directory,
@@ -58,6 +62,15 @@ def make_run(run: PlannedRun, root: Path, watch: Callable[[Status], None]) -> st
     return None
 
 
+def is_provisional(run: PlannedRun, root: Path) -> bool:
+    """Whether a finished run chose its checkpoint for want of single-task networks that are there by now."""
+    result = read_result(run.directory(root))
+    if result is None or not run.needs or result.selection != FALLBACK:
+        return False
+    tasks = run.config.data.tasks(run.config.tasks)
+    return Selection(tasks, _single_metrics(run, root)).criterion != FALLBACK
+
+
 def note_failure(run: PlannedRun, root: Path, error: str) -> None:
     """Write down why a run failed that could not do so itself; not where another process is making it, or has."""
     directory = run.directory(root)
@@ -65,6 +78,14 @@ def note_failure(run: PlannedRun, root: Path, error: str) -> None:
     with suppress(Timeout), FileLock(directory / _LOCK, timeout=0):
         if read_result(directory) is None:
             write_json(directory / FAILURE, {"error": error})
+
+
+def read_failure(directory: Path) -> str | None:
+    """Why the run in a directory failed; none if it did not (or its file is damaged, or has just been removed)."""
+    try:
+        return json.loads((directory / FAILURE).read_text(encoding="utf-8"))["error"]
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def _single_metrics(run: PlannedRun, root: Path) -> dict[str, float] | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from equipoise.config import SINGLE, BalancerConfig, Recipe, RunConfig, grid_points
 from equipoise.studies.distil import distilled_weights
-from equipoise.studies.scoring import validation_score
+from equipoise.studies.scoring import loss_score, validation_score
 from equipoise.training import read_result
 
 FAILURE = "failure.json"
@@ -94,6 +94,9 @@ def plan(recipe: Recipe, root: Path | None = None) -> list[PlannedRun]:
 
 Point = Callable[[int], PlannedRun]
 """A choice of hyper-parameters: from a seed to the run."""
+
+_Score = Callable[[Path, Sequence[Path]], float | None]
+"""How well a run does, see `validation_score`: from its directory and those of single-task networks."""
 
 
 @dataclass(frozen=True)
@@ -192,29 +195,31 @@ class _Planner:
     def _settle(self, points: Sequence[Point], trials: list[PlannedRun]) -> Point | None:
         """The best of some points by the mean validation score of their trials; none before all have ended.
 
-        The trials are appended to `trials`; a single point needs none.
+        Where no point has a delta_m, because single-task networks have none to compare with, losses decide. The trials
+        are appended to `trials`; a single point needs none.
         """
         if len(points) == 1:
             return points[0]
-        scores: list[list[float | None]] = []
-        for point in points:
-            of_point = [replace(point(seed), trial=True) for seed in self._recipe.grid_seeds]
-            trials += of_point
-            scores.append([self._score(trial) for trial in of_point])
-        if any(score is None for of_point in scores for score in of_point):
-            return None
-        means = [fmean(score for score in of_point if score is not None) for of_point in scores]
+        of_points = [[replace(point(seed), trial=True) for seed in self._recipe.grid_seeds] for point in points]
+        trials += itertools.chain.from_iterable(of_points)
+        for score in (validation_score, loss_score):
+            scores = [[self._score(trial, score) for trial in of_point] for of_point in of_points]
+            if any(found is None for of_point in scores for found in of_point):
+                return None
+            means = [fmean(found for found in of_point if found is not None) for of_point in scores]
+            if max(means) > -math.inf:
+                return points[max(range(len(points)), key=means.__getitem__)]
         # Where all have failed there is nothing to choose by.
-        return points[max(range(len(points)), key=means.__getitem__)] if max(means) > -math.inf else None
+        return None
 
-    def _score(self, trial: PlannedRun) -> float | None:
+    def _score(self, trial: PlannedRun, score: _Score) -> float | None:
         """What a trial reached on validation, minus infinity if it failed, or none before it has ended."""
         if self._root is None:
             return None
         directory = trial.directory(self._root)
         if (directory / FAILURE).exists():
             return -math.inf
-        return validation_score(directory, [run_directory(self._root, key) for key in trial.needs])
+        return score(directory, [run_directory(self._root, key) for key in trial.needs])
 
     def _weights(self, source: Point, seed: int) -> dict[str, float] | None:
         if self._root is None or read_result(source(seed).directory(self._root)) is None:

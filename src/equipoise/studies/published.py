@@ -3,7 +3,8 @@
 The tables are files of the folder `published_tables`. Those of paper one ("Revisit the Imbalance Optimization in
 Multi-task Learning: An Experimental Analysis", 2025) hold metrics, from which delta_m is computed anew: some of the
 printed ones do not follow from the cells beside them. Those of paper two ("Uniform Loss vs. Specialized Optimization",
-2025) hold relative changes against the single-task networks, in percent.
+2025) hold relative changes against the single-task networks, in percent, in columns that end in `_change`; delta_m over
+some of them is computed anew.
 """
 
 import csv
@@ -13,7 +14,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 from equipoise.config import SINGLE, PublishedConfig
-from equipoise.metrics import delta_m
+from equipoise.metrics import delta_m_within_tasks, mean_within_tasks
 from equipoise.naming import choose
 
 _SPELLINGS = {"nashmtl": "nash_mtl"}
@@ -25,12 +26,13 @@ class PublishedRow:
     """One row of a published table.
 
     Attributes:
-        values: The number of each metric by `task.metric`, as far as there are any: the metric itself, or where the
-            table has no single-task row its relative change in percent.
-        delta_m: In percent, computed from the cells where they are the metrics asked for, else as printed.
+        values: Metrics by `task.metric`, as far as there are any.
+        changes: Relative changes in percent likewise.
+        delta_m: In percent, over the metrics asked for where the table has them all, else as printed.
     """
 
     values: Mapping[str, float]
+    changes: Mapping[str, float]
     delta_m: float
 
 
@@ -61,10 +63,14 @@ def read(published: PublishedConfig, directions: Mapping[str, bool]) -> dict[str
     found = {}
     for entry in chosen:
         values = _values(entry, directions)
+        changes = _values(entry, directions, "_change")
         computed = float(entry["delta_m"])
         if single is not None and values.keys() == directions.keys():
-            computed = delta_m(values, single, directions)
-        found[_SPELLINGS.get(entry["method"], entry["method"])] = PublishedRow(values, computed)
+            computed = delta_m_within_tasks(values, single, directions)
+        # What is printed is over all changes of the table.
+        elif changes.keys() == directions.keys() and len(changes) < sum(key.endswith("_change") for key in entry):
+            computed = mean_within_tasks(changes)
+        found[_SPELLINGS.get(entry["method"], entry["method"])] = PublishedRow(values, changes, computed)
     return found
 
 
@@ -85,6 +91,6 @@ def _where(
     return found
 
 
-def _values(entry: Mapping[str, str], directions: Mapping[str, bool]) -> dict[str, float]:
-    columns = {key: key.replace(".", "_") for key in directions}
+def _values(entry: Mapping[str, str], directions: Mapping[str, bool], ending: str = "") -> dict[str, float]:
+    columns = {key: key.replace(".", "_") + ending for key in directions}
     return {key: float(entry[column]) for key, column in columns.items() if entry.get(column)}

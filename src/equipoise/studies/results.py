@@ -11,11 +11,12 @@ import polars
 from pydantic import BaseModel, ConfigDict, Field
 
 from equipoise.config import SINGLE
-from equipoise.metrics import delta_m
-from equipoise.studies.matrix import FAILURE, PlannedRun
+from equipoise.metrics import delta_m_within_tasks
+from equipoise.studies.making import read_failure
+from equipoise.studies.matrix import PlannedRun
 from equipoise.training import RunResult, read_result
 from equipoise.training.files import replace, write_json
-from equipoise.training.selection import main_metrics
+from equipoise.training.selection import comparable, main_metrics
 
 
 class Record(BaseModel):
@@ -34,8 +35,8 @@ class Record(BaseModel):
         status: `finished`, `failed`, or `missing` where it has not been run.
         metrics: By `task.metric` on the test split: miou and odsf in percent, rmse in metres, merr in degrees; NaN
             (null on disk) where one cannot be had.
-        delta_m: Percent, against the mean over seeds of the single-task networks (P1, equation 5) of the variant's
-            reference; none where it cannot be had.
+        delta_m: Percent, against the mean over seeds of the single-task networks of the variant's reference (P1,
+            equation 5; of several metrics a task P2, section 5); none where it cannot be had.
         weights: Mean loss weight by task.
         chosen: The hyper-parameters that were chosen on validation, by key.
         seconds: Time of the run.
@@ -71,7 +72,8 @@ def collect(planned: Sequence[PlannedRun], root: Path) -> list[Record]:
     planned = [run for run in planned if not run.trial]
     results = {run.key: read_result(run.directory(root)) for run in planned}
     single = _single(planned, results)
-    return [_record(run, results[run.key], single[run.reference], root) for run in planned]
+    # The single-task networks of a reference may be trials as yet, or not among the runs.
+    return [_record(run, results[run.key], single.get(run.reference, {}), root) for run in planned]
 
 
 def write_results(records: Sequence[Record], path: Path) -> None:
@@ -111,9 +113,7 @@ def _single(
 
 def _record(run: PlannedRun, result: RunResult | None, single: Mapping[str, float], root: Path) -> Record:
     config, directory = run.config, run.directory(root)
-    error = None
-    if result is None and (directory / FAILURE).exists():
-        error = json.loads((directory / FAILURE).read_text(encoding="utf-8"))["error"]
+    error = read_failure(directory) if result is None else None
     return Record(
         variant=run.variant,
         reference=run.reference,
@@ -139,6 +139,6 @@ def _record(run: PlannedRun, result: RunResult | None, single: Mapping[str, floa
 def _delta_m(run: PlannedRun, result: RunResult, single: Mapping[str, float]) -> float | None:
     directions = main_metrics(run.config.data.tasks(run.config.tasks))
     measured = {key: result.metrics.get(key, math.nan) for key in directions}
-    base = {key: single.get(key, math.nan) for key in directions}
-    usable = all(map(math.isfinite, measured.values())) and all(math.isfinite(v) and v > 0 for v in base.values())
-    return delta_m(measured, base, directions) if usable else None
+    if not comparable(single, directions) or not all(map(math.isfinite, measured.values())):
+        return None
+    return delta_m_within_tasks(measured, {key: single[key] for key in directions}, directions)

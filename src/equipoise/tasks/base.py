@@ -50,10 +50,12 @@ class Task(ABC):
     Attributes:
         name: How the task is called in samples, predictions and tables, for example ``"seg"``.
         classes: The names of the classes of a categorical task, in the order of their indices; empty otherwise.
+        every_metric: Whether all metrics stand in tables and in delta_m (P2, section 5), not the main one alone.
     """
 
     name: str
     classes: tuple[str, ...] = ()
+    every_metric: bool = False
 
     kind: ClassVar[str]
     """The name of the kind, which is the name of its file."""
@@ -115,9 +117,16 @@ class Task(ABC):
     def metrics(self) -> dict[str, Metric]:
         """Return new metric objects by name, the main one first.
 
-        Each is updated with ``(task.activate(prediction), target)``: probabilities, not logits; no negative depths. The
-        main one alone stands in tables and in delta_m; the others are kept beside it.
+        Each is updated with ``(task.activate(prediction), target)``: probabilities, not logits; no negative depths.
+        Those that are not ``compared`` are kept beside the others.
         """
+
+    @property
+    def compared(self) -> dict[str, bool]:
+        """The metrics that stand in tables and in delta_m, the main one first, and whether more of each is better."""
+        if not self.every_metric:
+            return {self.metric: self.higher_is_better}
+        return {name: bool(metric.higher_is_better) for name, metric in self.metrics().items()}
 
     def while_training(self) -> Self:
         """Return the task with metrics that are cheap enough to watch a training run; by default they all are."""

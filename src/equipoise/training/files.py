@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +16,7 @@ Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is Non
 
 
 def replace(path: Path, write: Callable[[Path], None]) -> None:
-    """Write a file beside its place and move it there when it is complete.
+    """Write a file beside its place and move it there when it is complete and on the disk.
 
     Args:
         path: The place.
@@ -24,6 +25,9 @@ def replace(path: Path, write: Callable[[Path], None]) -> None:
     beside = path.with_name(f".partial-{os.getpid()}-{path.name}")
     try:
         write(beside)
+        # Otherwise the move may outlast a loss of power, and what was written not.
+        with beside.open("rb+") as written:
+            os.fsync(written.fileno())
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
@@ -66,3 +70,12 @@ def write_json(path: Path, content: Any) -> None:
 def write_tensors(path: Path, content: dict[str, Any]) -> None:
     """Replace a file of nested dictionaries of tensors and plain values."""
     replace(path, lambda beside: torch.save(content, beside))
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a file of `write_tensors` is as it was written; `torch.load` takes some damage for numbers."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        return False

@@ -1,10 +1,12 @@
 """The training loop."""
 
 import platform
+import shutil
 import time
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from equipoise.balancing import Balance, Need
 from equipoise.config import RunConfig
 from equipoise.training.context import context_of, endless, forward, taught
 from equipoise.training.evaluation import Evaluation, evaluate
-from equipoise.training.files import replace, sweep, write_tensors, write_text
+from equipoise.training.files import is_whole, replace, sweep, write_tensors, write_text
 from equipoise.training.logs import Log
 from equipoise.training.result import RunResult, read_result
 from equipoise.training.selection import Selection
@@ -67,8 +69,13 @@ class Abandoned(Exception):
 
 @dataclass
 class Progress:
-    """What besides weights a checkpoint must hold for a resumed run to end as if it had never stopped."""
+    """What besides weights a checkpoint must hold for a resumed run to end as if it had never stopped.
 
+    `criterion` is what scores are; others cannot be compared with them. `further` has the best value of every metric
+    that has a best evaluation of its own, see `Selection.further`.
+    """
+
+    criterion: str
     epoch: int = 0
     step: int = 0
     seconds: float = 0.0
@@ -79,6 +86,7 @@ class Progress:
     best_metrics: dict[str, float] = field(default_factory=dict)
     best_losses: dict[str, float] = field(default_factory=dict)
     first_losses: dict[str, float] = field(default_factory=dict)
+    further: dict[str, float] = field(default_factory=dict)
     weight_sums: dict[str, float] = field(default_factory=dict)
     weight_counts: dict[str, int] = field(default_factory=dict)
 
@@ -115,11 +123,12 @@ def train(
     write_text(directory / "config.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
     session = prepare(config, directory)
     _give_teachers(session, teachers or {})
-    progress = _restore(session, directory)
-    selection = Selection(session.tasks, single, progress.first_losses)
+    selection = Selection(session.tasks, single)
+    progress = _restore(session, directory, selection.criterion)
+    selection.first_losses = progress.first_losses
     epochs, every = config.training.epochs, config.training.evaluate_every
     evaluations = [epoch for epoch in range(1, epochs + 1) if epoch % every == 0 or epoch == epochs]
-    meter = _Meter(watch, session, epochs, evaluations, progress.epoch)
+    meter = _Meter(watch, session, epochs, evaluations, progress.epoch, tests=1 + len(selection.further))
     started = time.monotonic() - progress.seconds
     with Log(directory, progress.epoch, progress.step) as log:
         for epoch in range(progress.epoch + 1, epochs + 1):
@@ -132,6 +141,7 @@ def train(
                 found = _measure(session, session.chosen_on, meter)
                 log.write(epoch, progress.step, session.chosen_on.split, metric=found.metrics, loss=found.losses)
                 score = _keep_if_best(session, found, selection, progress, directory)
+                _keep_further(session, found, selection, progress, directory)
             progress.seconds = time.monotonic() - started
             if session.probe is not None:
                 progress.probed, progress.sampled = session.probe.steps, session.probe.sampled
@@ -140,20 +150,18 @@ def train(
                 session.distance.flush()
             _checkpoint(session, progress, directory)
             meter.tell(Reached(epoch, progress.seconds, score))
-    weights_file = directory / BEST
-    session.model.load_state_dict(safetensors.torch.load_file(weights_file, device=str(session.fabric.device)))
     skipped_steps = session.balancer.skipped_steps
-    if Need.ADAPT in session.balancer.needs:
-        state = torch.load(directory / BEST_BALANCER, map_location=session.fabric.device, weights_only=True)
-        session.balancer.load_state_dict(state)
+    validation = progress.best_metrics | progress.further
     meter.doing = "testing"
+    metrics = validation
     # A checkpoint that was chosen on the test split has been measured there.
-    tested = session.chosen_on.split == "test"
-    metrics = progress.best_metrics if tested else _measure(session, session.test, meter).metrics
+    if session.chosen_on.split != "test":
+        further = {metric: _test(session, directory / metric, meter)[metric] for metric in progress.further}
+        metrics = _test(session, directory, meter) | further
     result = RunResult(
         config=config,
         metrics=metrics,
-        validation=progress.best_metrics,
+        validation=validation,
         losses=progress.best_losses,
         weights=_mean_weights(progress),
         epoch=progress.best_epoch,
@@ -166,6 +174,8 @@ def train(
     )
     result.write(directory)
     (directory / CHECKPOINT).unlink(missing_ok=True)
+    for metric in progress.further:
+        shutil.rmtree(directory / metric, ignore_errors=True)
     return result
 
 
@@ -243,6 +253,16 @@ def _measure(session: Session, held: Held, meter: "_Meter") -> Evaluation:
     )
 
 
+def _test(session: Session, directory: Path, meter: "_Meter") -> dict[str, float]:
+    """The metrics on the test split of the network that was kept in a directory."""
+    device = session.fabric.device
+    session.model.load_state_dict(safetensors.torch.load_file(directory / BEST, device=str(device)))
+    if Need.ADAPT in session.balancer.needs:
+        state = torch.load(directory / BEST_BALANCER, map_location=device, weights_only=True)
+        session.balancer.load_state_dict(state)
+    return _measure(session, session.test, meter).metrics
+
+
 def _seed_epoch(session: Session, seed: int, epoch: int) -> None:
     # One seed an epoch stands for all random states: order of the data, augmentation, dropout. A resumed run starts at
     # an epoch.
@@ -262,11 +282,26 @@ def _keep_if_best(
     if progress.best_epoch == 0 or score > progress.best_score:
         progress.best_score, progress.best_epoch = score, progress.epoch
         progress.best_metrics, progress.best_losses = found.metrics, found.losses
-        weights = {name: value.contiguous() for name, value in session.model.state_dict().items()}
-        replace(directory / BEST, lambda beside: safetensors.torch.save_file(weights, beside))
-        if Need.ADAPT in session.balancer.needs:
-            write_tensors(directory / BEST_BALANCER, session.balancer.state_dict())
+        _keep(session, directory)
     return score
+
+
+def _keep_further(
+    session: Session, found: Evaluation, selection: Selection, progress: Progress, directory: Path
+) -> None:
+    """Keep the network in a folder of its own for every metric of which this is the best evaluation."""
+    for metric in selection.further:
+        if selection.score_by(metric, found.metrics) > selection.score_by(metric, progress.further):
+            progress.further[metric] = found.metrics[metric]
+            (directory / metric).mkdir(exist_ok=True)
+            _keep(session, directory / metric)
+
+
+def _keep(session: Session, directory: Path) -> None:
+    weights = {name: value.contiguous() for name, value in session.model.state_dict().items()}
+    replace(directory / BEST, lambda beside: safetensors.torch.save_file(weights, beside))
+    if Need.ADAPT in session.balancer.needs:
+        write_tensors(directory / BEST_BALANCER, session.balancer.state_dict())
 
 
 def _checkpoint(session: Session, progress: Progress, directory: Path) -> None:
@@ -282,21 +317,40 @@ def _checkpoint(session: Session, progress: Progress, directory: Path) -> None:
     write_tensors(directory / CHECKPOINT, state)
 
 
-def _restore(session: Session, directory: Path) -> Progress:
+def _restore(session: Session, directory: Path, criterion: str) -> Progress:
     path = directory / CHECKPOINT
     if not path.exists():
-        return Progress()
+        return Progress(criterion)
+    if not is_whole(path):
+        warnings.warn(
+            f"{path} is damaged, as after a loss of power: the run begins anew, with the same result.", stacklevel=2
+        )
+        return Progress(criterion)
     state = torch.load(path, map_location=session.fabric.device, weights_only=True)
+    if state["progress"].get("criterion") != criterion:
+        # It was begun without single-task networks to compare with: its best epoch may not be what is now asked for.
+        return Progress(criterion)
     session.model.load_state_dict(state["model"])
     session.optimizer.load_state_dict(state["optimizer"])
     session.schedule.load_state_dict(state["schedule"])
     session.balancer.load_state_dict(state["balancer"])
     progress = Progress(**state["progress"])
     if session.probe is not None:
-        session.probe.resume(progress.probed, progress.sampled)
+        with _losing_records():
+            session.probe.resume(progress.probed, progress.sampled)
     if session.distance is not None and "distance" in state:
-        session.distance.load_state_dict(state["distance"])
+        with _losing_records():
+            session.distance.load_state_dict(state["distance"])
     return progress
+
+
+@contextmanager
+def _losing_records() -> Iterator[None]:
+    """What only looks on must not end a training: where its file is damaged it goes on without what that held."""
+    try:
+        yield
+    except ValueError as error:
+        warnings.warn(f"what was recorded before is lost: {error}", stacklevel=4)
 
 
 def _mean_weights(progress: Progress) -> dict[str, float]:
@@ -314,10 +368,16 @@ class _Meter:
     """Counts batches, trained or measured, and tells whoever watches."""
 
     def __init__(
-        self, watch: Callable[[Status], None], session: Session, epochs: int, evaluations: list[int], done: int
+        self,
+        watch: Callable[[Status], None],
+        session: Session,
+        epochs: int,
+        evaluations: list[int],
+        done: int,
+        tests: int,
     ) -> None:
         steps, measured = len(session.train_loader), len(session.chosen_on.loader)
-        tested = 0 if session.chosen_on.split == "test" else len(session.test.loader)
+        tested = 0 if session.chosen_on.split == "test" else tests * len(session.test.loader)
         self._watch = watch
         self._done = done * steps + sum(epoch <= done for epoch in evaluations) * measured
         self._total = epochs * steps + len(evaluations) * measured + tested

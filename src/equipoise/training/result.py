@@ -17,7 +17,7 @@ class RunResult(BaseModel):
     Attributes:
         config: What was run.
         metrics: By `task.metric`, of the chosen checkpoint on the test split; NaN (null on disk) where one cannot be
-            had.
+            had. Where a network of one task is compared by several, each is of the best checkpoint by it.
         validation: The same on the split that the checkpoint was chosen on.
         losses: Mean loss by task on that split.
         weights: Loss weight by task, mean over all steps in which the task had labels.

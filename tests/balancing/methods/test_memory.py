@@ -99,6 +99,18 @@ def test_draws_follow_the_seed_alone(name):
     assert not all(torch.equal(x, y) for x, y in zip(one, other, strict=True))
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", ["rlw", "pcgrad", "gradvac", "graddrop"])
+def test_draws_go_on_from_a_checkpoint_that_was_loaded_onto_a_device(name):
+    steps = jacobians(16)
+    first, second = create(name), create(name)
+    stored = io.BytesIO()
+    torch.save(first.state_dict(), stored)
+    stored.seek(0)
+    second.load_state_dict(torch.load(stored, map_location="cuda", weights_only=True))
+    assert all(torch.equal(x, y) for x, y in zip(run(first, steps), run(second, steps), strict=True))
+
+
 @pytest.mark.parametrize("name", ["dwa", "stch"])
 def test_a_window_stands_for_epochs(name):
     steps = jacobians(12)

@@ -3,16 +3,17 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import polars
+
 from equipoise import figures
 from equipoise.config import SINGLE, ConfigError, RunConfig, load
+from equipoise.figures.layout import TOGETHER
 from equipoise.report.figures import changes, radar, relative_change, seeds
 from equipoise.report.gallery.illustration import Illustration, of_variants, task_order
 from equipoise.studies import Record
 from equipoise.studies.tidy import directory_of, stages
 from equipoise.training.selection import main_metrics
 
-_TOGETHER = 6
-"""Outlines of several variants that are drawn into one radar at most."""
 _AGAINST = "Each number is the signed relative change against the single-task networks (P1, equation 5)"
 _UNIFORM = "uniform"
 
@@ -29,7 +30,7 @@ def comparisons(records: Sequence[Record], root: Path) -> Iterator[Illustration]
             f"{_AGAINST}, mean over seeds; up is better. The black line is their mean over tasks, delta_m.",
             relative_change(records, directions),
         )
-        yield from _radars(records, directions, len(multi.group_by("variant", "method").len()))
+        yield from _radars(records, directions, multi)
     spread = stages(records)
     if spread["seed"].n_unique() > 1:
         yield Illustration(
@@ -63,12 +64,16 @@ def directions_of(records: Sequence[Record], root: Path) -> dict[str, bool]:
     return dict(sorted(found.items(), key=lambda entry: order.index(entry[0].split(".")[0])))
 
 
-def _radars(records: Sequence[Record], directions: Mapping[str, bool], outlines: int) -> Iterator[Illustration]:
+def _radars(
+    records: Sequence[Record], directions: Mapping[str, bool], multi: polars.DataFrame
+) -> Iterator[Illustration]:
     caption = (
         f"{_AGAINST}, mean over seeds, a spoke a task, outwards is better (P1, figures 1 and 4). delta_m, their mean, "
         "stands beside the name. Under each metric its lowest and highest value."
     )
-    if outlines <= _TOGETHER:
+    outlines = multi.group_by("variant", "method").agg(polars.col("metric"))
+    # Outlines of other tasks have other spokes.
+    if len(outlines) <= TOGETHER and outlines["metric"].n_unique() == 1:
         yield Illustration("radar", "Every task at a glance", caption, radar(records, directions))
         return
     for name, title, part in of_variants(records):

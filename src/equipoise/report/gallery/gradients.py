@@ -90,7 +90,8 @@ def _of_pairs(
         f"mean_cosine_of_methods{name}",
         f"Mean cosine of task gradients{title}",
         "The mean over tasks of the cosine between a task's gradient and the sum of all (P2, figure 3a), beside the "
-        f"dashed line at 1/sqrt(T), where orthogonal gradients of equal norms lie. {seed}",
+        "dashed line at 1/sqrt(T), where orthogonal gradients of equal norms lie. Many methods have a panel each, with "
+        f"the others in grey. {seed}",
         figures.mean_cosine(steps),
     )
     if pairs.is_empty():
@@ -98,7 +99,7 @@ def _of_pairs(
     yield Illustration(
         f"pairwise_cosines{name}",
         f"Cosines between task gradients{title}",
-        "A panel a task: its cosine with every other one (P1, figures 10, 11); below zero they conflict. " + seed,
+        f"A panel a task: its cosine with every other one (P1, figures 10, 11); below zero they conflict. {seed}",
         figures.pairwise_cosines(pairs, tasks=tasks),
     )
     yield Illustration(
@@ -112,6 +113,6 @@ def _of_pairs(
         f"gradient_matrix{name}",
         f"The task gradients as a matrix{title}",
         "Singular values and condition number of the matrix of task gradients, the similarity of their norms (1 where "
-        f"equal) and the share of pairs that conflict. {seed}",
+        f"equal) and the share of pairs that conflict; in grey those of the other methods. {seed}",
         figures.gradient_matrix(steps, pairs),
     )

@@ -38,6 +38,6 @@ def weights(records: Sequence[Record], root: Path) -> Iterator[Illustration]:
                 f"How far weights are from equal ones{title}",
                 "Mean over tasks of the distance between a task's share of the weights and 1/T, by epoch; with several "
                 "seeds, bands are their range (P2, figure 2). A method near zero weighs as the plain sum does, and "
-                f"ties with it.{unfinished(part, found)}",
+                f"ties with it. Many methods have a panel each, with the others in grey.{unfinished(part, found)}",
                 figures.weight_error(found if found["seed"].n_unique() > 1 else found.drop("seed")),
             )

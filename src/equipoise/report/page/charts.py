@@ -11,6 +11,7 @@ from equipoise.config import SINGLE
 from equipoise.diagnosis import by_task
 from equipoise.figures.blocks import block_means
 from equipoise.report.figures import changes
+from equipoise.report.page.looks import one_of_task
 from equipoise.studies import Record, Study, read_published, tidy
 from equipoise.studies.statistics import bootstrap
 from equipoise.studies.tidy import directory_of
@@ -34,7 +35,7 @@ _QUANTITIES: Mapping[str, Mapping[str, Any]] = {
 def change_chart(study: Study) -> list[dict[str, Any]]:
     """How much better or worse every method is than single-task networks, task by task and in the mean."""
     published = _published(study)
-    found = changes(study.records, study.directions)
+    found = changes(study.records, one_of_task(study.directions))
     shown = []
     for (variant, method), rows in found.group_by("variant", "method", maintain_order=True):
         runs = _finished(study.records, variant, method)
@@ -62,7 +63,7 @@ def change_chart(study: Study) -> list[dict[str, Any]]:
 
 
 def gradient_chart(study: Study) -> dict[str, Any]:
-    """What the gradients of the tasks did while the first seed of every method was trained, as means of blocks."""
+    """What the gradients of the tasks did while the first seed of every method was trained; see `block_means`."""
     runs = []
     for variant, method, records in _methods(study.records):
         for record in sorted(records, key=lambda record: record.seed) if method != SINGLE else ():
@@ -86,12 +87,12 @@ def gradient_chart(study: Study) -> dict[str, Any]:
 
 def epoch_chart(study: Study) -> list[dict[str, Any]]:
     """The main metrics on the split that checkpoints are chosen on, epoch by epoch, means over seeds."""
-    shown = []
+    shown, directions = [], one_of_task(study.directions)
     for variant, method, records in _methods(study.records):
         found: dict[str, dict[int, list[float]]] = {}
         for line in (line for record in records for line in read_log(directory_of(record, study.root))):
             for key, value in line.get("metric", {}).items():
-                if key in study.directions and value is not None:
+                if key in directions and value is not None:
                     found.setdefault(key, {}).setdefault(line["epoch"], []).append(value)
         curves = {}
         for key, by_epoch in found.items():

@@ -13,11 +13,20 @@ _SINGLE = {"colour": "#767676", "dashes": "3 3"}
 
 def task_looks(directions: Mapping[str, bool]) -> list[dict[str, Any]]:
     """Name, metric and look of every task, from its main metric `task.metric`."""
+    directions = one_of_task(directions)
     styles = task_styles(directions)
     return [
         {"name": key.split(".")[0], "metric": key.replace(".", " "), "higher": higher, **_look(styles[key])}
         for key, higher in directions.items()
     ]
+
+
+def one_of_task(directions: Mapping[str, bool]) -> dict[str, bool]:
+    """The first metric of every task, its main one: charts have one place for a task."""
+    first: dict[str, str] = {}
+    for key in directions:
+        first.setdefault(key.split(".")[0], key)
+    return {key: directions[key] for key in first.values()}
 
 
 def method_looks(records: Sequence[Record]) -> list[dict[str, Any]]:

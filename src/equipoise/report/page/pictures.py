@@ -46,6 +46,8 @@ def plate(identifier: str, title: str, caption: str, figure: Figure) -> Plate:
     """A matplotlib figure for the page: as SVG, which is sharp at every size, or as PNG where that would be heavy."""
     source, kind = _saved(figure, "svg", metadata={"Date": None}), "svg+xml"
     if len(source) > _HEAVY:
+        # It is laid out by now, which takes about as long as drawing.
+        figure.set_layout_engine("none")
         source, kind = _few_colours(_saved(figure, "png", dpi=144)), "png"
     width, height = (round(96 * inches) for inches in figure.get_size_inches())
     return Plate(identifier, title, caption, _uri(source, kind), width, height)

@@ -17,7 +17,7 @@ class Opinion:
         variant: Of the study, if it has variants.
         method: Its label.
         text: What its runs have in common.
-        seed: Of the run that is told in full, the first.
+        seed: Of the run that is told in full: see `StudyVerdict.telling`.
         told: The verdict on that run; none where it has recorded nothing.
         missing: Why not.
     """
@@ -61,6 +61,6 @@ def verdicts(study: Study) -> Verdicts:
 
 
 def _opinion(found: StudyVerdict, method: MethodVerdict) -> Opinion:
-    first = found.of_method(method)[0]
-    told = None if first.verdict is None else tell(first.verdict)
-    return Opinion(method.variant, method.balancer, method.text, first.seed, told, first.missing)
+    run = found.telling(method)
+    told = None if run.verdict is None else tell(run.verdict)
+    return Opinion(method.variant, method.balancer, method.text, run.seed, told, run.missing)

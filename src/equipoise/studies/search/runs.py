@@ -1,6 +1,5 @@
 """Trials as runs of a study: weights in, delta_m on validation out."""
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,7 +9,8 @@ from filelock import FileLock, Timeout
 
 from equipoise.config import BalancerConfig, Recipe
 from equipoise.studies.events import Event, Watch
-from equipoise.studies.matrix import FAILURE, PlannedRun, plan, run_directory
+from equipoise.studies.making import read_failure
+from equipoise.studies.matrix import PlannedRun, plan, run_directory
 from equipoise.studies.scoring import validation_score
 from equipoise.studies.search.budget import Budget
 from equipoise.studies.search.problem import BudgetSpent, Outcome, Problem, Report, Weights, keep
@@ -197,10 +197,7 @@ class Runs(Problem):
         )
 
     def _why(self, run: PlannedRun) -> str:
-        try:
-            return json.loads((run.directory(self._root) / FAILURE).read_text(encoding="utf-8"))["error"]
-        except OSError:
-            return "it has left no result"
+        return read_failure(run.directory(self._root)) or "it has left no result"
 
 
 def planned_with(recipe: Recipe, balancer: str, weights: Weights | None = None) -> list[PlannedRun]:

@@ -1,7 +1,8 @@
 """What the strategies that draw weights have in common: an Optuna study that outlives the process."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any
 
@@ -14,13 +15,16 @@ from equipoise.studies.search.strategy import RangeStrategy
 
 OUTCOME = "outcome"
 """The attribute of an Optuna trial that holds what became of it."""
+FRUITLESS = 50
+"""Draws in a row that come to weights that were tried already, after which there is little left to be tried."""
 
 
 class SamplingStrategy(RangeStrategy):
     """Draws weights between bounds, and abandons trials that fall behind (Optuna's median pruner).
 
     A trial is abandoned when its best score so far is below the median of the others' at the same epoch, once five have
-    finished. What was drawn, and what became of it, is kept in a database, so that another call goes on.
+    finished. What was drawn, and what became of it, is kept in a database, so that another call goes on. Where a range
+    is so narrow that it holds fewer weights than the budget pays for, it ends when draws bring nothing new.
 
     Args:
         tasks: What there are weights for.
@@ -64,20 +68,29 @@ class SamplingStrategy(RangeStrategy):
         """What draws the next weights; not seeded where several machines draw."""
 
     def expected(self) -> None:
-        """It goes on for ever."""
+        """It cannot be told: as many as the budget pays for."""
         return
 
     def search(self, problem: Problem) -> None:
-        """Draw and try, a trial for each job at a time, until the budget is spent."""
-        study = self._study(problem)
-        problem.recall(_outcomes(study))
-        self._try(study, self._orphans(study, problem), problem)
-        while room := problem.room():
-            self._try(study, [self._draw(study) for _ in range(room)], problem)
+        """Draw and try, a trial for each job at a time, until the budget is spent or draws bring nothing new.
 
-    def _study(self, problem: Problem) -> optuna.Study:
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        Raises:
+            ValueError: The database cannot be opened.
+        """
         storage = self._storage or f"sqlite:///{problem.directory.absolute() / 'search.db'}"
+        with _opening(storage):
+            study = self._study(storage, problem)
+            earlier = _outcomes(study)
+        problem.recall(earlier)
+        self._try(study, self._orphans(study, problem), problem)
+        fruitless = 0
+        while fruitless < FRUITLESS and (room := problem.room()):
+            tried = len(problem.known())
+            self._try(study, [self._draw(study) for _ in range(room)], problem)
+            fruitless = fruitless + room if len(problem.known()) == tried else 0
+
+    def _study(self, storage: str, problem: Problem) -> optuna.Study:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
         bounds = {task: (min(values), max(values)) for task, values in self.ranges.items()}
         # Trials of another recipe or between other bounds would mislead.
         digest = sha256(repr((problem.identity, sorted(bounds.items()))).encode()).hexdigest()[:16]
@@ -121,6 +134,20 @@ class SamplingStrategy(RangeStrategy):
             outcomes = problem.evaluate([self._weights(trial) for trial in part], report)
             for trial, outcome in zip(part, outcomes, strict=True):
                 _tell(study, trial, outcome)
+
+
+@contextmanager
+def _opening(storage: str) -> Iterator[None]:
+    """Tells what is wrong with a database that cannot be opened."""
+    try:
+        yield
+    except Exception as error:  # Optuna, SQLAlchemy and the drivers of databases have no common one.
+        first, _, _ = str(error).partition("\n")
+        raise ValueError(
+            "`storage` should be the URL of a database that Optuna can open, such as `sqlite:///trials.db`, with its "
+            "driver installed; a damaged file may be deleted, as runs are kept. "
+            f"Found `storage = {storage!r}` ({first})."
+        ) from error
 
 
 def _tell(study: optuna.Study, trial: Trial, outcome: Outcome) -> None:

@@ -23,6 +23,20 @@
     const across = (value) => left + ((value - least + air) / (most - least + 2 * air)) * (width - left - right);
 
     const parts = [];
+    const readings = [];
+    // A stripe of the chart that tells its values, at the pointer or, reached with the keys, below it.
+    function reading(top, tall, ...lines) {
+      const place = readings.length;
+      const stripe = drawn("rect", {
+        class: "hit", x: left, width: width - left - 2, y: top, height: tall,
+        onpointermove: (event) => {
+          const box = host.getBoundingClientRect();
+          point(place, event.clientX - box.left, event.clientY - box.top);
+        },
+      });
+      readings.push({ stripe, below: top + tall + 16, lines });
+      return stripe;
+    }
     let y = 22;
     let variant = null;
     for (const row of rows) {
@@ -46,9 +60,8 @@
         const [from, to] = [across(Math.min(0, change)), across(Math.max(0, change))];
         group.append(
           drawn("rect", { class: "bar", colour: task.colour, x: from, y: y + place * (BAR + 2), width: Math.max(1, to - from), height: BAR, rx: 1.5 }),
-          drawn("rect", { class: "hit", x: left, width: width - left - right, y: y + place * (BAR + 2) - 1, height: BAR + 2,
-            onpointermove: (event) => tell(event, row.method, swatch(task.colour), `${task.metric} ${shown(row.values[task.name], 4)}, `, element("b", {}, percent(change))),
-          }),
+          reading(y + place * (BAR + 2) - 1, BAR + 2, element("strong", {}, row.method),
+            element("span", {}, swatch(task.colour), `${task.metric} ${shown(row.values[task.name], 4)}, `, element("b", {}, percent(change)))),
         );
       });
       const lane = y + there.length * (BAR + 2) + LANE / 2;
@@ -58,19 +71,19 @@
       if (known(row.delta)) group.append(drawn("path", { class: "delta", d: `M${across(row.delta)} ${lane - 6}l6 6l-6 6l-6-6z` }));
       group.append(
         drawn("text", { class: "value", x: width - 2, y: lane + 4, "text-anchor": "end" }, percent(row.delta)),
-        drawn("rect", { class: "hit", x: left, width: width - left, y: lane - LANE / 2, height: LANE,
-          onpointermove: (event) => tell(event, row.method, `delta_m `, element("b", {}, percent(row.delta)),
-            known(row.low) ? ` [${percent(row.low)}, ${percent(row.high)}]` : "", known(row.published) ? `, published ${percent(row.published)}` : ""),
-        }),
+        reading(lane - LANE / 2, LANE, element("strong", {}, row.method),
+          element("span", {}, "delta_m ", element("b", {}, percent(row.delta)),
+            known(row.low) ? ` [${percent(row.low)}, ${percent(row.high)}]` : "", known(row.published) ? `, published ${percent(row.published)}` : "")),
       );
       parts.push(group);
       y += height + GAP;
     }
     const root = drawn("svg", {
       viewBox: `0 0 ${width} ${y + 8}`,
+      tabindex: 0,
       role: "img",
       "aria-label": `delta_m: ${rows.map((row) => `${row.variant ? `${row.variant}, ` : ""}${row.method} ${percent(row.delta)}`).join("; ")}. The table below has all numbers.`,
-      onpointerleave: () => note.hide(),
+      onpointerleave: leave,
     });
     for (const tick of ticks(least, most, Math.max(2, Math.floor((width - left - right) / 80)))) {
       root.append(
@@ -81,12 +94,27 @@
     root.append(drawn("text", { class: "tick", x: width - 2, y: 13, "text-anchor": "end" }, "delta_m"), ...parts);
     host.append(root);
     const note = tooltip(host);
+    let chosen = -1;
 
-    function tell(event, ...content) {
-      const [title, ...rest] = content;
-      const box = host.getBoundingClientRect();
-      note.show(event.clientX - box.left, event.clientY - box.top, element("strong", {}, title), element("span", {}, ...rest));
+    function leave() {
+      readings[chosen]?.stripe.classList.remove("chosen");
+      note.hide();
     }
+    function point(place, x, y) {
+      leave();
+      chosen = place;
+      readings[chosen].stripe.classList.add("chosen");
+      note.show(x, y, ...readings[chosen].lines);
+    }
+    readWithKeys(root, ["ArrowUp", "ArrowDown"], {
+      last: readings.length - 1,
+      place: () => chosen,
+      point: (place) => {
+        point(place, left, readings[place].below);
+        readings[place].stripe.scrollIntoView({ block: "nearest" });
+      },
+      leave,
+    });
   }
   keepDrawn(host, draw);
 })();

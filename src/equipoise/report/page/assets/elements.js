@@ -42,6 +42,7 @@ function ticks(low, high, count) {
   return found;
 }
 
+// The same for a logarithmic axis: powers of ten, on a short one their multiples too, on a very short one any.
 function powers(low, high) {
   const found = [];
   const wide = Math.log10(high / low) > 3;
@@ -51,6 +52,7 @@ function powers(low, high) {
       if (tick >= low * 0.999 && tick <= high * 1.001) found.push(tick);
     }
   }
+  if (found.length < 2) return ticks(low, high, 5);
   const every = Math.ceil(found.length / 5);
   return found.filter((_, place) => place % every === 0);
 }
@@ -71,6 +73,18 @@ function tooltip(host) {
       note.hidden = true;
     },
   };
+}
+
+// Two keys go back and forth through the places of a chart that tell values, beside the pointer.
+function readWithKeys(root, [back, forth], { last, place, point, leave }) {
+  root.addEventListener("blur", leave);
+  root.addEventListener("keydown", (event) => {
+    const moves = { [back]: place() - 1, [forth]: place() + 1, Home: 0, End: last };
+    if (event.key in moves) {
+      event.preventDefault();
+      point(Math.max(0, Math.min(last, moves[event.key])));
+    } else if (event.key === "Escape") leave();
+  });
 }
 
 const swatch = (colour) => element("span", { class: "swatch", colour, "aria-hidden": "true" });

@@ -52,7 +52,7 @@ function linePanel({ title, colour, series, range, reference, height, unit, widt
   let place = -1;
 
   function point(to) {
-    place = Math.max(0, Math.min(steps.length - 1, to));
+    place = to;
     const x = steps[place];
     const values = series
       .map((one) => ({ ...one, value: one.mean[one.x.indexOf(x)] }))
@@ -85,14 +85,7 @@ function linePanel({ title, colour, series, range, reference, height, unit, widt
     root.addEventListener("pointermove", nearest);
     root.addEventListener("pointerdown", nearest);
     root.addEventListener("pointerleave", leave);
-    root.addEventListener("blur", leave);
-    root.addEventListener("keydown", (event) => {
-      const moves = { ArrowLeft: place - 1, ArrowRight: place + 1, Home: 0, End: steps.length - 1 };
-      if (event.key in moves) {
-        event.preventDefault();
-        point(moves[event.key]);
-      } else if (event.key === "Escape") leave();
-    });
+    readWithKeys(root, ["ArrowLeft", "ArrowRight"], { last: steps.length - 1, place: () => place, point, leave });
   }
   return panel;
 }
