@@ -159,17 +159,16 @@ def test_methods_stand_beside_each_other_on_one_scale(probe):
 
 def test_panels_without_curves_have_the_scale_of_the_others():
     curve = polars.DataFrame({"step": [5000, 5010], "task": "a", "distance": [3.0, 4.0]})
-    none = polars.DataFrame({"step": [1, 2], "task": "a", "distance": [math.nan] * 2})
+    none = polars.DataFrame({"step": [5000, 5010], "task": "a", "distance": [math.nan] * 2})
     both = polars.concat([none.with_columns(method=polars.lit("none")), curve.with_columns(method=polars.lit("one"))])
     empty, full = draw(figures.feature_distance(both))
     assert empty.get_ylim() == full.get_ylim()
     assert 2 < empty.get_ylim()[0] < 3
+    assert empty.get_xlim() == full.get_xlim()
 
 
 def test_the_lowest_panel_of_every_column_has_numbers():
-    pairs = polars.DataFrame(
-        [{"step": 1, "first": a, "second": b, "cosine": 0.5} for a, b in combinations("abcde", 2)]
-    )
+    pairs = polars.DataFrame([{"step": 1, "first": a, "second": b, "cosine": 0.5} for a, b in combinations("abcde", 2)])
     axes = draw(figures.pairwise_cosines(pairs))
     numbered = [any(label.get_visible() for label in of.get_xticklabels()) for of in axes]
     assert [of.get_title(loc="left")[0] for of in axes] == list("abcde")

@@ -32,26 +32,25 @@ def gradient_matrix(by_step: polars.DataFrame, by_pair: polars.DataFrame, *, blo
         name_panel(grid, 0, column, "singular values", r"$\sigma_k$")
     keys = ["step", *(["method"] if "method" in by_pair.columns else [])]
     similar = by_pair.group_by(keys, maintain_order=True).agg(polars.col("magnitude_similarity").fill_nan(None).mean())
-    for row, (frame, value, title, unit) in enumerate(
-        (
-            (by_step, "condition_number", "condition number", r"$\sigma_1 / \sigma_T$"),
-            (similar, "magnitude_similarity", "similarity of norms, mean of pairs", "1: equal norms"),
-            (by_step, "conflict_rate", "pairs that conflict", "share of pairs"),
-        ),
-        1,
-    ):
-        named = frame if "method" in frame.columns else frame.with_columns(method=polars.lit("all"))
-        places = dict(zip((str(method or "all") for method in methods), grid.axes[row], strict=True))
-        draw_apart(places, block_means(named, value, ["method"], width).rename({"step": "x"}))
-        for column in range(len(methods)):
-            name_panel(grid, row, column, title, unit)
+    # Before anything is drawn: limits that are made for a linear axis, as where nothing is known, may not be positive.
     for axes in grid.axes[1]:
         axes.set_yscale("log")
         axes.yaxis.set_minor_formatter(LogFormatter())
+    _draw_row(grid, 1, by_step, "condition_number", width, "condition number", r"$\sigma_1 / \sigma_T$")
+    _draw_row(grid, 2, similar, "magnitude_similarity", width, "similarity of norms, mean of pairs", "1: equal norms")
+    _draw_row(grid, 3, by_step, "conflict_rate", width, "pairs that conflict", "share of pairs")
     for axes in grid.axes[2:].flat:
         axes.set_ylim(-0.03, 1.03)
     grid.figure.supxlabel(steps_label(by_step, width), fontsize=TEXT)
     return grid.finish()
+
+
+def _draw_row(grid: Grid, row: int, frame: polars.DataFrame, value: str, width: int, title: str, unit: str) -> None:
+    named = frame if "method" in frame.columns else frame.with_columns(method=polars.lit("all"))
+    places = dict(zip((method or "all" for method in grid.methods), grid.axes[row], strict=True))
+    draw_apart(places, block_means(named, value, ["method"], width).rename({"step": "x"}))
+    for column in range(len(places)):
+        name_panel(grid, row, column, title, unit)
 
 
 def _draw_singular_values(axes: Axes, by_step: polars.DataFrame, width: int) -> None:

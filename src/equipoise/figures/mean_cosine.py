@@ -43,5 +43,4 @@ def _curve(by_step: polars.DataFrame, percent: float | None) -> polars.DataFrame
     scaled = by_step.with_columns(step=(polars.col("step") * 10_000 / last).cast(polars.Int64))
     few = len(by_step) <= 1.5 * BLOCKS
     block = max(1, round(100 * percent)) if percent else 1 if few else 10_000 // BLOCKS
-    found = block_means(scaled, "cosine_with_mean", ["method"], block)
-    return found.select("method", "mean", "low", "high", x="step").select("method", "x", "mean", "low", "high")
+    return block_means(scaled, "cosine_with_mean", ["method"], block).rename({"step": "x"})

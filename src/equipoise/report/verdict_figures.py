@@ -26,4 +26,7 @@ def study_verdict_figure(study: StudyVerdict) -> Figure:
         for method in study.methods
         for task, share in method.shares.items()
     ]
-    return figures.share_under_weights(polars.DataFrame(rows, schema=schema, orient="row"))
+    # Variants may have fewer tasks than others; a task has one colour in all figures.
+    longest_first = sorted(study.methods, key=lambda method: -len(method.shares))
+    tasks = list(dict.fromkeys(task for method in longest_first for task in method.shares))
+    return figures.share_under_weights(polars.DataFrame(rows, schema=schema, orient="row"), tasks=tasks)
