@@ -100,7 +100,7 @@ def draw(records: "Sequence[Record]", output: Path, directory: Path) -> None:
     from equipoise.report.predicted import predicted
 
     started, count = time.monotonic(), 0
-    # In their place when all are there: a command that is killed while it draws leaves none, so that the next one draws.
+    # In their place when all are there: a command that is killed while it draws leaves none, and the next one draws.
     beside = directory.with_name(f".{directory.name}")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir()
