@@ -1,6 +1,5 @@
 """`equipoise bench`."""
 
-import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -100,15 +99,10 @@ def draw(records: "Sequence[Record]", output: Path, directory: Path) -> None:
     from equipoise.report.predicted import predicted
 
     started, count = time.monotonic(), 0
-    # In their place when all are there: a command that is killed while it draws leaves none, and the next one draws.
-    beside = directory.with_name(f".{directory.name}")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir()
+    directory.mkdir(exist_ok=True)
     for illustration in gallery(records, output, predicted(records, output, images=2)):
-        write_figure(illustration.figure, beside / f"{illustration.name}.png")
+        write_figure(illustration.figure, directory / f"{illustration.name}.png")
         count += 1
-    shutil.rmtree(directory, ignore_errors=True)
-    beside.rename(directory)
     say(f"Figures: {count} in {directory}, drawn in {time.monotonic() - started:.0f} s.")
 
 
