@@ -256,6 +256,24 @@ def test_a_method_without_weights_may_be_the_cause_itself():
     )
 
 
+def test_a_method_without_weights_may_have_made_equal_what_was_not():
+    gram = torch.diag(torch.tensor([1.0, 1.0, 1e-4], dtype=torch.float64))
+    # Unit gradients, and something of the same length that is no gradient of the step.
+    balanced = {"with_update": gram.diagonal().sqrt().tolist(), "update_square": 6.0}
+    verdict = judge(frame([record(step, "abc", gram.tolist()) | balanced for step in range(1, 101)]))
+    assert (verdict.starved, verdict.status) == ((), "balanced")
+    assert [task.share for task in verdict.tasks] == pytest.approx([1 / 3] * 3)
+
+
+def test_a_method_that_lengthens_short_gradients_is_not_said_to_starve_them():
+    problem = Problem(seed=3)
+    problem.scales = {"two": 0.01}
+    assert problem.train(balancer="uniform").verdict().starved == ("two",)
+    problem = Problem(seed=3)
+    problem.scales = {"two": 0.01}
+    assert problem.train(balancer="db_mtl").verdict().starved == ()
+
+
 def test_what_the_plain_sum_has_too_is_not_the_method():
     gram = torch.diag(torch.tensor([1.0, 1.0, 1e-4])).tolist()
     verdict = judge(frame([record(step, "abc", gram) for step in range(1, 101)]))

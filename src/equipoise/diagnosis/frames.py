@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars
 
+from equipoise.diagnosis.implied import implied_weights
+
 
 class _Step(NamedTuple):
     number: int
@@ -22,7 +24,8 @@ class _Step(NamedTuple):
 def by_task(recorded: polars.DataFrame) -> polars.DataFrame:
     """A row for each step and task.
 
-    Columns, with g_i the gradient of task i, w_i its weight (1 where the method has none) and u the update:
+    Columns, with g_i the gradient of task i, w_i its weight (where the method has none, that which comes nearest to its
+    update) and u the update:
 
     - `step`, `task`, `loss`, `weight` (null where the method has none)
     - `norm`: |g_i|; `weighted_norm`: w_i |g_i| (P1, figures 8, 15, 16), null where the method has no weights
@@ -37,7 +40,7 @@ def by_task(recorded: polars.DataFrame) -> polars.DataFrame:
     """
     rows = []
     for step in _steps(recorded):
-        weights = np.ones(len(step.tasks)) if step.weights is None else step.weights
+        weights = implied_weights(step.gram, step.with_update) if step.weights is None else step.weights
         update_norm = np.sqrt(step.update_square)
         cosines = _over(step.with_update, step.norms * update_norm)
         shares = _over(weights * step.with_update, np.full(len(step.tasks), step.update_square))

@@ -6,6 +6,8 @@ from functools import cached_property
 import numpy as np
 import polars
 
+from equipoise.diagnosis.implied import implied_weights
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -19,7 +21,7 @@ class Evidence:
         steps: [N], counted from 1.
         present: [N, T].
         losses: [N, T], NaN where absent, as in all that follows but `gram`.
-        weights: [N, T]; 1 for methods without weights.
+        weights: [N, T]; of methods without weights, those that they gave in effect.
         gram: [N, T, T], 0 where absent.
         with_update: [N, T].
         update_square: [N].
@@ -82,13 +84,15 @@ def gather(recorded: polars.DataFrame) -> Evidence:
     usable = np.zeros(steps, dtype=bool)
     for place, row in enumerate(recorded.iter_rows(named=True)):
         own = [tasks.index(task) for task in row["tasks"]]
-        values = row | {"weights": row["weights"] or [1.0] * len(own), "coherence": row["coherence"] or np.nan}
         for name, array in by_task.items():
-            array[place, own] = values[name]
+            array[place, own] = np.nan if row[name] is None else row[name]
         gram[place][np.ix_(own, own)] = np.array(row["gram"], dtype=float).reshape(len(own), len(own))
-        numbers = (gram[place], by_task["losses"][place, own], by_task["weights"][place, own])
-        finite = all(np.isfinite(array).all() for array in (*numbers, by_task["with_update"][place, own]))
-        usable[place] = finite and np.isfinite(row["update_square"]) and gram[place].diagonal().max(initial=0) > 0
+        numbers = [gram[place], by_task["losses"][place, own], by_task["with_update"][place, own]]
+        numbers += [] if row["weights"] is None else [by_task["weights"][place, own]]
+        finite = all(np.isfinite(array).all() for array in numbers) and np.isfinite(row["update_square"])
+        usable[place] = finite and gram[place].diagonal().max(initial=0) > 0
+        if usable[place] and row["weights"] is None:
+            by_task["weights"][place] = implied_weights(gram[place], np.nan_to_num(by_task["with_update"][place]))
     gram = np.where(usable[:, None, None], gram, 0.0)
     present = np.einsum("nii->ni", gram) > 0
     return Evidence(

@@ -125,7 +125,7 @@ def _notes(evidence: Evidence) -> tuple[str, ...]:
         if len(present) and not present.any():
             notes.append(f"`{task}` never had a gradient where the probe looked.")
     if not evidence.weighted:
-        notes.append("The method gives no weights: shares are those of the unweighted gradients in its update.")
+        notes.append("The method gives no weights: those count whose weighted sum comes nearest to its update.")
     return tuple(notes)
 
 

@@ -39,10 +39,11 @@ def quotient(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
 
 
 def actual(evidence: Evidence) -> Shares:
-    """Of the update that was made. Methods without weights count with weight 1: their shares need not sum to 1."""
+    """Of the update that was made; of a method without weights, of what of it is a weighted sum of the gradients."""
     weights = np.nan_to_num(evidence.weights)
     pull = (np.abs(weights) * evidence.norms).sum(axis=1)
-    return _shares(weights * np.nan_to_num(evidence.with_update), evidence.update_square, pull, evidence.present)
+    owned = weights * np.nan_to_num(evidence.with_update)
+    return _shares(owned, evidence.update_square if evidence.weighted else owned.sum(axis=1), pull, evidence.present)
 
 
 def under(evidence: Evidence, weights: np.ndarray, orthogonal: bool = False) -> Shares:
