@@ -1,187 +1,18 @@
-"""Cases with a known answer: small networks that are really trained, under a probe; then records made by hand."""
+"""Records made by hand, of which it is known what is to be said."""
 
-import json
 import math
 
-import polars
 import pytest
 import torch
-from rich.console import Console
-from torch import nn
-from typer.testing import CliRunner
 
-import equipoise
-from equipoise.cli import app
-from equipoise.config import Recipe
-from equipoise.diagnosis import Probe, Verdict, judge
-from equipoise.diagnosis.store import frame, write
+from equipoise.diagnosis import judge
+from equipoise.diagnosis.store import frame
 from equipoise.diagnosis.verdict.estimate import Blocks
 from equipoise.diagnosis.verdict.evidence import gather
 from equipoise.diagnosis.verdict.shares import actual, equal_norms, under
 from equipoise.report.verdicts import tell
-from equipoise.report.verdicts_on_console import verdict_on_console
-from equipoise.studies import open_study, save_recipe
-from equipoise.studies.diagnose import diagnose
 
-SAMPLES, INPUTS, WIDTH, BATCH = 512, 16, 24, 32
-
-
-class Problem:
-    """Three regressions on the same inputs, of the same kind and scale, for a trunk of two layers and a head each."""
-
-    def __init__(self, seed: int) -> None:
-        self.random = torch.Generator().manual_seed(1000 + seed)
-        self.seed = seed
-        self.inputs = torch.randn(SAMPLES, INPUTS, generator=self.random)
-        self.labels = {task: self.regression() for task in ("one", "two", "three")}
-        self.scales: dict[str, float] = {}
-        self.one_head = False
-
-    def regression(self):
-        mixed = self.inputs @ torch.randn(INPUTS, INPUTS, generator=self.random) / 4
-        labels = mixed.tanh() @ torch.randn(INPUTS, generator=self.random)
-        return (labels - labels.mean()) / labels.std()
-
-    def train(self, *, steps: int = 100, balancer: str = "uniform", **options) -> Probe:
-        torch.manual_seed(self.seed)
-        trunk = nn.Sequential(nn.Linear(INPUTS, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU())
-        heads = nn.ModuleDict({task: nn.Linear(WIDTH, 1) for task in self.labels})
-        if self.one_head:
-            heads = nn.ModuleDict(dict.fromkeys(self.labels, heads["one"]))
-        optimizer = torch.optim.SGD([*trunk.parameters(), *heads.parameters()], 0.05, momentum=0.9)
-        balancing, probe = equipoise.create(balancer, **options), Probe(every=1)
-        for _ in range(steps):
-            chosen = torch.randint(SAMPLES, (BATCH,), generator=self.random)
-            optimizer.zero_grad()
-            features = trunk(self.inputs[chosen])
-            losses = {
-                task: (heads[task](features)[:, 0] - labels[chosen]).square().mean() * self.scales.get(task, 1.0)
-                for task, labels in self.labels.items()
-            }
-            balancing.backward(losses, features=features, last_layer=trunk[2], probe=probe)
-            optimizer.step()
-        return probe
-
-
-SEEDS = range(200, 205)
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_a_task_of_a_small_loss_is_starved_by_norms(seed):
-    problem = Problem(seed)
-    problem.scales["two"] = 0.01
-    verdict = problem.train().verdict()
-    assert (verdict.status, verdict.cause, verdict.starved) == ("unbalanced", "norms", ("two",))
-    assert verdict.findings[0].since == 1
-    assert verdict.findings[0].certainty > 0.99
-    assert verdict.weights is not None
-    # The loss is a hundredth of the others, its gradient more so than not.
-    assert 10 < verdict.weights["two"] / max(verdict.weights["one"], verdict.weights["three"]) < 1000
-    task = verdict.tasks[1]
-    assert task.share < 0.01
-    assert task.shares["avgnorm"] > 0.2
-    assert task.shares["suggested"] > 0.1
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_opposite_labels_are_a_conflict(seed):
-    problem = Problem(seed)
-    # Heads of their own would turn the sign, and there would be no conflict: these share theirs.
-    problem.labels = {"one": problem.labels["one"], "two": -problem.labels["one"]}
-    problem.one_head = True
-    verdict = problem.train().verdict()
-    assert (verdict.status, verdict.cause, verdict.findings[0].tasks) == ("unbalanced", "conflict", ("one", "two"))
-    assert verdict.findings[0].numbers["cosine"] < -0.9
-    assert verdict.survives < 0.2 < verdict.survives_orthogonal
-    assert verdict.weights is None
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_copies_of_a_task_are_named(seed):
-    problem = Problem(seed)
-    problem.labels["copy"] = problem.labels["two"]
-    verdict = problem.train().verdict()
-    assert (verdict.status, verdict.cause) == ("unbalanced", "duplicates")
-    first = verdict.findings[0]
-    assert (first.kind, first.tasks) == ("duplicates", ("two", "copy"))
-    assert first.numbers["fair"] == pytest.approx(1 / 3)
-    # With the suggested weights both together have about what one task should have.
-    assert 0.2 < sum(task.shares["suggested"] for task in verdict.tasks if task.task in first.tasks) < 0.45
-
-
-def test_opposite_labels_of_heads_of_their_own_are_copies():
-    problem = Problem(200)
-    problem.labels["two"] = -problem.labels["one"]
-    verdict = problem.train().verdict()
-    assert (verdict.cause, verdict.findings[0].tasks) == ("duplicates", ("one", "two"))
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_nothing_is_found_where_tasks_are_balanced(seed):
-    verdict = Problem(seed).train().verdict()
-    assert (verdict.status, verdict.cause, verdict.findings, verdict.weights) == ("balanced", None, (), None)
-    assert verdict.doubts == ()
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_a_task_of_noisy_labels_is_named(seed):
-    problem = Problem(seed)
-    problem.labels["two"] = problem.labels["two"] + 3 * torch.randn(SAMPLES, generator=problem.random)
-    verdict = problem.train().verdict()
-    assert (verdict.status, verdict.cause) == ("unbalanced", "noise")
-    assert (verdict.findings[0].kind, verdict.findings[0].tasks) == ("noise", ("two",))
-    # What others suffer from it is put down to it.
-    assert {finding.cause for finding in verdict.findings} == {"noise"}
-    assert verdict.weights is None
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_a_task_of_a_small_weight_is_starved_by_weights(seed):
-    verdict = Problem(seed).train(balancer="fixed", weights={"one": 1.0, "two": 0.01, "three": 1.0}).verdict()
-    assert (verdict.status, verdict.cause, verdict.starved) == ("unbalanced", "weights", ("two",))
-    first = verdict.findings[0]
-    assert (first.numbers["weight"], first.numbers["others_weight"]) == pytest.approx((0.01, 1.0))
-    assert first.numbers["without_cause"] == pytest.approx(verdict.tasks[1].shares["uniform"])
-    assert "a weight of 0.01 (median of the others: 1); with uniform weights it would get" in first.text
-    assert verdict.weights is not None
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_a_task_of_a_large_weight_dominates_by_weights_and_is_no_noise(seed):
-    problem = Problem(seed)
-    # Of noisy labels, but so small a loss that only its weight lets it dominate.
-    problem.labels["two"] = problem.labels["two"] + 3 * torch.randn(SAMPLES, generator=problem.random)
-    problem.scales["two"] = 0.01
-    verdict = problem.train(balancer="fixed", weights={"one": 1.0, "two": 100.0, "three": 1.0}).verdict()
-    assert (verdict.status, verdict.cause) == ("unbalanced", "weights")
-    assert {finding.cause for finding in verdict.findings} == {"weights"}
-    assert "leads nowhere" not in verdict.text
-
-
-def test_avgnorm_ends_what_norms_have_begun():
-    problem = Problem(200)
-    problem.scales["two"] = 0.01
-    verdict = problem.train(balancer="avgnorm").verdict()
-    assert "two" not in verdict.starved
-    assert verdict.tasks[1].shares["uniform"] < 0.01
-
-
-# Records made by hand
-
-
-def record(step, tasks, gram, losses=None, weights=None, coherence=None):
-    matrix = torch.tensor(gram, dtype=torch.float64)
-    factors = torch.ones(len(tasks), dtype=torch.float64) if weights is None else torch.tensor(weights).double()
-    return {
-        "step": step,
-        "tasks": list(tasks),
-        "losses": losses or [1.0] * len(tasks),
-        "weights": weights,
-        "gram": matrix.flatten().tolist(),
-        "with_update": (matrix @ factors).tolist(),
-        "update_square": float(factors @ matrix @ factors),
-        "coherence": coherence,
-    }
+from .records import record
 
 
 def test_numbers_follow_from_the_gram_matrix():
@@ -263,15 +94,6 @@ def test_a_method_without_weights_may_have_made_equal_what_was_not():
     verdict = judge(frame([record(step, "abc", gram.tolist()) | balanced for step in range(1, 101)]))
     assert (verdict.starved, verdict.status) == ((), "balanced")
     assert [task.share for task in verdict.tasks] == pytest.approx([1 / 3] * 3)
-
-
-def test_a_method_that_lengthens_short_gradients_is_not_said_to_starve_them():
-    problem = Problem(seed=3)
-    problem.scales = {"two": 0.01}
-    assert problem.train(balancer="uniform").verdict().starved == ("two",)
-    problem = Problem(seed=3)
-    problem.scales = {"two": 0.01}
-    assert problem.train(balancer="db_mtl").verdict().starved == ()
 
 
 def test_what_the_plain_sum_has_too_is_not_the_method():
@@ -400,91 +222,3 @@ def test_shares_sum_to_one():
     evidence = gather(frame(rows))
     for shares in (actual(evidence), under(evidence, equal_norms(evidence)), under(evidence, torch.ones(3).numpy())):
         assert shares.mean().sum() == pytest.approx(1)
-
-
-# As JSON, on a terminal, from directories
-
-
-@pytest.fixture
-def starved() -> polars.DataFrame:
-    return frame([record(step, ["seg", "[edge]"], [[1.0, 0.0], [0.0, 1e-4]]) for step in range(1, 101)])
-
-
-def test_json_holds_all_of_it(starved):
-    verdict = judge(starved)
-    assert Verdict.model_validate(json.loads(verdict.model_dump_json())) == verdict
-
-
-def test_a_terminal_shows_every_task(starved):
-    console = Console(width=120, record=True)
-    console.print(verdict_on_console(judge(starved)))
-    text = console.export_text()
-    for part in ("[edge]: starved", "100 times shorter", "from the start", "weights: {seg: 1, [edge]: 100}"):
-        assert part in text
-
-
-def test_words_and_table_are_the_same_for_terminal_and_page(starved):
-    told = tell(judge(starved, {"searched": {"[edge]": 100.0}}))
-    assert told.weightings == ("uniform", "avgnorm", "searched", "suggested")
-    assert told.tasks[1].others == ("0.01%", "50%", "50%", "50%")
-    assert (told.tasks[1].state, told.tasks[0].fine) == ("starved", False)
-    assert told.findings[0].sure == "over 99 %"
-
-
-def test_the_command_tells_draws_and_answers_in_json(starved, tmp_path):
-    (tmp_path / "run").mkdir()
-    write(starved, tmp_path / "run" / "probe.parquet")
-    picture = tmp_path / "verdict.png"
-    told = CliRunner().invoke(app, ["diagnose", str(tmp_path / "run"), "--figure", str(picture)])
-    assert told.exit_code == 0
-    assert "is starved" in told.output
-    assert picture.stat().st_size > 10_000
-    answer = CliRunner().invoke(
-        app, ["diagnose", str(tmp_path / "run" / "probe.parquet"), "--json", "--weight", "seg=2"]
-    )
-    verdict = Verdict.model_validate(json.loads(answer.output))
-    assert verdict.starved == ("[edge]",)
-    assert verdict.tasks[1].shares["given"] < verdict.tasks[1].shares["uniform"]
-
-
-def test_a_study_has_a_row_a_method_and_reads_unfinished_runs(starved, tmp_path):
-    content = {
-        "name": "little",
-        "data": {"name": "rooms", "root": str(tmp_path / "rooms")},
-        "tasks": ["seg", "edge"],
-        "training": {"epochs": 1},
-        "balancers": [{"name": "uniform"}, {"name": "avgnorm"}],
-        "seeds": [0],
-    }
-    study = tmp_path / "little"
-    save_recipe(Recipe.model_validate(content), study)
-    uniform, avgnorm = [run for run in open_study(study).planned if run.needs]
-    for run in (uniform, avgnorm):
-        run.directory(tmp_path).mkdir(parents=True)
-    rows = [record(step, ["seg", "edge"], [[1.0, 0.0], [0.0, 1e-4]]) for step in range(1, 101)]
-    write(frame(rows), uniform.directory(tmp_path) / "probe.parquet")
-    (avgnorm.directory(tmp_path) / "probe.parquet").write_text("damaged")
-    found = diagnose(study)
-    assert [(method.balancer, method.runs, method.starved) for method in found.methods] == [
-        ("uniform", 1, {"edge": 1}),
-        ("avgnorm", 0, {}),
-    ]
-    assert "should be a file that a probe has written" in found.runs[1].missing
-    told = CliRunner().invoke(app, ["diagnose", str(study), "--figure", str(tmp_path / "study.png")])
-    assert told.exit_code == 0
-    assert "`edge` is starved." in told.output
-    assert (tmp_path / "study.png").exists()
-
-
-@pytest.mark.parametrize("name", ["nowhere", "empty", "file.txt", "hollow.parquet", "silent"])
-def test_what_cannot_be_judged_is_one_message(name, tmp_path):
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "file.txt").write_text("no records")
-    (tmp_path / "hollow.parquet").touch()
-    (tmp_path / "silent").mkdir()
-    (tmp_path / "silent" / "config.yaml").touch()
-    with pytest.raises(ValueError, match=r"should be") as caught:
-        diagnose(tmp_path / name)
-    assert name in str(caught.value)
-    if name == "silent":
-        assert "training.probe.every: 10" in str(caught.value)
