@@ -30,6 +30,8 @@ def box_plots(values: polars.DataFrame, *, quantity: str, baseline: str | None =
     figure, every = tiles(1, len(parts), across=3, width=width, height=0.9 + 0.34 * len(methods))
     figure.supxlabel(quantity, fontsize=TEXT)
     for axes, part in zip(every[0], parts, strict=False):
+        # Bars keep the margin from their own ends.
+        axes.use_sticky_edges = False
         found = values if part is None else values.filter(polars.col("panel") == part)
         for row, method in enumerate(methods):
             numbers = of_method(found, method)["value"].cast(polars.Float64).drop_nulls().drop_nans().to_numpy()
