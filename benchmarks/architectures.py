@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 from equipoise import models
@@ -124,7 +125,8 @@ def main() -> None:
     memory: dict[str, float] = {}
     # A process for each, which starts with the memory of no other.
     context = multiprocessing.get_context("spawn")
-    for example in sorted(chosen, key=lambda one: one not in references.values()):
+    ordered = sorted(chosen, key=lambda one: one not in references.values())
+    for example in track(ordered, "Measuring", console=Console(stderr=True)):
         reference = references[example["backbone"]]
         needed = [reference] if example["backbone"] not in memory and example != reference else []
         for one in [*needed, example]:

@@ -8,8 +8,9 @@ repeats counts; on a GPU it is the time on the clock.
 
 The floor is what a method must cost: 1 for those that see losses or features, (F + H + E + T L) / (F + H + E) at the
 last shared layer, (F + H + T E) / (F + H + E) at all shared parameters. F is the forward pass, H and E are the backward
-passes of heads and trunk, L is the gradient of the last shared layer, T the number of tasks. Methods that need more
-than the batch of the step (marked *) have no such floor.
+passes of heads and trunk, L is the gradient of the last shared layer, T the number of tasks. Methods that look at the
+last shared layer go below theirs on small maps, where they do not form those gradients. Methods that need more than the
+batch of the step (marked *) have no such floor.
 """
 
 import argparse

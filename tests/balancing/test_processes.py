@@ -147,6 +147,22 @@ def accumulation_without_synchronisation(rank: int) -> list[str]:
     return [] if same else ["two passes are not twice one pass"]
 
 
+def a_layer_of_few_places(rank: int) -> list[str]:
+    torch.manual_seed(5)
+    trunk, heads, images = nn.Linear(40, 30), nn.Linear(30, 3), torch.randn(4, 40)
+
+    def weights(batch: Tensor) -> Tensor:
+        features = trunk(batch).tanh()
+        losses = dict(zip("abc", (heads(features) - 1).square().mean(0), strict=True))
+        balance = equipoise.AvgNorm().backward(losses, features=features, last_layer=trunk)
+        return torch.stack(list(balance.weights.values()))
+
+    together = weights(images.chunk(2)[rank])
+    dist.destroy_process_group()
+    alone = weights(images)
+    return [] if torch.allclose(together, alone, rtol=1e-5) else [f"{together} instead of {alone}"]
+
+
 CHECKS = {
     check.__name__: check
     for check in (
@@ -154,6 +170,7 @@ CHECKS = {
         nan_in_one_process,
         gradients_pass_a_wrapper_that_looks_for_unused_parameters,
         accumulation_without_synchronisation,
+        a_layer_of_few_places,
         compare,
     )
 }

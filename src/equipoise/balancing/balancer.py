@@ -17,7 +17,7 @@ from equipoise.balancing.evidence import Evidence
 from equipoise.balancing.finite import all_finite, not_finite
 from equipoise.balancing.graph import deliver
 from equipoise.balancing.measurement import Witness
-from equipoise.balancing.observation import observe, testify
+from equipoise.balancing.observation import observe, observe_products, testify
 from equipoise.balancing.opening import open_step
 from equipoise.balancing.registry import Method
 from equipoise.balancing.source import Source
@@ -164,7 +164,9 @@ class Balancer(nn.Module, ABC):
             looked = observe(other, Source.SHARED, given, last_layer, scale, "the probe")
         elif witness is not None and witness.at is not source:
             looked = observe(step, witness.at, given, last_layer, scale, "the probe")
-        rows = observe(step, source, given, last_layer, scale, name)
+        # A probe that looks there too reads single entries when the step is finished.
+        look = observe if witness is not None and witness.at is source else observe_products
+        rows = look(step, source, given, last_layer, scale, name)
         gram = None
         if rows is not None:
             gram = rows.gram().to(values.device)

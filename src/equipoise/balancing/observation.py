@@ -60,6 +60,20 @@ def observe(
     return None
 
 
+def observe_products(
+    step: Step,
+    source: Source,
+    features: Sequence[Tensor],
+    last_layer: nn.Module | Tensor | Sequence[Tensor] | None,
+    scale: float,
+    who: str,
+) -> Rows | None:
+    """As `observe`, for who needs the inner products above all, and single entries before the step is finished."""
+    if source is Source.LAST_LAYER and last_layer is not None:
+        return step.last_layer_products(_layer_parameters(last_layer), scale)
+    return observe(step, source, features, last_layer, scale, who)
+
+
 def testify(
     tasks: Sequence[str],
     losses: Tensor,

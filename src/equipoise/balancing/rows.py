@@ -19,11 +19,16 @@ class Rows:
     """
 
     def __init__(self, like: Sequence[Tensor], pieces: Sequence[Sequence[Tensor | None]], scale: float = 1.0) -> None:
-        self.like, self.pieces, self.scale = list(like), pieces, scale
+        self.like, self._pieces, self.scale = list(like), pieces, scale
         # Half precision is too coarse for inner products over millions of entries.
         self.dtype = torch.float32
         for tensor in self.like:
             self.dtype = torch.promote_types(self.dtype, tensor.dtype)
+
+    @property
+    def pieces(self) -> Sequence[Sequence[Tensor | None]]:
+        """For each task a gradient for each of the tensors; none where the task does not reach it."""
+        return self._pieces
 
     def gram(self) -> Tensor:
         """Inner products, [T, T], float64, so that gradients from 1e-20 to 1e20 keep their digits."""
@@ -34,8 +39,8 @@ class Rows:
         block = torch.zeros(len(self.pieces), size, dtype=torch.float64, device=device)
         gram = block.new_zeros(len(self.pieces), len(self.pieces))
         filled = 0
-        for column in zip(*self.pieces, strict=True):
-            present = [(task, piece.reshape(-1)) for task, piece in enumerate(column) if piece is not None]
+        for tensor, column in zip(self.like, zip(*self.pieces, strict=True), strict=True):
+            present = [(task, _laid_out(piece, tensor)) for task, piece in enumerate(column) if piece is not None]
             total = present[0][1].numel() if present else 0
             done = 0
             while done < total:
@@ -92,7 +97,7 @@ class Rows:
                 if piece is None:
                     part.zero_()
                 else:
-                    part.copy_(piece.reshape(-1))
+                    part.view(piece.shape).copy_(piece)
         return matrix if self.scale == 1 else matrix.div_(self.scale)
 
     def sample(self, size: int) -> Tensor:
@@ -106,7 +111,7 @@ class Rows:
         columns = []
         for tensor, column in zip(self.like, zip(*self.pieces, strict=True), strict=True):
             entries = tensor.new_zeros(-(-tensor.numel() // stride), dtype=self.dtype)
-            taken = [entries if piece is None else piece.reshape(-1)[::stride].to(entries) for piece in column]
+            taken = [entries if p is None else _laid_out(p, tensor)[::stride].to(entries) for p in column]
             columns.append(torch.stack(taken).to(self.like[0].device))
         return torch.cat(columns, dim=1)
 
@@ -117,11 +122,17 @@ class Rows:
         return [part.view(tensor.shape).to(tensor.dtype) for part, tensor in zip(parts, self.like, strict=True)]
 
 
+def _laid_out(piece: Tensor, like: Tensor) -> Tensor:
+    # In the order of memory, in which nothing is copied when channels come last.
+    strides = like.stride()
+    return piece.permute(sorted(range(like.dim()), key=strides.__getitem__, reverse=True)).reshape(-1)
+
+
 def _part(pieces: Sequence[Tensor | None], like: Tensor, start: int, size: int, device: torch.device) -> Tensor:
     # Zeros where a task does not reach the tensor.
     count = min(size, like.numel() - start)
     part = torch.zeros(len(pieces), count, dtype=torch.float64, device=device)
     for task, piece in enumerate(pieces):
         if piece is not None:
-            part[task].copy_(piece.reshape(-1)[start : start + count])
+            part[task].copy_(_laid_out(piece, like)[start : start + count])
     return part

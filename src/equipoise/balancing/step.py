@@ -11,7 +11,7 @@ Cost in backward passes of heads (H) and trunk (E), T tasks:
 | what the method sees | with features | without |
 |---|---|---|
 | losses | H + E | H + E |
-| the last shared layer | H + E + T x (that layer's weight gradient) | 2 H + E |
+| the last shared layer | H + E + T x (that layer's weight gradient, or less: `outer_products`) | 2 H + E |
 | the features | H + E | not possible |
 | all shared parameters | H + T E | H + T E |
 """
@@ -20,9 +20,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import GradientEdge
 
 from equipoise.balancing import processes
 from equipoise.balancing.graph import silenced
+from equipoise.balancing.outer_products import OuterProducts, find_layer
 from equipoise.balancing.partition import partition
 from equipoise.balancing.rows import Rows
 
@@ -80,18 +82,22 @@ class Step:
         Raises:
             ValueError: A task does not reach the layer.
         """
-        if self.features:
-            self._differentiate_heads()
-            pieces = [self._through_trunk(row, layer, retain_graph=True) for row in self._at_features]
-        else:
-            pieces = [_gradients([loss], layer, None, retain_graph=True) for loss in self.losses]
-        for task, row in zip(self.tasks, pieces, strict=True):
-            if all(piece is None for piece in row):
-                raise ValueError(
-                    f"`last_layer` should be a layer of the trunk that every loss depends on. Found one that `{task}` "
-                    "does not depend on. Name an earlier layer, or leave the task out."
-                )
-        return Rows(layer, _reduced(pieces), scale)
+        return Rows(layer, self._at_layer(layer), scale)
+
+    def last_layer_products(self, layer: Sequence[Tensor], scale: float = 1.0) -> Rows:
+        """The same for who needs their inner products above all: where these cost less, nothing else is computed.
+
+        Single entries are then formed when they are asked for, which must be before the step is finished.
+
+        Raises:
+            ValueError: A task does not reach the layer.
+        """
+        # Over processes it is the gradients that are summed, not their inner products.
+        found = find_layer(self.features or self.losses, layer) if processes.world_size() == 1 else None
+        if found is None or not found.pays(len(self.tasks)):
+            return self.last_layer_rows(layer, scale)
+        arrived = [piece for row in self._at_layer([found.output]) for piece in row if piece is not None]
+        return OuterProducts(layer, found.gram(arrived), lambda: self._at_layer(layer), scale)
 
     def feature_rows(self, scale: float = 1.0) -> Rows:
         """Task gradients at the features; each process has those of its own part of the batch."""
@@ -173,6 +179,20 @@ class Step:
 
     # The passes themselves
 
+    def _at_layer(self, places: Sequence[Tensor] | Sequence[GradientEdge]) -> list[list[Tensor | None]]:
+        if self.features:
+            self._differentiate_heads()
+            pieces = [self._through_trunk(row, places, retain_graph=True) for row in self._at_features]
+        else:
+            pieces = [_gradients([loss], places, None, retain_graph=True) for loss in self.losses]
+        for task, row in zip(self.tasks, pieces, strict=True):
+            if all(piece is None for piece in row):
+                raise ValueError(
+                    f"`last_layer` should be a layer of the trunk that every loss depends on. Found one that `{task}` "
+                    "does not depend on. Name an earlier layer, or leave the task out."
+                )
+        return _reduced(pieces)
+
     def _differentiate_heads(self) -> None:
         for number in range(len(self._at_leaves), len(self.tasks)):
             self._differentiate_head(number)
@@ -187,12 +207,12 @@ class Step:
         self._at_leaves.append(_present(reached, found[len(self.features) :]))
 
     def _through_trunk(
-        self, seeds: Sequence[Tensor | None], leaves: Sequence[Tensor], retain_graph: bool
+        self, seeds: Sequence[Tensor | None], places: Sequence[Tensor] | Sequence[GradientEdge], retain_graph: bool
     ) -> Sequence[Tensor | None]:
         used = _present(self.features, seeds)
-        if not used or not leaves:
-            return [None] * len(leaves)
-        return _gradients(list(used), leaves, list(used.values()), retain_graph)
+        if not used or not places:
+            return [None] * len(places)
+        return _gradients(list(used), places, list(used.values()), retain_graph)
 
     def _of_total(self, weights: Tensor, leaves: Sequence[Tensor], retain_graph: bool) -> dict[Tensor, Tensor]:
         if not leaves:
@@ -212,9 +232,12 @@ class Step:
 
 
 def _gradients(
-    outputs: Sequence[Tensor], inputs: Sequence[Tensor], seeds: Sequence[Tensor] | None, retain_graph: bool
+    outputs: Sequence[Tensor],
+    inputs: Sequence[Tensor] | Sequence[GradientEdge],
+    seeds: Sequence[Tensor] | None,
+    retain_graph: bool,
 ) -> Sequence[Tensor | None]:
-    with silenced(tensor for tensor in inputs if tensor.is_leaf):
+    with silenced(place for place in inputs if isinstance(place, Tensor) and place.is_leaf):
         return torch.autograd.grad(outputs, inputs, seeds, retain_graph=retain_graph, allow_unused=True)
 
 

@@ -15,7 +15,7 @@ _COMMON = frozenset(Common.__annotations__)
 """The options that every method takes."""
 _COSTS = {
     Source.LOSSES: "as a plain step",
-    Source.LAST_LAYER: "as a plain step and T gradients of one layer",
+    Source.LAST_LAYER: "as a plain step and at most T gradients of one layer",
     Source.FEATURES: "as a plain step",
     Source.SHARED: "T passes through the trunk",
 }

@@ -81,7 +81,7 @@ class GradDrop(DirectionBalancer):
 
     def _at_features(self, rows: Tensor, feature: Tensor) -> Tensor:
         gradients = rows.view(len(rows), len(feature), -1)
-        signs = feature.sign().view(len(feature), -1).to(rows)
+        signs = feature.sign().reshape(len(feature), -1).to(rows)
         signed = (gradients * signs).sum(1)
         processes.sum_(signed)
         kept = graddrop_mask(signed, self._uniforms(signed[0])).to(rows)
