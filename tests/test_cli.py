@@ -78,6 +78,13 @@ def test_bench_prints_and_writes_the_comparison_and_is_not_made_twice(call, reci
     assert "drawn in" not in out
     assert (study / "results.json").read_text() == written
 
+    # As a command leaves it that is killed while it draws.
+    (study / "figures" / "radar.png").unlink()
+    code, out, _ = call("bench", recipe, "--output", tmp_path / "out")
+    assert code == 0
+    assert "drawn in" in out
+    assert (study / "figures" / "radar.png").exists()
+
 
 def test_a_table_needs_no_data_once_the_runs_are_finished(call, recipe, rooms, tmp_path):
     own = tmp_path / "rooms"
@@ -159,6 +166,15 @@ def test_wrong_usage_ends_in_one_message_and_code_2(call, recipe, rooms, tmp_pat
     assert code == 2
     assert message in err
     assert "Traceback" not in out + err
+    assert not (tmp_path / "studies" / "runs").exists()
+
+
+def test_a_wrong_database_is_an_error_before_anything_is_trained(call, recipe, tmp_path):
+    budget = ("search", recipe, "--strategy", "tpe", "--runs", 1)
+    code, out, err = call(*budget, "--storage", "nosuch://host/database")
+    assert code == 2
+    assert "`storage` should be the URL of a database" in err
+    assert out == ""
     assert not (tmp_path / "studies" / "runs").exists()
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from equipoise.config import Recipe
 from equipoise.report.figures import write_figure
-from equipoise.report.gallery import gallery
+from equipoise.report.gallery import Illustration, gallery, is_complete, write_folder
 from equipoise.report.predicted import predicted
 from equipoise.studies import collect, execute, plan
 
@@ -178,3 +179,31 @@ def test_a_network_that_cannot_be_loaded_is_left_out(study, tmp_path):
     nothing = predicted(records, root)
     assert nothing.samples == []
     assert len(nothing.left_out) == 4
+
+
+def test_a_folder_is_complete_when_every_figure_of_the_same_runs_is_there(study, tmp_path):
+    records, _ = study
+    drawn = [Illustration(name, name.title(), "What is seen.", Figure()) for name in ("first", "second")]
+
+    def killed():
+        yield drawn[0]
+        raise KeyboardInterrupt
+
+    folder = tmp_path / "figures"
+    assert not is_complete(records, folder)
+    with pytest.raises(KeyboardInterrupt):
+        write_folder(killed(), records, folder)
+    assert not is_complete(records, folder)
+    assert write_folder(drawn, records, folder) == 2
+    assert is_complete(records, folder)
+    assert json.loads((folder / "index.json").read_text())["figures"]["second.png"]["title"] == "Second"
+    # A study may be moved; other runs, and a figure that is gone, ask for another drawing.
+    assert is_complete([record.model_copy(update={"directory": "elsewhere"}) for record in records], folder)
+    assert not is_complete(records[:-1], folder)
+    with pytest.raises(KeyboardInterrupt):
+        write_folder(killed(), records[:-1], folder)
+    assert not is_complete(records[:-1], folder)
+    (folder / "first.png").unlink()
+    assert not is_complete(records, folder)
+    (folder / "index.json").write_text("[")
+    assert not is_complete(records, folder)

@@ -1,9 +1,14 @@
+import subprocess
+import sys
+from dataclasses import replace
+
 import pytest
 
-from equipoise.config import Recipe
+from equipoise.config import Recipe, RunConfig
+from equipoise.data import Subset
 from equipoise.report.outlook import amount, duration, outlook, run_table
 from equipoise.studies import plan
-from equipoise.studies.estimate import cost_class, measure
+from equipoise.studies.estimate import cost_class, estimate, measure
 
 
 @pytest.fixture
@@ -29,6 +34,47 @@ def test_what_costs_the_same_is_measured_once(planned):
         ["avgnormdepth"], ["cagraddepth", "fairgraddepth"], ["rlwdepth", "uniformdepth"], ["single"], ["single"],
         ["urldepth"],
     ]  # fmt: skip
+
+
+def test_the_amount_of_data_costs_nothing_where_epochs_have_a_length(planned):
+    def of(subset, **training):
+        content = planned[-1].config.model_dump(mode="json")
+        content["data"]["subset"] = subset
+        return cost_class(RunConfig.model_validate(content | {"training": content["training"] | training}))
+
+    assert of(None, steps_per_epoch=5) == of({"scenes": 1}, steps_per_epoch=5)
+    assert of(None) != of({"scenes": 1})
+
+
+def test_kinds_are_measured_in_processes_of_their_own(planned):
+    small = planned[0]
+    data = small.config.data.model_copy(update={"subset": Subset(scans=2)})
+    large = small.config.training.model_copy(update={"batch_size": 200, "steps_per_epoch": 1})
+    runs = [
+        replace(small, config=small.config.model_copy(update={"training": large})),
+        small,
+        replace(small, config=small.config.model_copy(update={"data": data})),
+    ]
+    told = []
+    costs = estimate(runs, progress=lambda done, total: told.append((done, total)))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    first, second, third = (costs[run.key] for run in runs)
+    assert first.memory > 1.1 * second.memory
+    assert (first.steps, second.steps, third.steps) == (1, 2, 1)
+
+
+def test_imports_use_no_gpu():
+    # A process that was forked from one that has used a GPU can use none.
+    code = """
+import torch
+def fail(*arguments):
+    raise AssertionError
+torch.cuda.is_available = torch.cuda.device_count = torch.cuda._lazy_init = fail
+from equipoise import balancing, data, models
+import equipoise.studies.estimate
+balancing.available(), data.available(), models.available()
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_run_is_measured(planned):

@@ -271,6 +271,20 @@ def test_a_search_needs_a_budget_where_it_has_no_end(rooms, tmp_path):
         Search(recipe(rooms, grid={"training.epochs": [1, 2]}), "grid", tmp_path, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("strategy", "storage"), [("random", "nosuch://host/database"), ("tpe", "sqlite:////no/such/directory/a.db")]
+)
+def test_a_wrong_database_is_found_before_anything_is_trained(rooms, tmp_path, strategy, storage):
+    def search(**options) -> Search:
+        return Search(recipe(rooms), strategy, tmp_path, tmp_path / "study", options=options, budget=Budget(runs=1))
+
+    with pytest.raises(ValueError, match="`storage` should be the URL"):
+        search(storage=storage).check()
+    search().check()
+    assert (tmp_path / "study" / "search.db").exists()
+    Search(recipe(rooms), "grid", tmp_path, tmp_path).check()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_an_abandoned_run_has_no_result_and_no_failure_and_can_be_taken_up_again(rooms, tmp_path, jobs):
@@ -329,7 +343,7 @@ def test_the_command_compares_a_grid_with_avgnorm(rooms, tmp_path):
 
 
 def _search(study: Recipe, root: Path) -> None:
-    search = Search(study, "random", root, root, budget=Budget(runs=4))
+    search = Search(study, "random", root, root / "study", budget=Budget(runs=4))
     execute(search.singles, root)
     search.conduct(lambda planned, watch: execute(planned, root, watch=watch))
 
@@ -348,7 +362,7 @@ def test_a_killed_search_ends_as_if_it_had_never_stopped(rooms, tmp_path):
     _search(study, root)
     (tmp_path / "whole").mkdir()
     _search(study, tmp_path / "whole")
-    killed, whole = read_record(root, "random"), read_record(tmp_path / "whole", "random")
+    killed, whole = (read_record(place / "study", "random") for place in (root, tmp_path / "whole"))
     outcomes = [[trial.model_dump(exclude={"seconds"}) for trial in record.trials] for record in (killed, whole)]
     assert outcomes[0] == outcomes[1]
     assert killed.test == whole.test

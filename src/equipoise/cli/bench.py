@@ -34,9 +34,9 @@ def bench(
     Finished runs are kept and never made twice: stop at any time, and call again to go on. The study's directory
     receives the recipe as `study.yaml`, by which `equipoise report` finds the runs, `table.md`, `table.csv`,
     `table.tex`, `results.json`, `results.parquet`, the figure `relative_change.png` and, in `figures`, every other
-    figure that the runs allow, drawn anew whenever a run was made; with several seeds also `certainty.md` and
-    `certainty.csv`, which say how sure the order of the methods is. For a recipe of a paper's table, `published.md` and
-    `published.csv` have its numbers beside these.
+    figure that the runs allow, drawn anew whenever a run was made or a figure is missing, with `index.json`, which has
+    their captions; with several seeds also `certainty.md` and `certainty.csv`, which say how sure the order of the
+    methods is. For a recipe of a paper's table, `published.md` and `published.csv` have its numbers beside these.
     """
     from equipoise import config, report, studies
     from equipoise.training.selection import main_metrics
@@ -82,8 +82,8 @@ def bench(
         console.print(report.on_console(certainty, intervals=True))
         for note in certainty.notes:
             say(note)
-    if not interrupted and (unfinished or not (directory / "figures").exists()):
-        draw(records, output, directory / "figures")
+    if not interrupted:
+        draw(records, output, directory / "figures", anew=bool(unfinished))
     say(f"Study: {directory} ({', '.join(sorted(path.name for path in directory.iterdir()))})")
     if interrupted:
         errors.print("Stopped. Finished runs are kept; the same command goes on from here.")
@@ -92,17 +92,22 @@ def bench(
         raise typer.Exit(1)
 
 
-def draw(records: "Sequence[Record]", output: Path, directory: Path) -> None:
-    """Write every figure that the runs of a study allow, and say where they are and how long it took."""
-    from equipoise.report import write_figure
-    from equipoise.report.gallery import gallery
+def draw(records: "Sequence[Record]", output: Path, directory: Path, *, anew: bool) -> None:
+    """Write every figure that the runs of a study allow, and say where they are and how long it took.
+
+    Args:
+        records: The runs.
+        output: The directory that all studies share.
+        directory: For the figures.
+        anew: Whether to draw also where all are there.
+    """
+    from equipoise.report.gallery import gallery, is_complete, write_folder
     from equipoise.report.predicted import predicted
 
-    started, count = time.monotonic(), 0
-    directory.mkdir(exist_ok=True)
-    for illustration in gallery(records, output, predicted(records, output, images=2)):
-        write_figure(illustration.figure, directory / f"{illustration.name}.png")
-        count += 1
+    if not anew and is_complete(records, directory):
+        return
+    started = time.monotonic()
+    count = write_folder(gallery(records, output, predicted(records, output, images=2)), records, directory)
     say(f"Figures: {count} in {directory}, drawn in {time.monotonic() - started:.0f} s.")
 
 

@@ -70,6 +70,7 @@ def search(
     options = {name: value for name, value in given.items() if value not in (None, {})}
     budget = Budget(runs, hours)
     whole = Search(study, strategy, output, directory, options=options, budget=budget)
+    whole.check()
     check_runs(whole.singles, output)
     interrupted = not make_runs(whole.singles, output, jobs, executor=makes_runs)
     if not interrupted:

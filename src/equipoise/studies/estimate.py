@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import resource
 import sys
 import time
@@ -9,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.context import BaseContext
+from pathlib import Path
 
 import torch
 
@@ -23,6 +26,8 @@ from equipoise.training.setup import Held, Session, build_network, prepare
 
 _STEPS, _ENOUGH = 3, 2.0
 """At most so many steps are timed, and none after so many seconds."""
+_FOUND = ("equipoise.balancing.", "equipoise.data.", "equipoise.models.")
+"""Where the modules are that are imported when a method, a dataset or a network is asked for."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +62,15 @@ class RunCost:
 def cost_class(config: RunConfig) -> str:
     """What runs must have in common to cost the same a step: all but seed, schedule and how their method weighs.
 
-    Methods cost the same if they look at the same gradients and need the same besides losses.
+    Methods cost the same if they look at the same gradients and need the same besides losses; and where epochs have a
+    length of their own, a step takes no longer with more data to choose from.
     """
     method = balancing.all_methods()[config.balancer.name].record
     sees = config.balancer.options.get("measure_at", str(method.sees))
     cheap = {"epochs", "learning_rate", "weight_decay", "momentum", "evaluate_every"}
     cheap |= {key for key in type(config.training).model_fields if key.startswith("schedule")}
-    content = config.model_dump(mode="json", exclude={"seed": True, "balancer": True, "training": cheap})
+    data = set() if config.training.steps_per_epoch is None else {"subset"}
+    content = config.model_dump(mode="json", exclude={"seed": True, "balancer": True, "training": cheap, "data": data})
     content["balancer"] = [sees, sorted(need.name for need in method.needs)]
     return json.dumps(content, sort_keys=True)
 
@@ -94,9 +101,9 @@ def estimate(
         kinds.setdefault(kind, run.config)
     threads = max(1, torch.get_num_threads() // jobs)
     costs: dict[str, RunCost] = {}
+    context = _fresh_processes()
     for kind, config in kinds.items():
         # The peak of a process's memory cannot be reset, so that each kind needs one of its own.
-        context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(1, mp_context=context) as pool:
             try:
                 costs[kind] = pool.submit(measure, config, threads).result()
@@ -109,6 +116,20 @@ def estimate(
                 ) from error
         progress(len(costs), len(kinds))
     return {key: costs[kind] for key, kind in kind_of.items()}
+
+
+def _fresh_processes() -> BaseContext:
+    """What starts processes that have computed nothing; on Linux by a fork of one that has made all imports.
+
+    Imports take longer than most measurements. Nothing else may happen in the process that is forked: it would be in
+    the peaks of all others, and they could not use a GPU or threads that it has used. Elsewhere than on Linux, the
+    system's own libraries may not stand a fork.
+    """
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, *(name for name in sys.modules if name.startswith(_FOUND))])
+    return context
 
 
 def _of(config: RunConfig) -> str:
@@ -222,7 +243,17 @@ def _peak(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     # Linux counts kibibytes, macOS bytes.
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    if sys.platform == "linux" and multiprocessing.parent_process() is not None:
+        # A fork has all that imports have computed, but of their libraries only what it has used since.
+        peak += max(0, _of_files(os.getppid()) - _of_files(os.getpid()))
+    return peak
+
+
+def _of_files(process: int) -> int:
+    """Bytes of files, such as libraries, that a process has in its memory now."""
+    pages = Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[2]
+    return int(pages) * resource.getpagesize()
 
 
 def _bytes(state: Mapping[str, object] | Iterable[object]) -> int:

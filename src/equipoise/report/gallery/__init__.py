@@ -5,6 +5,7 @@ from pathlib import Path
 
 from equipoise.report.gallery.comparisons import comparisons
 from equipoise.report.gallery.features import features
+from equipoise.report.gallery.folder import is_complete, write_folder
 from equipoise.report.gallery.gradients import gradients
 from equipoise.report.gallery.illustration import Illustration
 from equipoise.report.gallery.samples import samples
@@ -12,7 +13,7 @@ from equipoise.report.gallery.weights import weights
 from equipoise.report.predicted import Predictions
 from equipoise.studies import Record
 
-__all__ = ["Illustration", "gallery"]
+__all__ = ["Illustration", "gallery", "is_complete", "write_folder"]
 
 
 def gallery(records: Sequence[Record], root: Path, predictions: Predictions | None = None) -> Iterator[Illustration]:

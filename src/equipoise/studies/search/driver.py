@@ -67,6 +67,15 @@ class Search:
             protocol=recipe.run_protocol,
         )
 
+    def check(self) -> None:
+        """Open what the strategy keeps between calls, to find out before anything is trained whether that is possible.
+
+        Raises:
+            ValueError: It cannot be opened.
+        """
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self._strategy.check(self._directory, self._record.problem)
+
     def conduct(
         self,
         make: Make,
@@ -91,6 +100,7 @@ class Search:
         """
         if missing := unfinished_runs(self.singles, self._root):
             raise ValueError(f"the single-task networks should be finished first. Missing: {missing[0].name}.")
+        self._directory.mkdir(parents=True, exist_ok=True)
         record = self._record
         before = read_record(self._directory, record.strategy) or record
 
@@ -120,6 +130,5 @@ class Search:
         return record
 
     def _keep(self, record: SearchRecord, noted: Callable[[SearchRecord], None]) -> None:
-        self._directory.mkdir(parents=True, exist_ok=True)
         record.write(self._directory)
         noted(record)

@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -71,16 +72,21 @@ class SamplingStrategy(RangeStrategy):
         """It cannot be told: as many as the budget pays for."""
         return
 
+    def check(self, directory: Path, identity: str) -> None:
+        """Open the database.
+
+        Raises:
+            ValueError: It cannot be opened.
+        """
+        self._open(directory, identity)
+
     def search(self, problem: Problem) -> None:
         """Draw and try, a trial for each job at a time, until the budget is spent or draws bring nothing new.
 
         Raises:
             ValueError: The database cannot be opened.
         """
-        storage = self._storage or f"sqlite:///{problem.directory.absolute() / 'search.db'}"
-        with _opening(storage):
-            study = self._study(storage, problem)
-            earlier = _outcomes(study)
+        study, earlier = self._open(problem.directory, problem.identity)
         problem.recall(earlier)
         self._try(study, self._orphans(study, problem), problem)
         fruitless = 0
@@ -89,11 +95,18 @@ class SamplingStrategy(RangeStrategy):
             self._try(study, [self._draw(study) for _ in range(room)], problem)
             fruitless = fruitless + room if len(problem.known()) == tried else 0
 
-    def _study(self, storage: str, problem: Problem) -> optuna.Study:
+    def _open(self, directory: Path, identity: str) -> tuple[optuna.Study, list[Outcome]]:
+        """The Optuna study of a problem, and what became of its trials."""
+        storage = self._storage or f"sqlite:///{directory.absolute() / 'search.db'}"
+        with _opening(storage):
+            study = self._study(storage, identity)
+            return study, _outcomes(study)
+
+    def _study(self, storage: str, identity: str) -> optuna.Study:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         bounds = {task: (min(values), max(values)) for task, values in self.ranges.items()}
         # Trials of another recipe or between other bounds would mislead.
-        digest = sha256(repr((problem.identity, sorted(bounds.items()))).encode()).hexdigest()[:16]
+        digest = sha256(repr((identity, sorted(bounds.items()))).encode()).hexdigest()[:16]
         return optuna.create_study(
             storage=storage,
             study_name=f"{type(self).__name__.lower()}-{digest}",

@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 from equipoise.naming import unknown
@@ -24,6 +25,18 @@ class Strategy(ABC):
 
     def __init__(self, tasks: Sequence[str]) -> None:
         self.tasks = tuple(tasks)
+
+    def check(self, directory: Path, identity: str) -> None:
+        """Find out, before anything is trained, whether what a search keeps can be opened; by default it keeps nothing.
+
+        Args:
+            directory: Of the problem, like `identity`.
+            identity: What the problem is known by.
+
+        Raises:
+            ValueError: It cannot be opened.
+        """
+        return
 
     @abstractmethod
     def search(self, problem: Problem) -> None:
