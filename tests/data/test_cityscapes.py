@@ -193,6 +193,8 @@ def test_preprocessed_tree_holds_the_same(preprocessed: Path, make: Callable[...
         ("image", np.zeros((HEIGHT, WIDTH), np.float16), r"should have the shape \(3, height, width\)"),
         ("semantic", np.full((HEIGHT, WIDTH), 19, np.int16), "should hold classes from -1 to 18; it holds 19 to 19"),
         ("semantic", np.zeros((HEIGHT, WIDTH - 1), np.int16), "should have the size of its image"),
+        ("semantic", np.full((HEIGHT, WIDTH), 0.5, np.float32), "should hold whole numbers"),
+        ("image", np.full((3, HEIGHT, WIDTH), np.nan, np.float16), "should hold finite numbers"),
         ("instance", np.full((HEIGHT, WIDTH), -100, np.int16), "should hold classes from 0 to 33"),
         ("disparity", np.array(["a"]), "should hold one array of numbers"),
     ],
@@ -201,6 +203,15 @@ def test_wrong_preprocessed_files_are_named(preprocessed: Path, part: str, value
     np.save(preprocessed / part / "val" / "1.npy", values)
     with pytest.raises(data.DatasetError, match=rf"{part}/val/1.npy: {words}"):
         data.create("cityscapes", root=preprocessed, split="val")[1]
+
+
+def test_a_list_of_another_length_is_a_fault(preprocessed: Path) -> None:
+    count = len(data.create("cityscapes", root=preprocessed, split="train"))
+    (preprocessed / "train.txt").write_text("x.png\n" * count)
+    assert data.check("cityscapes", preprocessed).ok
+    (preprocessed / "train.txt").write_text("x.png\n" * (count + 1))
+    (fault,) = data.check("cityscapes", preprocessed).faults
+    assert str(fault) == f"{preprocessed}/train.txt: lists {count + 1} images; there are {count}"
 
 
 def overwrite(path: Path, change: Callable[[np.ndarray], np.ndarray] | bytes | None) -> None:
@@ -250,6 +261,12 @@ def test_half_a_dataset_is_a_fault(make: Callable[..., Path]) -> None:
 def test_a_directory_of_something_else_is_named(tmp_path: Path) -> None:
     with pytest.raises(data.DatasetError, match=r"holds neither `leftImg8bit` nor .*cityscapes-dataset.com"):
         data.create("cityscapes", root=tmp_path)
+
+
+def test_a_single_image_is_for_training(make: Callable[..., Path]) -> None:
+    report = data.check("cityscapes", make(train=1, val=1), size=(4, 8))
+    assert report.ok
+    assert {name: split.samples for name, split in report.splits.items()} == {"train": 1, "test": 1}
 
 
 def test_a_split_without_images_is_named(make: Callable[..., Path]) -> None:

@@ -243,6 +243,15 @@ def test_a_changed_manifest_is_seen_through_the_cache(
     ("manifest", "words"),
     [
         ({}, "`tasks`: Field required"),
+        ([], "cannot be used: it should say `images: ...` and `tasks: ...`"),
+        ({"tasks": {"image": {"kind": "depth"}}}, "should not be called 'image' .* Found 'image'"),
+        ({"tasks": {"a.b": {"kind": "depth"}}}, "or have a dot in its name. Found 'a.b'"),
+        ({"tasks": {"t": {"kind": "parts", "classes": ["a", "b", "a"]}}}, "should have a name each. Found a, b, a"),
+        ({"tasks": {"t": {"kind": "depth", "labels": "photos"}}, "splits": {"train": "empty.txt"}}, "lists nothing"),
+        (
+            {"tasks": {"t": {"kind": "depth", "labels": "photos"}}, "splits": {"val": "empty.txt"}},
+            "manifest.yaml: leaves none of 4 samples to the split 'train'",
+        ),
         ({"tasks": {"t": {"kind": "depht"}}}, "Did you mean `depth`"),
         ({"tasks": {"t": {"kind": "depth", "farhest": 3}}}, "`depth` takes the options .* Did you mean `farthest`"),
         ({"tasks": {"t": {"kind": "depth", "farthest": "far"}}}, "`farthest`: .*valid number"),
@@ -257,10 +266,13 @@ def test_a_changed_manifest_is_seen_through_the_cache(
         ({"table": "list.csv", "tasks": {"t": {"kind": "depth"}}}, "should have the column 'image'; it has file"),
     ],
 )
-def test_wrong_manifests_are_explained(photos: Path, manifest: dict[str, object], words: str) -> None:
+def test_wrong_manifests_are_explained(photos: Path, manifest: object, words: str) -> None:
     (photos / "list.csv").write_text("file,t\n")
+    (photos / "empty.txt").touch()
+    if isinstance(manifest, dict) and "table" not in manifest:
+        manifest = {"images": "photos", **manifest}
     with pytest.raises(data.DatasetError, match=words):
-        data.create("folder", root=write(photos, manifest if "table" in manifest else {"images": "photos", **manifest}))
+        data.create("folder", root=write(photos, manifest))
 
 
 @pytest.mark.parametrize(
@@ -281,6 +293,38 @@ def test_wrong_labels_are_named(photos: Path, cell: str, words: str) -> None:
     (photos / "manifest.csv").write_text(TABLE.replace("near/a.npy,sun,5", cell))
     with pytest.raises(data.DatasetError, match=words):
         data.create("folder", root=photos)[0]
+
+
+@pytest.mark.parametrize("cells", ["photos/a.jpg,train", "photos/a.jpg,train,near/a.npy,sun,5,6"])
+def test_a_row_of_another_length_is_refused(photos: Path, cells: str) -> None:
+    (photos / "manifest.csv").write_text(TABLE.replace("photos/a.jpg,train,near/a.npy,sun,5", cells))
+    with pytest.raises(data.DatasetError, match=r"manifest\.csv: line 2 should have 5 cells"):
+        data.create("folder", root=photos)
+
+
+@pytest.mark.parametrize("kind", ["parts", "instance_offsets"])
+def test_fractions_are_no_classes_or_things(photos: Path, kind: str) -> None:
+    save(photos / "t" / "a.npy", np.full(SIZES["a"], 1.5))
+    classes = {"classes": ["x", "y"]} if kind == "parts" else {}
+    dataset = opened(photos, {"tasks": {"t": {"kind": kind, **classes}}})
+    with pytest.raises(data.DatasetError, match=r"a\.npy: should hold whole numbers; it holds 1.5 and 47 more"):
+        dataset[0]
+
+
+def test_labels_that_break_their_encoding_are_drawn_and_skipped(photos: Path) -> None:
+    for name, value in (("a", np.nan), ("b", 2.0)):
+        save(photos / "depth" / f"{name}.npy", np.full(SIZES[name], value))
+    save(photos / "seg" / "b.png", np.full(SIZES["b"], 9, np.uint8))
+    manifest = {"tasks": {"depth": {"kind": "depth"}, "seg": {"kind": "semantic_segmentation", "classes": ["x"]}}}
+    data.contact_sheet(opened(photos, manifest))
+    with pytest.warns(UserWarning, match=r"2 of 4 samples of 'folder' .*a\.npy: depths should be finite"):
+        assert opened(photos, manifest, on_error="skip").identifiers == ["c", "deep/d"]
+
+
+def test_a_task_without_any_label_is_a_fault(photos: Path) -> None:
+    (photos / "depth").mkdir()
+    (fault,) = opened(photos, {"tasks": {"depth": {"kind": "depth"}}}).faults()
+    assert str(fault) == f"{photos}/manifest.yaml: gives no sample a label of 'depth'"
 
 
 def test_a_map_of_another_size_is_a_fault(photos: Path) -> None:

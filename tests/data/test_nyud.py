@@ -1,7 +1,10 @@
 """The reader of the public multi-task NYUD trees, in all their generations."""
 
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -335,7 +338,13 @@ BROKEN: list[tuple[str, str, Damage, str]] = [
         lambda path: np.save(path, np.full((HEIGHT, WIDTH), -1.0)),
         "metres from 0 to 20; it holds -1",
     ),
-    ("mti", "depth/0001.npy", lambda path: np.save(path, np.full((HEIGHT, WIDTH), np.nan)), "depths should be finite"),
+    ("mti", "depth/0001.npy", lambda path: np.save(path, np.full((HEIGHT, WIDTH), np.nan)), "to 20; it holds nan"),
+    (
+        "atrc",
+        "normals/0001.png",
+        lambda path: picture(path, np.zeros((HEIGHT, WIDTH), np.uint8)),
+        "should have three channels of 8 bits",
+    ),
     (
         "mti",
         "depth/0001.npy",
@@ -408,6 +417,26 @@ def test_broken_lists(tree: Path, lists: dict[str, str | bytes | None], words: s
 def test_wrong_options_are_named(tree: Path, options: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         open_nyud(tree, **options)
+
+
+def test_the_mark_of_an_editor_is_no_part_of_a_list(tree: Path) -> None:
+    path = tree / "gt_sets" / "train.txt"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert data.create("nyud", root=tree, validation=0).identifiers == list(TRAIN)
+
+
+def test_arrays_are_not_parsed_in_two_threads_at_once(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside = threading.Semaphore(1)
+    load = np.load
+
+    def alone(*args: Any, **kwargs: Any) -> Any:
+        assert inside.acquire(blocking=False)
+        time.sleep(0.002)
+        inside.release()
+        return load(*args, **kwargs)
+
+    monkeypatch.setattr(np, "load", alone)
+    assert data.check("nyud", tree).ok
 
 
 def test_a_contact_sheet_can_be_drawn(any_tree: Path) -> None:

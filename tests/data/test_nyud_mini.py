@@ -74,8 +74,8 @@ def test_no_validation_part(nyud_tree: Path) -> None:
     assert len(ids(nyud_tree, validation=0)) == 10
     with pytest.raises(ValueError, match="`validation` should be above 0 for the split 'val'"):
         ids(nyud_tree, split="val", validation=0)
-    with pytest.raises(data.DatasetError, match=r"train.txt: has no run .* `validation = 0.1`"):
-        ids(nyud_tree, split="val")
+    # No scene is as small as a tenth: the smallest one is taken.
+    assert len(ids(nyud_tree, split="val")) == 2
     with pytest.raises(ValueError, match=r"`validation` should be in \[0, 1\)"):
         ids(nyud_tree, validation=1.0)
 
@@ -87,9 +87,26 @@ def test_a_missing_part_is_named(nyud_tree: Path, missing: str) -> None:
         ids(nyud_tree)
 
 
+@pytest.mark.parametrize(
+    ("numbers", "train", "val"), [("0003", 1, 0), ("0003\n0004", 1, 1), ("0003\n0004\n0005", 2, 1)]
+)
+def test_the_smallest_trees_are_sound(nyud_tree: Path, numbers: str, train: int, val: int) -> None:
+    (nyud_tree / "train.txt").write_text(numbers)
+    report = data.check("nyud_mini", nyud_tree)
+    assert report.ok
+    assert {name: split.samples for name, split in report.splits.items()} == {
+        "train": train,
+        **({"val": val} if val else {}),
+        "test": 3,
+    }
+
+
 def test_a_list_of_something_else_is_named(nyud_tree: Path) -> None:
     (nyud_tree / "test.txt").write_text("0001\nkitchen.jpg\n")
     with pytest.raises(data.DatasetError, match=r"test.txt: should hold numbers of images; it holds 'kitchen.jpg'"):
+        ids(nyud_tree, split="test")
+    (nyud_tree / "test.txt").write_text("")
+    with pytest.raises(data.DatasetError, match=r"test.txt: lists nothing"):
         ids(nyud_tree, split="test")
 
 

@@ -195,6 +195,8 @@ def test_molecules_are_read_once(tmp_path: Path, molecules: list[Any], monkeypat
         (lambda text: text.replace("SMILES", "SMILE"), "lacks the column 'SMILES'"),
         (lambda text: text.replace(",N,", ",XX,"), "a line 3 that cannot be used .*'XX' is no molecule"),
         (lambda text: text.replace("13.21", "much", 1), "a line 2 that cannot be used .*'much'"),
+        (lambda text: text.replace("13.21", "nan", 1), "a line 2 that cannot be used .alpha is nan"),
+        (lambda text: text + text.splitlines()[1], r"qm9.csv: has, .* the molecule 1 2 times"),
         (
             lambda text: text.replace("'H'", "'Br'", 1),
             "a line 2 that cannot be used .*the atoms C Br do not go with 'C'",
@@ -216,6 +218,18 @@ def test_incomplete_raw_files_are_named(tmp_path: Path, molecules: list[Any]) ->
         data.create("qm9", root=tmp_path)
     (folder / "gdb9.sdf").write_text(content.replace("gdb_3\n", "gdb_4\n"))
     with pytest.raises(data.DatasetError, match=r"a record 3 called 'gdb_4'; gdb9\.sdf\.csv calls it 'gdb_3'"):
+        data.create("qm9", root=tmp_path)
+    table = (folder / "gdb9.sdf.csv").read_text()
+    (folder / "gdb9.sdf.csv").write_text(table[: table.rindex(",") - 30])
+    with pytest.raises(data.DatasetError, match=r"gdb9\.sdf\.csv: has a line 13 that cannot be used"):
+        data.create("qm9", root=tmp_path)
+    (folder / "gdb9.sdf.csv").write_text(table)
+    (folder / "gdb9.sdf").unlink()
+    (folder / "gdb9.sdf").mkdir()
+    with pytest.raises(data.DatasetError, match=r"gdb9\.sdf: is no file"):
+        data.create("qm9", root=tmp_path)
+    (folder / "uncharacterized.txt").write_text("")
+    with pytest.raises(data.DatasetError, match=r"uncharacterized\.txt: is empty"):
         data.create("qm9", root=tmp_path)
     (folder / "uncharacterized.txt").unlink()
     with pytest.raises(data.DatasetError, match=r"uncharacterized\.txt: is missing beside gdb9\.sdf"):

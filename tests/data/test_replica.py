@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -190,6 +191,20 @@ def test_taskonomy(make: Callable[..., Path]) -> None:
     np.testing.assert_array_equal(dataset[0]["seg"], np.where(stored == 0, 255, stored - 1))
     assert dataset.active_tasks["seg"].classes[0] == "background"
     assert data.check("replica", root, component="taskonomy").ok
+
+
+def test_images_of_taskonomy_may_have_twice_the_size_of_their_labels(make: Callable[..., Path]) -> None:
+    root = make(FORMS["taskonomy"], "taskonomy", ("rgb", "segment_semantic", "depth_zbuffer", "normal"))
+    (root / "tiny.csv").write_text("id,train,val,test\nroom_0,1,0,0\nroom_1,0,1,0\noffice_0,0,0,1\n")
+    options: dict[str, Any] = {"root": root, "component": "taskonomy", "size": 12}
+    before = data.create("replica", **options)[0]
+    for path in root.glob("taskonomy/rgb/*/*.png"):
+        with Image.open(path) as image:
+            image.resize((2 * image.width, 2 * image.height), Image.Resampling.NEAREST).save(path)
+    after = data.create("replica", **options)[0]
+    assert all(torch.equal(before[name], after[name]) for name in ("seg", "depth", "normals"))
+    assert after["image"].shape == before["image"].shape
+    assert data.check("replica", root, component="taskonomy", size=12).ok
 
 
 def test_other_components_have_geometry_alone(make: Callable[..., Path]) -> None:

@@ -416,6 +416,23 @@ def test_distinct_classes_have_distinct_colours() -> None:
     assert len(picture.unique(dim=2)[0, 0]) == 100
 
 
+@pytest.mark.parametrize(
+    ("kind", "target"),
+    [
+        ("classification", torch.tensor(3)),
+        ("semantic_segmentation", torch.full((HEIGHT, WIDTH), len(CLASSES))),
+        ("parts", torch.full((HEIGHT, WIDTH), -3)),
+        ("depth", torch.full((1, HEIGHT, WIDTH), torch.nan)),
+        ("disparity", torch.full((1, HEIGHT, WIDTH), torch.nan)),
+    ],
+)
+def test_what_is_no_label_can_be_drawn(kind: str, target: Tensor) -> None:
+    task = KINDS[kind]
+    assert task.faults(target)
+    unknown = torch.full_like(target, task.ignore)
+    assert torch.equal(task.draw(target), task.draw(unknown))
+
+
 def test_near_is_drawn_brighter_than_far() -> None:
     near, far, unknown = KINDS["depth"].draw(torch.tensor([[[0.5, 9.0, 0.0]]])).float().mean(0)[0].tolist()
     assert near > far

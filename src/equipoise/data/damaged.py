@@ -9,7 +9,7 @@ from equipoise.data.threads import threaded
 
 
 def leave_out_damaged(dataset: Dataset) -> None:
-    """Open every file once and leave out the samples that lack one or have a damaged one.
+    """Open every file once and leave out the samples in which :func:`equipoise.data.check` finds a fault.
 
     They are listed in ``skipped`` of the dataset; one warning says how many there are.
 
@@ -33,7 +33,10 @@ def leave_out_damaged(dataset: Dataset) -> None:
 
 def _damage(dataset: Dataset, identifier: str) -> DatasetError | None:
     try:
-        dataset.decode(identifier)
+        sample = dataset.decode(identifier)
     except DatasetError as error:
         return error
+    for name, task in dataset.active_tasks.items():
+        for fault in task.faults(task.finish(sample[name].to(task.dtype))):
+            return DatasetError(dataset.file(identifier, name), fault)
     return None

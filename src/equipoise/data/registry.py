@@ -120,8 +120,9 @@ def create(
         subset: Leaves samples out, of the split ``"train"`` alone.
         cache: Where decoded files are kept, see :func:`equipoise.data.storage.caching.store_for`.
         on_error: What a missing or damaged file means: ``"raise"`` an error when its sample is taken; ``"skip"`` that
-            the sample is left out, for which every file is opened now. A warning says how many samples there were;
-            they are listed in ``skipped`` of the dataset.
+            the sample is left out, as are those with labels that break the encoding of their task, for which every
+            file is opened now. A warning says how many samples there were; they are listed in ``skipped`` of the
+            dataset.
         progress: Called with the number of files that are decoded now, if any are, and of all files of one kind.
         **options: Options of this dataset, which are the further parameters of its class.
 

@@ -264,6 +264,13 @@ def same_shape(prediction: Tensor, target: Tensor) -> None:
         )
 
 
+def check_whole(values: Tensor) -> None:
+    """Raise a ValueError unless all values are whole numbers."""
+    wrong = values[values != values.round()]
+    if wrong.numel():
+        raise ValueError(f"should hold whole numbers; it holds {wrong[0].item():g} and {wrong.numel() - 1} more")
+
+
 def at_least_float32(prediction: Tensor) -> Tensor:
     """Return a prediction in float32, or in float64 where it was: half precision is too coarse for a sum of pixels."""
     return prediction.to(torch.promote_types(prediction.dtype, torch.float32))

@@ -66,8 +66,8 @@ class Classification(Task):
         return prediction.argmax(dim=1)
 
     def draw(self, target: Tensor) -> Tensor:
-        """Return the name of the class, in letters."""
-        return written(self.classes[int(target)] if self.valid(target) else "")
+        """Return the name of the class, in letters; nothing where it is unknown, or no class."""
+        return written("" if self.faults(target) or not self.valid(target) else self.classes[int(target)])
 
     def from_text(self, text: str) -> Tensor:
         """Return the class of that name, else of that index."""

@@ -41,5 +41,5 @@ def _table(colour_map: str) -> tuple[tuple[int, int, int], ...]:
 
 
 def shade(values: Tensor, colour_map: str) -> Tensor:
-    """Return the picture, uint8 ``[3, H, W]``, of values ``[H, W]`` in [0, 1] (clamped) under a map of matplotlib."""
-    return paint((values.float().clamp(0, 1) * 255).round(), _table(colour_map))
+    """Return the picture, uint8 ``[3, H, W]``, of values ``[H, W]`` in [0, 1] (clamped, NaN as 0) under a map."""
+    return paint((values.float().nan_to_num(nan=0).clamp(0, 1) * 255).round(), _table(colour_map))

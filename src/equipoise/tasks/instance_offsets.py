@@ -9,7 +9,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from equipoise.metrics import AbsoluteError
-from equipoise.tasks.base import Task, at_least_float32, masked_mean, same_shape
+from equipoise.tasks.base import Task, at_least_float32, check_whole, masked_mean, same_shape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +93,7 @@ class InstanceOffsets(Task):
         """Return the numbers of the things from a map of one channel."""
         if len(values) != 1:
             raise ValueError(f"should have one channel with the numbers of the things; it has {len(values)}")
+        check_whole(values)
         return values.to(self.dtype)
 
     def faults(self, target: Tensor) -> list[str]:

@@ -9,7 +9,7 @@ from torch.nn import functional
 from torchmetrics import Metric
 
 from equipoise.metrics import MeanIoU, PixelAccuracy
-from equipoise.tasks.base import Task, at_least_float32
+from equipoise.tasks.base import Task, at_least_float32, check_whole
 from equipoise.tasks.colours import distinct_colours, paint
 
 CORRUPTED_CLASSES = 5
@@ -104,14 +104,15 @@ class SemanticSegmentation(Task):
         return wrong.reshape(target.shape)
 
     def draw(self, target: Tensor) -> Tensor:
-        """Return the classes in their colours, black where unlabelled."""
+        """Return the classes in their colours, black where unlabelled, or labelled with what is no class."""
         palette = (*(self.colours or distinct_colours(self.channels)), (0, 0, 0))
-        return paint(target.where(self.valid(target), self.channels), palette)
+        return paint(target.where((target >= 0) & (target < self.channels), self.channels), palette)
 
     def from_map(self, values: Tensor) -> Tensor:
         """Return class indices from a map of one channel."""
         if len(values) != 1:
             raise ValueError(f"should have one channel of class indices; it has {len(values)}")
+        check_whole(values)
         return values[0].to(self.dtype)
 
     def faults(self, target: Tensor) -> list[str]:

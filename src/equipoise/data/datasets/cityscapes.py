@@ -10,7 +10,7 @@ from torch import Tensor
 from equipoise.data.base import NO_OPTIONS, Dataset
 from equipoise.data.errors import DatasetError
 from equipoise.data.labels.cityscapes_classes import CATEGORIES, CLASSES, THINGS
-from equipoise.data.layouts.cityscapes_trees import FULL_WIDTH, UNLABELLED, OfficialTree, find_tree
+from equipoise.data.layouts.cityscapes_trees import FULL_WIDTH, UNLABELLED, OfficialTree, PreprocessedTree, find_tree
 from equipoise.data.readers.lists import count_faults
 from equipoise.data.resampling import resample_image, resample_labels
 from equipoise.data.sample import Transform
@@ -104,9 +104,10 @@ class Cityscapes(Dataset):
         return self._tree.identify(self.split)
 
     def faults(self) -> list[DatasetError]:
-        """Return whether official images are missing, without which the split is not that of P2."""
-        if not isinstance(self._tree, OfficialTree):
-            return []
+        """Return whether images are missing; without all official ones the split is not that of P2."""
+        if isinstance(self._tree, PreprocessedTree):
+            return self._tree.faults(self.split)
+        assert isinstance(self._tree, OfficialTree)
         official = "val" if self.split == "test" else "train"
         path = self._tree.directories["leftImg8bit"] / official
         return count_faults(path, len(self._tree.all_of(official)), OFFICIAL_COUNTS[official], self.source)

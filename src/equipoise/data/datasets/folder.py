@@ -111,12 +111,24 @@ class Folder(Dataset):
         self.manifest_file = find_manifest(self.root, self.chosen_manifest)
         self.manifest = read_manifest(self.manifest_file)
         self.entries = entries(self.root, self.manifest)
-        return choose(self.root, self.manifest.splits, self.split, self.entries)
+        names = choose(self.root, self.manifest.splits, self.split, self.entries)
+        if not names:
+            what = f"leaves none of {len(self.entries)} samples to the split {self.split!r}"
+            raise DatasetError(self.described_by()[-1], what)
+        return names
 
     def faults(self) -> list[DatasetError]:
-        """Return the labels that go with no image."""
+        """Return the labels that go with no image, and the tasks without any label."""
         paths = strays(self.root, self.manifest, self.entries)
-        return [DatasetError(path, "is a label without an image of the same name") for path in paths]
+        labelled = {name for entry in self.entries.values() for name in entry.labels}
+        return [
+            *(DatasetError(path, "is a label without an image of the same name") for path in paths),
+            *(
+                DatasetError(self.described_by()[-1], f"gives no sample a label of {name!r}")
+                for name in self.active_tasks
+                if name not in labelled
+            ),
+        ]
 
     def described_by(self) -> list[Path]:
         """Return the manifest and its table."""

@@ -11,7 +11,7 @@ from torch.nn import functional
 from equipoise.data.base import NO_OPTIONS, Dataset
 from equipoise.data.errors import DatasetError
 from equipoise.data.labels.nyu_classes import NYU_CLASSES
-from equipoise.data.layouts.hold_out import check_share, held_out_runs
+from equipoise.data.layouts.hold_out import check_share, divide, held_out
 from equipoise.data.readers.files import read_colours, read_lines, read_plane
 from equipoise.data.sample import Transform
 from equipoise.tasks import Task
@@ -37,6 +37,7 @@ class NyudMini(Dataset):
     scenes, and a run of consecutive numbers is one scene or several whole ones. Neighbouring images of one scene
     are near-copies; single images held out would be known from training. Runs are taken in an order drawn by hashing,
     while they fit into the wanted share, so the same part is held out on every machine and for every training seed.
+    Where none fits, something is held out all the same, see :func:`equipoise.data.layouts.hold_out.held_out`.
 
     Args:
         root: The directory.
@@ -49,7 +50,7 @@ class NyudMini(Dataset):
 
     Raises:
         ValueError: ``validation`` is out of range, or 0 though ``"val"`` is asked for.
-        DatasetError: The directory is not there or lacks a part of the dataset, or no scene fits into ``validation``.
+        DatasetError: The directory is not there or lacks a part of the dataset, or a list is empty or no list.
     """
 
     name = "nyud_mini"
@@ -87,19 +88,13 @@ class NyudMini(Dataset):
         if self.split == "test":
             return self._numbers("test.txt")
         numbers = self._numbers("train.txt")
-        held_out = held_out_runs(numbers, share=self.validation, seed=self.validation_seed)
-        if self.split == "train":
-            return [number for number in numbers if number not in held_out]
-        if not held_out:
-            raise DatasetError(
-                self.root / "train.txt",
-                f"has no run of consecutive numbers that fits into `validation = {self.validation}` of its "
-                f"{len(numbers)} images; choose a larger `validation`",
-            )
-        return [number for number in numbers if number in held_out]
+        chosen = held_out(numbers, share=self.validation, seed=self.validation_seed)
+        return divide(self.split, numbers, chosen, self.root / "train.txt")
 
     def _numbers(self, file: str) -> list[str]:
         numbers = read_lines(self.root / file)
+        if not numbers:
+            raise DatasetError(self.root / file, "lists nothing")
         for number in numbers:
             if not number.isdecimal():
                 raise DatasetError(self.root / file, f"should hold numbers of images; it holds {number!r}")

@@ -60,7 +60,8 @@ class Replica(Dataset):
         transform: See :class:`Dataset`.
         component: Which of the datasets in the root.
         depth: ``"zbuffer"``, the distance along the viewing axis, or ``"euclidean"``, along the ray. P1 does not say.
-        size: The side of the images: the shorter side is brought to it, and the middle kept. As stored by default.
+        size: The side of the images: the shorter side is brought to it, and the middle kept. As stored by default. The
+            first release of Taskonomy, whose images have twice the size of their labels, needs it.
         split_file: The file of the split, from the root, where there are several.
 
     Raises:
@@ -178,7 +179,9 @@ class Replica(Dataset):
         if self.size is None:
             return labels
         size, found = image_size(self.file(identifier, "image")), tuple(labels.shape[-2:])
-        if found != size:
+        # The first release of Taskonomy has images of twice the size of their labels.
+        doubled = (2 * found[0], 2 * found[1]) if self.component == "taskonomy" else found
+        if size not in (found, doubled):
             raise DatasetError(self.file(identifier, key), f"should have the size of its image, {size}; it has {found}")
         return centre_crop(resample_labels(labels, self._fit(labels)), self.size)
 

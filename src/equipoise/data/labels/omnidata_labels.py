@@ -36,7 +36,7 @@ def read_depth(path: Path, mask: Path | None) -> Tensor:
         DatasetError: A file is missing or damaged, or the mask has another size.
     """
     stored = read_wide_plane(path)
-    return (stored.float() / 512).where((stored != NO_GEOMETRY) & _seen(mask, stored), 0)[None]
+    return (stored.float() / 512).where((stored != NO_GEOMETRY) & _seen(mask, stored, path), 0)[None]
 
 
 def read_normals(path: Path, mask: Path | None) -> Tensor:
@@ -46,15 +46,16 @@ def read_normals(path: Path, mask: Path | None) -> Tensor:
         DatasetError: A file is missing or damaged, or the mask has another size.
     """
     stored = read_channels(path)
-    known = (stored != GREY).any(dim=0) & _seen(mask, stored[0])
+    known = (stored != GREY).any(dim=0) & _seen(mask, stored[0], path)
     return unit_normals(stored.float() * 2 / 255 - 1, SHORTEST).where(known, 0)
 
 
-def _seen(mask: Path | None, plane: Tensor) -> Tensor:
+def _seen(mask: Path | None, plane: Tensor, path: Path) -> Tensor:
     """Return where there is something to see, as far as ``mask_valid`` tells."""
     if mask is None:
         return torch.ones_like(plane, dtype=torch.bool)
     valid = read_plane(mask)
     if valid.shape != plane.shape:
-        raise DatasetError(mask, f"should have the size {tuple(plane.shape)}; it has {tuple(valid.shape)}")
+        what = f"should have the size of {path.name}, {tuple(plane.shape)}; it has {tuple(valid.shape)}"
+        raise DatasetError(mask, what)
     return valid > 0

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from equipoise.data.errors import DatasetError
+from equipoise.data.errors import DatasetError, EmptySplitError
 from equipoise.data.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from equipoise.data.labels.cityscapes_classes import CLASSES, LARGEST_NUMBER
-from equipoise.data.readers.files import image_size, read_colours, read_numbers, read_plane, read_wide_plane
+from equipoise.data.readers.files import image_size, read_colours, read_lines, read_numbers, read_plane, read_wide_plane
 
 FULL_WIDTH = 2048
 """The width of the images in pixels, in which disparities are measured."""
@@ -104,9 +104,13 @@ class OfficialTree(CityscapesTree):
         if split == "test":
             return self.all_of("val")
         names = self.all_of("train")
-        kept = np.random.RandomState(0).choice(len(names), int(0.8 * len(names)), replace=False) if names else []
-        train = set(np.asarray(kept, dtype=int).tolist())
-        return [name for number, name in enumerate(names) if (number in train) == (split == "train")]
+        if not names:
+            return []
+        train = set(np.random.RandomState(0).choice(len(names), max(1, int(0.8 * len(names))), replace=False).tolist())
+        part = [name for number, name in enumerate(names) if (number in train) == (split == "train")]
+        if not part:
+            raise EmptySplitError(self.directories["leftImg8bit"] / "train", f"leaves none of its images to {split!r}")
+        return part
 
     def file(self, identifier: str, key: str) -> Path:
         """Return the file of an image or target."""
@@ -160,6 +164,12 @@ class PreprocessedTree(CityscapesTree):
         found = {path.stem for folder in ("image", "semantic") for path in (self.root / folder / split).glob("*.npy")}
         return [f"{split}/{number}" for number in sorted(filter(str.isdecimal, found), key=int)]
 
+    def faults(self, split: str) -> list[DatasetError]:
+        """Return whether the list of the official names of the images, a line each, is of another length."""
+        path = self.root / f"{split}.txt"
+        listed, found = len(read_lines(path)) if path.exists() else None, len(self.identify(split))
+        return [] if listed in (None, found) else [DatasetError(path, f"lists {listed} images; there are {found}")]
+
     def file(self, identifier: str, key: str) -> Path:
         """Return the file of an image or target."""
         return self.root / {"seg": "semantic"}.get(key, key) / f"{identifier}.npy"
@@ -172,19 +182,21 @@ class PreprocessedTree(CityscapesTree):
     def image(self, path: Path) -> Tensor:
         """Return an image with its normalisation undone."""
         stored = self._planes(path, 3).float()
+        if not stored.isfinite().all():
+            raise DatasetError(path, "should hold finite numbers; some are not")
         mean, std = (torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
         return ((stored * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
 
     def classes(self, path: Path) -> Tensor:
         """Return the classes, -1 turned into 255."""
-        stored = self._planes(path, 1)[0].long()
+        stored = self._whole(path).long()
         if ((stored < -1) | (stored >= len(CLASSES))).any():
             raise DatasetError(path, f"should hold classes from -1 to 18; it holds {_extremes(stored)}")
         return stored.where(stored >= 0, UNLABELLED).to(torch.uint8)
 
     def instances(self, path: Path) -> Tensor:
         """Return the instances without sign."""
-        stored = self._planes(path, 1)[0].int() % 65536
+        stored = self._whole(path).int() % 65536
         _check_numbers(path, torch.where(stored < 1000, stored, stored // 1000))
         return stored
 
@@ -192,6 +204,12 @@ class PreprocessedTree(CityscapesTree):
         """Return the disparity, scaled back to the full width."""
         stored = self._planes(path, 1)[0].float()
         return stored * (FULL_WIDTH / stored.shape[-1])
+
+    def _whole(self, path: Path) -> Tensor:
+        stored = self._planes(path, 1)[0]
+        if (stored != stored.round()).any():
+            raise DatasetError(path, "should hold whole numbers; it holds others")
+        return stored
 
     def _planes(self, path: Path, count: int) -> Tensor:
         stored = read_numbers(path)

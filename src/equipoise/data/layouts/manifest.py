@@ -57,7 +57,10 @@ class Labels(BaseModel):
         given = dict(self.model_extra or {})
         check_options(f"Task kind `{self.kind}`", [field.name for field in fields(kind) if field.name != "name"], given)
         if self.classes:
-            given["classes"] = tuple(self.classes.values() if isinstance(self.classes, dict) else self.classes)
+            classes = tuple(self.classes.values() if isinstance(self.classes, dict) else self.classes)
+            if len(set(classes)) < len(classes):
+                raise ValueError(f"`classes` of `{name}` should have a name each. Found {', '.join(classes)}")
+            given["classes"] = classes
         return TypeAdapter(kind).validate_python({"name": name, **given})
 
     def target(self, values: Tensor, task: Task) -> Tensor:
@@ -119,6 +122,10 @@ class Manifest(_Strict):
     def _complete(self) -> Self:
         if self.images is None and self.table is None:
             raise ValueError("`images`, the directory of the images, or `table` is missing")
+        for name in self.tasks:
+            # The image has its own place in a sample, and a dot ends a task's name in tables of scores.
+            if name == IMAGE or "." in name:
+                raise ValueError(f"a task should not be called {IMAGE!r} or have a dot in its name. Found {name!r}")
         return self
 
     def all_tasks(self) -> tuple[Task, ...]:
@@ -151,6 +158,8 @@ def read_manifest(path: Path) -> Manifest:
     """
     try:
         content = _from_header(path) if path.suffix == ".csv" else yaml.safe_load(read_text(path))
+        if not isinstance(content, dict):
+            raise ValueError("it should say `images: ...` and `tasks: ...`; docs/datasets.md has examples")
         manifest = Manifest.model_validate(content)
         for task in manifest.all_tasks():
             if not task.dense and manifest.table is None:
@@ -168,7 +177,7 @@ def read_manifest(path: Path) -> Manifest:
 def _from_header(path: Path) -> dict[str, Any]:
     """The manifest that the header of a table is: a column of labels is headed by YAML, `name: {kind: ...}`."""
     found: dict[str, Any] = {}
-    header = next(csv.reader(read_text(path).removeprefix("\ufeff").splitlines()), [])
+    header = next(csv.reader(read_text(path).splitlines()), [])
     for cell in header:
         meaning = yaml.safe_load(cell)
         if isinstance(meaning, Mapping):

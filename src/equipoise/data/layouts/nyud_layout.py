@@ -31,7 +31,8 @@ def read_depth(path: Path, stored: NDArray[Any]) -> Tensor:
     depth = as_plane(path, stored)
     if depth.dtype.kind != "f":
         raise DatasetError(path, f"should hold metres as real numbers; it holds {depth.dtype}")
-    wrong = depth[(depth < 0) | (depth > FARTHEST)]
+    # Written so that a NaN, which no comparison holds for, is found.
+    wrong = depth[~((depth >= 0) & (depth <= FARTHEST))]
     if wrong.size:
         raise DatasetError(
             path, f"should hold metres from 0 to {FARTHEST:g}; it holds {wrong[0]:g} and {wrong.size - 1} more"

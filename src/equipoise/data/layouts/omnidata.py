@@ -96,7 +96,7 @@ def read_split_file(path: Path) -> dict[str, list[str]]:
     Raises:
         DatasetError: The file is missing or no such table.
     """
-    rows = [[cell.strip() for cell in row] for row in csv.reader(read_text(path).lstrip("\ufeff").splitlines()) if row]
+    rows = [[cell.strip() for cell in row] for row in csv.reader(read_text(path).splitlines()) if row]
     header = [cell.lower() for cell in rows[0]] if rows else []
     if "id" not in header or "train" not in header:
         raise DatasetError(path, f"should begin with the line `id,train,val,test`; it begins with {','.join(header)!r}")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from equipoise.data.errors import DatasetError
 from equipoise.data.layouts.manifest import IMAGE, SPLIT, Manifest, Splits
-from equipoise.data.readers.files import read_lines, read_text
+from equipoise.data.readers.files import read_text
+from equipoise.data.readers.lists import read_identifiers
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".npy"})
 """What files of images and maps end with."""
@@ -59,7 +60,7 @@ def choose(root: Path, splits: Splits, split: str, known: Mapping[str, Entry]) -
     """Return the names of the samples of a split.
 
     Raises:
-        DatasetError: A list is missing, or names a sample that there is not.
+        DatasetError: A list is missing or empty, or names a sample twice or one that there is not.
     """
     if any(entry.split for entry in known.values()):
         return [name for name, entry in known.items() if entry.split == split]
@@ -72,7 +73,7 @@ def choose(root: Path, splits: Splits, split: str, known: Mapping[str, Entry]) -
 
 
 def _listed(path: Path, known: Mapping[str, Entry]) -> list[str]:
-    names = read_lines(path)
+    names = read_identifiers(path)
     for name in names:
         if name not in known:
             raise DatasetError(path, f"names {name!r}, which is no sample; a name is like {next(iter(known), '')!r}")
@@ -117,7 +118,7 @@ def _files(directory: Path) -> dict[str, Path]:
 
 def _from_table(root: Path, manifest: Manifest) -> dict[str, Entry]:
     path = root / (manifest.table or "")
-    reader = csv.DictReader(read_text(path).removeprefix("\ufeff").splitlines())
+    reader = csv.DictReader(read_text(path).splitlines())
     image = manifest.images or IMAGE
     columns = {name: labels.labels or name for name, labels in manifest.tasks.items()}
     for column in (image, *columns.values()):
@@ -125,12 +126,15 @@ def _from_table(root: Path, manifest: Manifest) -> dict[str, Entry]:
             raise DatasetError(path, f"should have the column {column!r}; it has {', '.join(reader.fieldnames or ())}")
     found: dict[str, Entry] = {}
     for row in reader:
-        name = (row[image] or "").strip()
+        # A cell too many is kept under None, one too few is None.
+        if None in row or None in row.values():
+            raise DatasetError(path, f"line {reader.line_num} should have {len(reader.fieldnames or ())} cells")
+        name = row[image].strip()
         if not name or name in found:
             raise DatasetError(
                 path, f"line {reader.line_num} names {'an image twice: ' + name if name else 'no image'}"
             )
-        labels = {task: (row[column] or "").strip() for task, column in columns.items()}
+        labels = {task: row[column].strip() for task, column in columns.items()}
         split = (row.get(SPLIT) or "").strip() or None
         if split not in (None, *SPLITS):
             raise DatasetError(

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import tempfile
+from collections import Counter
 from dataclasses import fields
 from pathlib import Path
 
@@ -43,6 +44,9 @@ def load(root: Path, progress: sources.Progress | None = None) -> Molecules:
             found = list(sources.read(paths, progress))
             if not found:
                 raise DatasetError(paths[0], "has no molecule")
+            ((number, times),) = Counter(number for number, *_ in found).most_common(1)
+            if times > 1:
+                raise DatasetError(paths[0], f"has, with what is beside it, the molecule {number} {times} times")
             _write(Molecules.joined(found), kept)
     return Molecules(**safetensors.torch.load_file(kept))
 

@@ -3,8 +3,9 @@
 import ast
 import csv
 import gzip
+import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -87,9 +88,12 @@ def left_out(path: Path) -> set[int]:
     positions from 0, and so left out the wrong molecules.)
 
     Raises:
-        DatasetError: The file is missing or no text.
+        DatasetError: The file is missing, empty or no text.
     """
-    entries = (re.match(r"(\d+)\s+(?!compounds)\S", line) for line in read_lines(path))
+    lines = read_lines(path)
+    if not lines:
+        raise DatasetError(path, "is empty")
+    entries = (re.match(r"(\d+)\s+(?!compounds)\S", line) for line in lines)
     return {int(entry[1]) for entry in entries if entry is not None}
 
 
@@ -97,6 +101,12 @@ def _read_raw(structures: Path, table: Path, unusable: Path, progress: Progress 
     chem = imported("rdkit.Chem", extra="graphs", purpose="Reading molecules")
     skipped = left_out(unusable)
     rows = list(_rows(table, ("mol_id", *PROPERTIES)))
+    measured = []
+    for line, row in enumerate(rows, start=2):
+        with _placed(table, f"has a line {line}"):
+            measured.append(_properties(row, PROPERTIES))
+    if not structures.is_file():
+        raise DatasetError(structures, "is no file")
     with structures.open("rb") as file:
         records = chem.ForwardSDMolSupplier(file, removeHs=False, sanitize=False)
         count = 0
@@ -111,9 +121,8 @@ def _read_raw(structures: Path, table: Path, unusable: Path, progress: Progress 
                 raise DatasetError(structures, f"{where} called {title!r}; {table.name} calls it {row['mol_id']!r}")
             if count not in skipped:
                 with _placed(structures, where):
-                    properties = {name: float(row[name]) for name in PROPERTIES}
                     elements = [atom.GetSymbol() for atom in record.GetAtoms()]
-                    found = count, from_record(record), converted(properties, elements)
+                    found = count, from_record(record), converted(measured[count - 1], elements)
                 yield found
             if progress is not None:
                 progress(count, len(rows))
@@ -135,7 +144,7 @@ def _read_tables(tables: list[Path], progress: Progress | None) -> Iterator[Foun
                 # Not JSON: zeros are written as "0.".
                 numbers = np.array(re.sub(r"[\[\]\s]", "", row["XYZ_Ang"]).split(","), np.float64)
                 positions = numbers.reshape(len(elements), 3)
-                properties = {name: float(row[column]) for name, column in COLUMNS.items()}
+                properties = _properties(row, COLUMNS.values())
                 found = (
                     int(row["Index"]),
                     from_smiles(row["SMILES"], elements, positions),
@@ -147,10 +156,19 @@ def _read_tables(tables: list[Path], progress: Progress | None) -> Iterator[Foun
                 progress(done, total)
 
 
+def _properties(row: Mapping[str, str], columns: Iterable[str]) -> dict[str, float]:
+    """The numbers of some columns by the names of :data:`PROPERTIES`."""
+    numbers = {name: float(row[column]) for name, column in zip(PROPERTIES, columns, strict=True)}
+    for name, number in numbers.items():
+        if not math.isfinite(number):
+            raise ValueError(f"{name} is {number}")
+    return numbers
+
+
 def _opened(path: Path) -> TextIO:
     if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8", newline="")
-    return path.open(encoding="utf-8", newline="")
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
 
 
 def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from equipoise.data.errors import DatasetError
-from equipoise.data.readers.files import read_colours, read_numbers
+from equipoise.data.readers.files import read_channels, read_numbers
 
 LONGEST = 1.01
 """Above this, what should be a component of a unit vector is none."""
@@ -19,9 +19,9 @@ def read_coloured_normals(path: Path) -> Tensor:
     """Return normals stored as colours, n = 2 v / 255 - 1, float32 ``[3, H, W]``; not of unit length yet.
 
     Raises:
-        DatasetError: The file is missing or no image.
+        DatasetError: The file is missing, no image, or has not three channels.
     """
-    return read_colours(path).float() * (2 / 255) - 1
+    return read_channels(path).float() * (2 / 255) - 1
 
 
 def read_stored_normals(path: Path) -> Tensor:

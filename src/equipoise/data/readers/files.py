@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,10 @@ from PIL import Image
 from torch import Tensor
 
 from equipoise.data.errors import DatasetError
+
+_HEADERS = Lock()
+"""Held while an array is read: its header is a Python literal, and in threads the parser of literals sometimes raises a
+SystemError (https://github.com/python/cpython/issues/106905)."""
 
 
 @contextmanager
@@ -26,13 +31,13 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a file.
+    """Return the text of a file, without the mark that some editors put before it.
 
     Raises:
         DatasetError: The file is missing or no text.
     """
     with _naming(path):
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
 
 
 def read_lines(path: Path) -> list[str]:
@@ -74,7 +79,7 @@ def read_numbers(path: Path) -> NDArray[Any]:
     Raises:
         DatasetError: The file is missing, no array, or holds something else than numbers.
     """
-    with _naming(path):
+    with _naming(path), _HEADERS:
         array = np.load(path, allow_pickle=False)
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "buif":
         raise DatasetError(path, f"should hold one array of numbers; it holds {getattr(array, 'dtype', 'several')}")
