@@ -140,14 +140,19 @@ def prepare(config: RunConfig, directory: Path | None = None) -> Session:
 
 
 def build_network(config: RunConfig, pretrained: bool | str) -> MultiTaskModel:
-    """The network of a run, with random or pretrained weights."""
-    return models.create(
+    """The network of a run, with random or pretrained weights.
+
+    Its convolutions keep channels last in memory: a training step takes 0.8 to 0.9 of the time, one of a transformer as
+    long as before (`benchmarks/architectures.py`).
+    """
+    model = models.create(
         config.model.architecture,
         tasks={name: task.output for name, task in config.data.tasks(config.tasks).items()},
         backbone=config.model.backbone,
         pretrained=pretrained,
         **config.model.options,
     )
+    return model.to(memory_format=torch.channels_last)
 
 
 def normalization(config: RunConfig) -> Transform:

@@ -97,7 +97,7 @@ class LocalContext(Context):
         self, target: Tensor, source: Tensor, target_labels: Tensor | None, source_labels: Tensor | None
     ) -> Tensor:
         """See `Context.forward`; needs no labels."""
-        query = F.relu(self.query(target))
+        query = F.relu(self.query(target)).contiguous()
         key, value = _rows(F.relu(self.key(source))), _rows(self.value(source))
         query = query.unsqueeze(-1) / math.sqrt(query.shape[1])
         scores = torch.cat([(query * row).sum(dim=1) for row in key], dim=-1)
@@ -153,5 +153,6 @@ def _project(inputs: int, outputs: int, *, scaled: bool = True) -> nn.Sequential
 def _rows(maps: Tensor) -> list[Tensor]:
     # Views [B, C, h, w, 9], one for each row of the window: what lies left and right of each pixel in that row.
     height, reach = maps.shape[-2], WINDOW // 2
-    padded = F.pad(maps, (reach, reach, reach, reach))
+    # Windows along rows that do not lie together in memory, as where channels come last, take twice the time.
+    padded = F.pad(maps.contiguous(), (reach, reach, reach, reach))
     return [padded[:, :, row : row + height].unfold(3, WINDOW, 1) for row in range(WINDOW)]
