@@ -10,8 +10,11 @@ network, batch size, augmentation and first balancing method.
 
 import argparse
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -42,17 +45,12 @@ class Epoch:
         return self.waiting / self.total
 
 
-def run_epoch(session: Session) -> Epoch:
-    """Train for one epoch."""
+def run_epoch(session: Session, batches: Iterator[dict[str, Any]]) -> Epoch:
+    """Train on as many batches as an epoch has."""
     started = asked = time.perf_counter()
-    waiting, batches = 0.0, 0
-    iterator = iter(session.train_loader)
-    while True:
-        batch = next(iterator, None)
+    waiting = 0.0
+    for batch in islice(batches, len(session.train_loader)):
         waiting += time.perf_counter() - asked
-        if batch is None:
-            return Epoch(time.perf_counter() - started, waiting, batches)
-        batches += 1
         session.optimizer.zero_grad(set_to_none=True)
         now = forward(session, session.fabric.to_device(batch))
         session.balancer.backward(now.losses, features=now.features, last_layer=session.last_layer)
@@ -61,6 +59,7 @@ def run_epoch(session: Session) -> Epoch:
             # Otherwise the device would still be busy while the loop already waits for the next batch.
             torch.cuda.synchronize()
         asked = time.perf_counter()
+    return Epoch(asked - started, waiting, len(session.train_loader))
 
 
 def main() -> None:
@@ -81,7 +80,9 @@ def main() -> None:
         started = time.perf_counter()
         session = prepare(run.config)
         opening = time.perf_counter() - started
-        first, *later = (run_epoch(session) for _ in range(1 + arguments.epochs))
+        epochs = range(1 + arguments.epochs)
+        batches = session.train_loader.stream(epochs)
+        first, *later = (run_epoch(session, batches) for _ in epochs)
         epoch = Epoch(*(sum(values) for values in zip(*(vars(one).values() for one in later), strict=True)))
         table.add_row(
             str(workers),

@@ -1,7 +1,8 @@
 """Batches are the same ones whoever loads them."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,12 @@ from equipoise.data import create, transforms
 from equipoise.training.loading import TrainLoader, ahead
 
 
-def batches(root: Path, seed: int = 3, **settings: Any) -> list[dict[str, torch.Tensor]]:
+def batches(root: Path, seeds: Sequence[int] = (3,), **settings: Any) -> list[dict[str, torch.Tensor]]:
     transform = transforms.Compose((transforms.RandomHorizontalFlip(), transforms.RandomCrop((24, 24))))
     dataset = create("rooms", root=root, split="train", tasks=["seg", "depth"], transform=transform)
     loader = TrainLoader(dataset, TrainingConfig(batch_size=2, epochs=1, accelerator="cpu", **settings))
-    loader.seed(seed)
-    found = list(loader)
-    assert len(found) == len(loader)
+    found = list(loader.stream(seeds))
+    assert len(found) == len(loader) * len(seeds)
     return found
 
 
@@ -33,14 +33,28 @@ def equal(first: list[dict[str, torch.Tensor]], second: list[dict[str, torch.Ten
 @pytest.mark.slow
 def test_batches_do_not_depend_on_the_number_of_workers(rooms: Path) -> None:
     torch.manual_seed(7)
-    alone = batches(rooms)
-    assert equal(alone, batches(rooms, workers=1))
-    assert equal(alone, batches(rooms, workers=2))
+    alone = batches(rooms, [3, 4])
+    assert equal(alone, batches(rooms, [3, 4], workers=1))
+    assert equal(alone, batches(rooms, [3, 4], workers=2))
+
+
+def test_an_epoch_depends_on_its_seed_alone(rooms: Path) -> None:
+    assert equal(batches(rooms, [3, 4]), batches(rooms, [3]) + batches(rooms, [4]))
+
+
+def test_a_stream_may_be_left_for_another(rooms: Path) -> None:
+    dataset = create("rooms", root=rooms, split="train", tasks=["seg"])
+    loader = TrainLoader(dataset, TrainingConfig(batch_size=2, epochs=1, workers=1, accelerator="cpu"))
+    expected = list(islice(loader.stream([3]), 2))
+    stream = loader.stream(count(5))
+    next(stream)
+    stream = loader.stream([3])
+    assert equal(list(islice(stream, 2)), expected)
 
 
 def test_another_seed_gives_other_batches(rooms: Path) -> None:
     assert equal(batches(rooms), batches(rooms))
-    assert not equal(batches(rooms), batches(rooms, seed=4))
+    assert not equal(batches(rooms), batches(rooms, seeds=[4]))
 
 
 def test_an_epoch_of_a_given_number_of_steps_draws_with_replacement(rooms: Path) -> None:

@@ -6,7 +6,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -21,7 +21,6 @@ from equipoise.config import RunConfig
 from equipoise.studies.matrix import PlannedRun
 from equipoise.training.context import context_of, endless, forward
 from equipoise.training.evaluation import evaluate
-from equipoise.training.loading import Loader, TrainLoader
 from equipoise.training.setup import Held, Session, build_network, prepare
 
 _STEPS, _ENOUGH = 3, 2.0
@@ -153,7 +152,7 @@ def measure(config: RunConfig, threads: int) -> RunCost:
     )
     session = prepare(config)
     _give_teachers(session, config)
-    loading, batch = _loaded(session.train_loader)
+    loading, batch = _loaded(lambda: session.train_loader.stream([0]))
     stepping = _time_steps(session, dict(batch), config.training.clip)
     evaluation = _pass(session, session.chosen_on)
     test = 0.0 if session.chosen_on.split == "test" else _pass(session, session.test)
@@ -183,22 +182,19 @@ def _give_teachers(session: Session, config: RunConfig) -> None:
         }
 
 
-def _loaded(loader: Loader) -> tuple[float, Mapping[str, torch.Tensor]]:
+def _loaded(batches: Callable[[], Iterator[Mapping[str, torch.Tensor]]]) -> tuple[float, Mapping[str, torch.Tensor]]:
     """Seconds to load a batch, and the batch; it is the second time, when what a run decodes once is decoded."""
     seconds, batch = 0.0, {}
     for _ in range(2):
-        if isinstance(loader, TrainLoader):
-            # The same batch again.
-            loader.seed(0)
         started = time.perf_counter()
-        batch = next(iter(loader))
+        batch = next(batches())
         seconds = time.perf_counter() - started
     return seconds, batch
 
 
 def _time_steps(session: Session, batch: dict[str, torch.Tensor], clip: float) -> float:
     batch = session.fabric.to_device(batch)
-    further = endless(session)
+    further = endless(session, 0)
 
     def step() -> float:
         _synchronise(session.fabric.device)
@@ -226,7 +222,7 @@ def _time_steps(session: Session, batch: dict[str, torch.Tensor], clip: float) -
 
 def _pass(session: Session, held: Held) -> float:
     """Seconds of a pass over a split, from one batch."""
-    loading, batch = _loaded(held.loader)
+    loading, batch = _loaded(lambda: iter(held.loader))
     adapt = session.balancer.adapt
     started = time.perf_counter()
     evaluate(session.fabric, session.model, adapt, held.tasks, [dict(batch)], session.input, lambda: None)

@@ -1,6 +1,7 @@
 """What a balancing method may ask of the trainer beyond the losses of one batch."""
 
 from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any
 
 import torch
@@ -52,7 +53,6 @@ def taught(session: Session, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         return {task: teacher(batch[session.input]).shared[-1] for task, teacher in session.teachers.items()}
 
 
-def endless(session: Session) -> Iterator[dict[str, Any]]:
+def endless(session: Session, seed: int) -> Iterator[dict[str, Any]]:
     """Training batches in an order of their own; nothing is loaded until the first is asked for."""
-    while True:
-        yield from session.further_loader
+    return session.further_loader.stream(count(seed + 2**48, 2**48))

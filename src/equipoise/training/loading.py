@@ -28,41 +28,23 @@ class Loader:
     Args:
         dataset: The split.
         settings: Batch size, workers and device.
-        collate: Puts samples together.
-        options: For the data loader.
     """
 
-    def __init__(
-        self,
-        dataset: torch.utils.data.Dataset[Sample],
-        settings: TrainingConfig,
-        collate: Callable[[Sequence[Sample]], Batch],
-        **options: Any,
-    ) -> None:
-        self._loader: DataLoader[Sample] = DataLoader(
-            dataset,
-            batch_size=settings.batch_size,
-            num_workers=settings.workers,
-            persistent_workers=settings.workers > 0,
-            pin_memory=settings.accelerator != "cpu" and torch.cuda.is_available(),
-            collate_fn=collate,
-            **options,
-        )
+    def __init__(self, dataset: Dataset, settings: TrainingConfig) -> None:
+        self._loader = _loader(dataset, settings, dataset.collate(), batch_size=settings.batch_size)
 
     def __len__(self) -> int:
         return len(self._loader)
 
     def __iter__(self) -> Iterator[Batch]:
-        # To take a batch over from another process is work as well. What is loaded in this process is random by the
-        # same state as dropout, which a thread beside it would disturb.
-        return ahead(self._loader) if self._loader.num_workers else iter(self._loader)
+        return _batches(self._loader)
 
 
-class TrainLoader(Loader):
+class TrainLoader:
     """Training batches in random order, with random augmentation.
 
-    All that is random follows from :meth:`seed`, sample by sample, so that batches do not depend on how many workers
-    there are.
+    All that is random follows from the seed of an epoch, sample by sample, so that batches do not depend on how many
+    workers there are.
 
     Args:
         dataset: The split.
@@ -70,36 +52,74 @@ class TrainLoader(Loader):
     """
 
     def __init__(self, dataset: Dataset, settings: TrainingConfig) -> None:
-        self._draws = _Draws(dataset, settings.steps_per_epoch and settings.steps_per_epoch * settings.batch_size)
-        super().__init__(
-            _Drawn(dataset),
-            settings,
-            dataset.collate(),
-            sampler=self._draws,
-            generator=torch.Generator(),
-            # A last batch of one sample has no statistics for batch normalisation.
-            drop_last=len(self._draws) >= settings.batch_size,
+        self._epochs = _Epochs(dataset, settings)
+        self._loader = _loader(
+            _Drawn(dataset), settings, dataset.collate(), batch_sampler=self._epochs, generator=torch.Generator()
         )
 
-    def seed(self, seed: int) -> None:
-        """Choose the batches that come next."""
-        self._draws.generator.manual_seed(seed)
+    def __len__(self) -> int:
+        """The number of batches in an epoch."""
+        return len(self._epochs)
+
+    def stream(self, seeds: Iterable[int]) -> Iterator[Batch]:
+        """The batches of one epoch after the other, without a pause between them.
+
+        The first batches of an epoch are loaded by workers while the last ones of the epoch before are trained on. One
+        stream at a time: leave the one before first.
+
+        Args:
+            seeds: One for each epoch; asked for when the epoch is loaded.
+        """
+        self._epochs.seeds = seeds
+        return _batches(self._loader)
 
 
-class _Draws(Sampler[Draw]):
-    """Indices in random order, each with a seed."""
+def _loader(
+    dataset: torch.utils.data.Dataset[Sample],
+    settings: TrainingConfig,
+    collate: Callable[[Sequence[Sample]], Batch],
+    **options: Any,
+) -> DataLoader[Sample]:
+    return DataLoader(
+        dataset,
+        num_workers=settings.workers,
+        persistent_workers=settings.workers > 0,
+        pin_memory=settings.accelerator != "cpu" and torch.cuda.is_available(),
+        collate_fn=collate,
+        **options,
+    )
 
-    def __init__(self, dataset: Dataset, samples: int | None) -> None:
-        self.generator = torch.Generator()
-        self._order = RandomSampler(dataset, num_samples=samples, generator=self.generator)
+
+def _batches(loader: DataLoader[Sample]) -> Iterator[Batch]:
+    # To take a batch over from another process is work as well. What is loaded in this process is random by the same
+    # state as dropout, which a thread beside it would disturb.
+    return ahead(loader) if loader.num_workers else iter(loader)
+
+
+class _Epochs(Sampler[list[Draw]]):
+    """The batches of one epoch for each seed: indices in random order, each with a seed of its own."""
+
+    def __init__(self, dataset: Dataset, settings: TrainingConfig) -> None:
+        self.seeds: Iterable[int] = ()
+        self._generator = torch.Generator()
+        samples = settings.steps_per_epoch and settings.steps_per_epoch * settings.batch_size
+        self._order = RandomSampler(dataset, num_samples=samples, generator=self._generator)
+        self._size = settings.batch_size
+        # A last batch of one sample has no statistics for batch normalisation.
+        self._drop_last = len(self._order) >= settings.batch_size
 
     def __len__(self) -> int:
-        return len(self._order)
+        whole, rest = divmod(len(self._order), self._size)
+        return whole + (rest > 0 and not self._drop_last)
 
-    def __iter__(self) -> Iterator[Draw]:
-        indices = list(self._order)
-        seeds = torch.randint(2**62, (len(indices),), generator=self.generator).tolist()
-        yield from zip(indices, seeds, strict=True)
+    def __iter__(self) -> Iterator[list[Draw]]:
+        for seed in self.seeds:
+            self._generator.manual_seed(seed)
+            indices = list(self._order)
+            seeds = torch.randint(2**62, (len(indices),), generator=self._generator).tolist()
+            draws = list(zip(indices, seeds, strict=True))
+            for batch in range(len(self)):
+                yield draws[batch * self._size : (batch + 1) * self._size]
 
 
 class _Drawn(torch.utils.data.Dataset[Sample]):

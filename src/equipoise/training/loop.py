@@ -5,9 +5,10 @@ import shutil
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -130,9 +131,12 @@ def train(
     evaluations = [epoch for epoch in range(1, epochs + 1) if epoch % every == 0 or epoch == epochs]
     meter = _Meter(watch, session, epochs, evaluations, progress.epoch, tests=1 + len(selection.further))
     started = time.monotonic() - progress.seconds
+    remaining = range(progress.epoch + 1, epochs + 1)
+    batches = session.train_loader.stream(_epoch_seed(config.seed, epoch) for epoch in remaining)
     with Log(directory, progress.epoch, progress.step) as log:
-        for epoch in range(progress.epoch + 1, epochs + 1):
-            averages = _train_epoch(session, config, epoch, progress, meter)
+        for epoch in remaining:
+            of_epoch = islice(batches, len(session.train_loader))
+            averages = _train_epoch(session, config, epoch, of_epoch, progress, meter)
             progress.epoch = epoch
             score = None
             log.write(epoch, progress.step, "train", **averages)
@@ -197,14 +201,20 @@ def _give_teachers(session: Session, directories: Mapping[str, Path]) -> None:
 
 
 def _train_epoch(
-    session: Session, config: RunConfig, epoch: int, progress: Progress, meter: "_Meter"
+    session: Session,
+    config: RunConfig,
+    epoch: int,
+    batches: Iterable[dict[str, Tensor]],
+    progress: Progress,
+    meter: "_Meter",
 ) -> dict[str, Any]:
-    _seed_epoch(session, config.seed, epoch)
+    seed = _epoch_seed(config.seed, epoch)
+    torch.manual_seed(seed)
     meter.doing = f"epoch {epoch}/{config.training.epochs}"
     sums: dict[str, dict[str, Tensor]] = {"loss": {}, "weight": {}}
     counts: dict[str, int] = defaultdict(int)
-    further = endless(session)
-    for batch in session.train_loader:
+    further = endless(session, seed)
+    for batch in batches:
         balance = _step(session, session.fabric.to_device(batch), further, config.training.clip)
         if balance is not None and not balance.skipped:
             for group, values in (("loss", balance.losses), ("weight", balance.weights or {})):
@@ -263,13 +273,10 @@ def _test(session: Session, directory: Path, meter: "_Meter") -> dict[str, float
     return _measure(session, session.test, meter).metrics
 
 
-def _seed_epoch(session: Session, seed: int, epoch: int) -> None:
+def _epoch_seed(seed: int, epoch: int) -> int:
     # One seed an epoch stands for all random states: order of the data, augmentation, dropout. A resumed run starts at
     # an epoch.
-    mixed = seed * 1_000_003 + epoch
-    torch.manual_seed(mixed)
-    session.train_loader.seed(mixed)
-    session.further_loader.seed(mixed + 2**48)
+    return seed * 1_000_003 + epoch
 
 
 def _keep_if_best(

@@ -56,7 +56,7 @@ class Session:
         balancer: What turns its losses into gradients.
         optimizer: What turns gradients into steps.
         schedule: The learning rate over time.
-        train_loader: Training batches; reseeded every epoch.
+        train_loader: Training batches.
         further_loader: The same batches in another order, for balancing methods that ask for more than one.
         chosen_on: The split the checkpoint is chosen on.
         test: The test split.
@@ -109,7 +109,7 @@ def prepare(config: RunConfig, directory: Path | None = None) -> Session:
     train_loader, further_loader = TrainLoader(train, settings), TrainLoader(train, settings)
     as_evaluated = transforms.Compose((*settings.augmentation.evaluation_transforms(), normalize))
     test = open_split(config, "test", as_evaluated)
-    test_loader = Loader(test, settings, test.collate())
+    test_loader = Loader(test, settings)
     if config.protocol == "paper_one":
         chosen_on = Held("test", tasks, test_loader)
     else:
@@ -117,7 +117,7 @@ def prepare(config: RunConfig, directory: Path | None = None) -> Session:
         chosen_on = Held(
             "val",
             {name: task.while_training() for name, task in tasks.items()},
-            Loader(validation, settings, validation.collate()),
+            Loader(validation, settings),
         )
     schedule = schedules.create(settings, optimizer, len(train_loader))
     last_layer = model.last_shared_layer()
