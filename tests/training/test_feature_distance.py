@@ -10,7 +10,7 @@ from equipoise.config import Recipe
 from equipoise.diagnosis import read, read_distances
 from equipoise.studies import execute, plan
 from equipoise.training import Status, train
-from equipoise.training.loop import BEST
+from equipoise.training.kept import BEST
 from equipoise.training.setup import DISTANCES, PROBE
 
 

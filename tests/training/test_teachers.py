@@ -10,7 +10,7 @@ from equipoise.config import Recipe, RunConfig
 from equipoise.studies import execute, plan
 from equipoise.training import Status, prepare, read_result, train
 from equipoise.training.evaluation import evaluate
-from equipoise.training.loop import BEST, BEST_BALANCER
+from equipoise.training.kept import BEST, BEST_BALANCER
 from equipoise.training.teachers import load_teachers
 
 

@@ -6,13 +6,10 @@ import time
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 import yaml
 from torch import Tensor
@@ -20,76 +17,17 @@ from torch import Tensor
 import equipoise
 from equipoise.balancing import Balance, Need
 from equipoise.config import RunConfig
+from equipoise.training.checkpoints import CHECKPOINT, Progress, load_checkpoint, save_checkpoint
 from equipoise.training.context import context_of, endless, forward, taught
 from equipoise.training.evaluation import Evaluation, evaluate
-from equipoise.training.files import is_whole, replace, sweep, write_tensors, write_text
+from equipoise.training.files import sweep, write_text
+from equipoise.training.kept import keep, load_kept
 from equipoise.training.logs import Log
 from equipoise.training.result import RunResult, read_result
 from equipoise.training.selection import Selection
-from equipoise.training.setup import BEST, BEST_BALANCER, Held, Session, prepare
+from equipoise.training.setup import Held, Session, prepare
+from equipoise.training.status import Meter, Reached, Status
 from equipoise.training.teachers import load_teachers
-
-CHECKPOINT = "checkpoint.pt"
-
-
-@dataclass(frozen=True)
-class Status:
-    """How far a run is, for whoever watches: units of work (batches trained or evaluated) and what is going on.
-
-    Attributes:
-        done: Units of work that are done.
-        total: All of them.
-        doing: What is going on, for people.
-        reached: After an epoch, what the run has reached.
-    """
-
-    done: int
-    total: int
-    doing: str
-    reached: "Reached | None" = None
-
-
-@dataclass(frozen=True)
-class Reached:
-    """What a run has reached after an epoch; told when its checkpoint is written.
-
-    Attributes:
-        epoch: The epoch, counted from 1.
-        seconds: Time of training and evaluation so far.
-        score: Of this epoch's evaluation, see `Selection`; none if it was not evaluated.
-    """
-
-    epoch: int
-    seconds: float
-    score: float | None
-
-
-class Abandoned(Exception):
-    """Raised by whoever watches a run to end it before its time: it keeps its checkpoint and has no result."""
-
-
-@dataclass
-class Progress:
-    """What besides weights a checkpoint must hold for a resumed run to end as if it had never stopped.
-
-    `criterion` is what scores are; others cannot be compared with them. `further` has the best value of every metric
-    that has a best evaluation of its own, see `Selection.further`.
-    """
-
-    criterion: str
-    epoch: int = 0
-    step: int = 0
-    seconds: float = 0.0
-    probed: int = 0
-    sampled: dict[str, Tensor] = field(default_factory=dict)
-    best_score: float = float("-inf")
-    best_epoch: int = 0
-    best_metrics: dict[str, float] = field(default_factory=dict)
-    best_losses: dict[str, float] = field(default_factory=dict)
-    first_losses: dict[str, float] = field(default_factory=dict)
-    further: dict[str, float] = field(default_factory=dict)
-    weight_sums: dict[str, float] = field(default_factory=dict)
-    weight_counts: dict[str, int] = field(default_factory=dict)
 
 
 def train(
@@ -125,11 +63,11 @@ def train(
     session = prepare(config, directory)
     _give_teachers(session, teachers or {})
     selection = Selection(session.tasks, single)
-    progress = _restore(session, directory, selection.criterion)
+    progress = load_checkpoint(session, directory, selection.criterion)
     selection.first_losses = progress.first_losses
     epochs, every = config.training.epochs, config.training.evaluate_every
     evaluations = [epoch for epoch in range(1, epochs + 1) if epoch % every == 0 or epoch == epochs]
-    meter = _Meter(watch, session, epochs, evaluations, progress.epoch, tests=1 + len(selection.further))
+    meter = Meter(watch, session, epochs, evaluations, progress.epoch, tests=1 + len(selection.further))
     started = time.monotonic() - progress.seconds
     remaining = range(progress.epoch + 1, epochs + 1)
     batches = session.train_loader.stream(_epoch_seed(config.seed, epoch) for epoch in remaining)
@@ -152,7 +90,7 @@ def train(
                 session.probe.flush()
             if session.distance is not None:
                 session.distance.flush()
-            _checkpoint(session, progress, directory)
+            save_checkpoint(session, progress, directory)
             meter.tell(Reached(epoch, progress.seconds, score))
     skipped_steps = session.balancer.skipped_steps
     validation = progress.best_metrics | progress.further
@@ -206,7 +144,7 @@ def _train_epoch(
     epoch: int,
     batches: Iterable[dict[str, Tensor]],
     progress: Progress,
-    meter: "_Meter",
+    meter: Meter,
 ) -> dict[str, Any]:
     seed = _epoch_seed(config.seed, epoch)
     torch.manual_seed(seed)
@@ -257,19 +195,15 @@ def _step(
     return balance
 
 
-def _measure(session: Session, held: Held, meter: "_Meter") -> Evaluation:
+def _measure(session: Session, held: Held, meter: Meter) -> Evaluation:
     return evaluate(
         session.fabric, session.model, session.balancer.adapt, held.tasks, held.loader, session.input, meter
     )
 
 
-def _test(session: Session, directory: Path, meter: "_Meter") -> dict[str, float]:
+def _test(session: Session, directory: Path, meter: Meter) -> dict[str, float]:
     """The metrics on the test split of the network that was kept in a directory."""
-    device = session.fabric.device
-    session.model.load_state_dict(safetensors.torch.load_file(directory / BEST, device=str(device)))
-    if Need.ADAPT in session.balancer.needs:
-        state = torch.load(directory / BEST_BALANCER, map_location=device, weights_only=True)
-        session.balancer.load_state_dict(state)
+    load_kept(directory, session.model, session.balancer, session.fabric.device)
     return _measure(session, session.test, meter).metrics
 
 
@@ -289,7 +223,7 @@ def _keep_if_best(
     if progress.best_epoch == 0 or score > progress.best_score:
         progress.best_score, progress.best_epoch = score, progress.epoch
         progress.best_metrics, progress.best_losses = found.metrics, found.losses
-        _keep(session, directory)
+        keep(directory, session.model, session.balancer)
     return score
 
 
@@ -301,63 +235,7 @@ def _keep_further(
         if selection.score_by(metric, found.metrics) > selection.score_by(metric, progress.further):
             progress.further[metric] = found.metrics[metric]
             (directory / metric).mkdir(exist_ok=True)
-            _keep(session, directory / metric)
-
-
-def _keep(session: Session, directory: Path) -> None:
-    weights = {name: value.contiguous() for name, value in session.model.state_dict().items()}
-    replace(directory / BEST, lambda beside: safetensors.torch.save_file(weights, beside))
-    if Need.ADAPT in session.balancer.needs:
-        write_tensors(directory / BEST_BALANCER, session.balancer.state_dict())
-
-
-def _checkpoint(session: Session, progress: Progress, directory: Path) -> None:
-    state = {
-        "model": session.model.state_dict(),
-        "optimizer": session.optimizer.state_dict(),
-        "schedule": session.schedule.state_dict(),
-        "balancer": session.balancer.state_dict(),
-        "progress": vars(progress),
-    }
-    if session.distance is not None:
-        state["distance"] = session.distance.state_dict()
-    write_tensors(directory / CHECKPOINT, state)
-
-
-def _restore(session: Session, directory: Path, criterion: str) -> Progress:
-    path = directory / CHECKPOINT
-    if not path.exists():
-        return Progress(criterion)
-    if not is_whole(path):
-        warnings.warn(
-            f"{path} is damaged, as after a loss of power: the run begins anew, with the same result.", stacklevel=2
-        )
-        return Progress(criterion)
-    state = torch.load(path, map_location=session.fabric.device, weights_only=True)
-    if state["progress"].get("criterion") != criterion:
-        # It was begun without single-task networks to compare with: its best epoch may not be what is now asked for.
-        return Progress(criterion)
-    session.model.load_state_dict(state["model"])
-    session.optimizer.load_state_dict(state["optimizer"])
-    session.schedule.load_state_dict(state["schedule"])
-    session.balancer.load_state_dict(state["balancer"])
-    progress = Progress(**state["progress"])
-    if session.probe is not None:
-        with _losing_records():
-            session.probe.resume(progress.probed, progress.sampled)
-    if session.distance is not None and "distance" in state:
-        with _losing_records():
-            session.distance.load_state_dict(state["distance"])
-    return progress
-
-
-@contextmanager
-def _losing_records() -> Iterator[None]:
-    """What only looks on must not end a training: where its file is damaged it goes on without what that held."""
-    try:
-        yield
-    except ValueError as error:
-        warnings.warn(f"what was recorded before is lost: {error}", stacklevel=4)
+            keep(directory / metric, session.model, session.balancer)
 
 
 def _mean_weights(progress: Progress) -> dict[str, float]:
@@ -369,31 +247,3 @@ def _count(session: Session) -> dict[str, int]:
     shared = sum(parameter.numel() for parameter in session.model.shared_parameters())
     own = {task: sum(p.numel() for p in session.model.task_parameters(task)) for task in session.tasks}
     return {"shared": shared, **own}
-
-
-class _Meter:
-    """Counts batches, trained or measured, and tells whoever watches."""
-
-    def __init__(
-        self,
-        watch: Callable[[Status], None],
-        session: Session,
-        epochs: int,
-        evaluations: list[int],
-        done: int,
-        tests: int,
-    ) -> None:
-        steps, measured = len(session.train_loader), len(session.chosen_on.loader)
-        tested = 0 if session.chosen_on.split == "test" else tests * len(session.test.loader)
-        self._watch = watch
-        self._done = done * steps + sum(epoch <= done for epoch in evaluations) * measured
-        self._total = epochs * steps + len(evaluations) * measured + tested
-        self.doing = "starting"
-        self.tell()
-
-    def __call__(self) -> None:
-        self._done += 1
-        self.tell()
-
-    def tell(self, reached: Reached | None = None) -> None:
-        self._watch(Status(self._done, self._total, self.doing, reached))

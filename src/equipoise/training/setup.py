@@ -23,10 +23,6 @@ PROBE = "probe.parquet"
 """In the directory of a run: the gradients that were recorded."""
 DISTANCES = "feature_distance.parquet"
 """In the directory of a run: how far its features were from those of single-task networks, where it was asked for."""
-BEST = "best.safetensors"
-"""In the directory of a run: the weights of the network at the best evaluation."""
-BEST_BALANCER = "best_balancer.pt"
-"""In the directory of a run: the state of the balancer then, where it is a part of the network."""
 
 
 @dataclass(frozen=True)

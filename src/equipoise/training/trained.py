@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-import safetensors.torch
 import torch
+from safetensors import SafetensorError
 
 from equipoise import balancing
-from equipoise.balancing import Need
 from equipoise.models import MultiTaskModel
 from equipoise.models.base import Adapt
+from equipoise.training.kept import load_kept
 from equipoise.training.result import read_result
-from equipoise.training.setup import BEST, BEST_BALANCER, build_network
+from equipoise.training.setup import build_network
 
 
 def load_trained(directory: Path, device: torch.device | None = None) -> tuple[MultiTaskModel, Adapt]:
@@ -27,13 +27,10 @@ def load_trained(directory: Path, device: torch.device | None = None) -> tuple[M
     if result is None:
         raise ValueError(f"`directory` should be that of a finished run. Found {str(directory)!r}.")
     device = device or torch.device("cpu")
-    model = build_network(result.config, pretrained=False)
-    balancer = balancing.create(result.config.balancer.name, **result.config.balancer.options)
+    model = build_network(result.config, pretrained=False).to(device)
+    balancer = balancing.create(result.config.balancer.name, **result.config.balancer.options).to(device)
     try:
-        model.load_state_dict(safetensors.torch.load_file(directory / BEST))
-        if Need.ADAPT in balancer.needs:
-            state = torch.load(directory / BEST_BALANCER, map_location=device, weights_only=True)
-            balancer.load_state_dict(state)
-    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+        load_kept(directory, model, balancer, device)
+    except (OSError, RuntimeError, SafetensorError) as error:
         raise ValueError(f"The best checkpoint in {str(directory)!r} cannot be loaded: {error}") from error
-    return model.to(device).eval().requires_grad_(False), balancer.to(device).adapt
+    return model.eval().requires_grad_(False), balancer.adapt
