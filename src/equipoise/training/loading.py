@@ -1,6 +1,7 @@
 """Batches of a dataset, the same ones whoever loads them."""
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from queue import Empty, Queue
 from typing import Any, TypeVar
@@ -147,12 +148,15 @@ def ahead(items: Iterable[T]) -> Iterator[T]:
     """
     ready: Queue[tuple[T | None, BaseException | None]] = Queue(_WAITING)
     stopped = threading.Event()
+    # Held here longer than by whoever takes it: to give memory back that processes share takes a millisecond or two.
+    given = deque[T](maxlen=_WAITING + 2)
 
     def take() -> None:
         error: BaseException | None = None
         try:
             for item in items:
                 ready.put((item, None))
+                given.append(item)
                 if stopped.is_set():
                     return
         except BaseException as raised:
