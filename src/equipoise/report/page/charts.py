@@ -142,5 +142,5 @@ def _published(study: Study) -> dict[tuple[str | None, str], float]:
 
 
 def _short(value: float) -> float | None:
-    """Four digits are more than a pixel shows; none for what is no number."""
-    return float(f"{value:.4g}") if math.isfinite(value) else None
+    """Six digits, more than a pixel shows, round to two decimals as the tables do; none for what is no number."""
+    return float(f"{value:.6g}") if math.isfinite(value) else None
