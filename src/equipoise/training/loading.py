@@ -65,8 +65,8 @@ class TrainLoader:
     def stream(self, seeds: Iterable[int]) -> Iterator[Batch]:
         """The batches of one epoch after the other, without a pause between them.
 
-        The first batches of an epoch are loaded by workers while the last ones of the epoch before are trained on. One
-        stream at a time: leave the one before first.
+        The first batches of an epoch are loaded by workers while the last ones of the epoch before are trained on. All
+        streams have the same workers: let go of one before another is begun.
 
         Args:
             seeds: One for each epoch; asked for when the epoch is loaded.
