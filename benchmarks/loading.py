@@ -22,7 +22,7 @@ from rich.table import Table
 
 from equipoise import config, studies
 from equipoise.training.context import forward
-from equipoise.training.setup import Session, prepare
+from equipoise.training.session import Session, prepare
 
 
 @dataclass

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from equipoise.balancing import functional
+from equipoise import functional
 
 Weigh = Callable[[Tensor], Tensor]
 
@@ -140,12 +140,12 @@ def main() -> None:
             theirs = peer(contest, tasks)
             if theirs is not None:
                 # NashMTL weighs a Jacobian, all others a Gram matrix.
-                evidence = jacobian if contest.theirs == "NashMTL" else gram
+                inputs = jacobian if contest.theirs == "NashMTL" else gram
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     try:
-                        found = contest.residual(gram, theirs(evidence))
-                        spent = milliseconds(lambda: theirs(evidence), arguments.seconds)  # noqa: B023 called at once
+                        found = contest.residual(gram, theirs(inputs))
+                        spent = milliseconds(lambda: theirs(inputs), arguments.seconds)  # noqa: B023 called at once
                         row += [f"{spent:.3f}", f"{found:.0e}", f"{spent / ours:.1f}"]
                     except (ImportError, NameError) as error:  # a solver that TorchJD needs is not installed
                         row += ["-", type(error).__name__, "-"]

@@ -27,7 +27,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 import equipoise
-from equipoise.balancing import Balancer, Context, Forward, Need, Source, all_methods, hyper_parameters, undisturbed
+from equipoise.balancing import Balancer, Context, Forward, Need, Place, all_methods, hyper_parameters, undisturbed
 
 Step = Callable[[], object]
 
@@ -211,10 +211,10 @@ def measure(arguments: argparse.Namespace, tasks: int) -> Table:
 
     whole = times["plain sum"]
     floors = {
-        Source.LOSSES: 1.0,
-        Source.FEATURES: 1.0,
-        Source.LAST_LAYER: 1 + tasks * times["last layer"] / whole,
-        Source.SHARED: 1 + (tasks - 1) * times["trunk"] / whole,
+        Place.LOSSES: 1.0,
+        Place.FEATURES: 1.0,
+        Place.LAST_LAYER: 1 + tasks * times["last layer"] / whole,
+        Place.SHARED: 1 + (tasks - 1) * times["trunk"] / whole,
     }
     table = Table(
         title=f"T = {tasks}: plain step {whole * 1e3:.0f} ms, of it H {times['heads'] / whole:.0%}, "
@@ -228,7 +228,7 @@ def measure(arguments: argparse.Namespace, tasks: int) -> Table:
         if name in methods and methods[name].needs:
             row[0] = f"{name} *"
         else:
-            floor = floors[methods[name].source(()) if name in methods else Source.LOSSES]
+            floor = floors[methods[name].source(()) if name in methods else Place.LOSSES]
             row[2:4] = f"{floor:.3f}", f"{ratio / floor - 1:+.1%}"
         theirs = f"torchjd {PEERS.get(name, '')}"
         if theirs in times:

@@ -7,8 +7,8 @@ import torch
 
 from equipoise import models, studies
 from equipoise.config import SINGLE, Recipe, RunConfig, load
-from equipoise.studies.outlook import runs_in_all
-from equipoise.studies.published import read
+from equipoise.studies.plan.matrix import runs_in_all
+from equipoise.studies.results.published import read
 from equipoise.training.selection import main_metrics
 
 FOLDER = Path(__file__).parents[1] / "recipes"
@@ -55,7 +55,10 @@ def test_every_recipe_of_a_paper_can_be_used(path):
 
 
 def test_all_tables_of_the_papers_have_a_recipe():
-    tables = {path.name.removesuffix(".csv") for path in Path(studies.__file__).parent.glob("published_tables/*.csv")}
+    tables = {
+        path.name.removesuffix(".csv")
+        for path in (Path(studies.__file__).parent / "results" / "published_tables").glob("*.csv")
+    }
     texts = [path.read_text(encoding="utf-8") for path in RECIPES if "mini" not in path.parts]
     assert {table for table in tables if any(table in text for text in texts)} == tables
 

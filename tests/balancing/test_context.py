@@ -9,7 +9,7 @@ from equipoise.balancing import Context, Need, all_methods, undisturbed
 
 from .networks import ARGUMENTS, TASKS, context, network, step
 
-NEEDY = sorted(name for name, method in all_methods().items() if method.record.needs)
+NEEDY = sorted(name for name, method in all_methods().items() if method.info.needs)
 every_needy_method = pytest.mark.parametrize("name", NEEDY)
 
 

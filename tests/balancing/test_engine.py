@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 import equipoise
 from equipoise import NonFiniteError
-from equipoise.balancing import DirectionBalancer, Evidence, Method, Source
+from equipoise.balancing import DirectionBalancer, MethodInfo, Place, StepInputs
 
 from .networks import assert_grads_match, flat, network, step, task_gradients
 
@@ -229,10 +229,10 @@ def balancers() -> dict[str, equipoise.Balancer]:
 @pytest.mark.parametrize("sees", list(balancers()))
 @pytest.mark.parametrize("cut", [True, False], ids=["features", "no features"])
 @pytest.mark.parametrize("retain", [False, True], ids=["freed", "retained"])
-def test_grad_equals_the_explicit_computation(case, sees, cut, retain):
-    balancer = balancers()[sees]
+def test_grad_equals_the_explicit_computation(case, default_place, cut, retain):
+    balancer = balancers()[default_place]
     made, repeated = case(), case()
-    if sees == "features" and (not cut or case in NO_CLEAN_CUT):
+    if default_place == "features" and (not cut or case in NO_CLEAN_CUT):
         with pytest.raises(ValueError, match="`features` should hold"):
             balancer.backward(made.losses, features=made.features if cut else None, last_layer=made.last_layer)
         return
@@ -314,8 +314,8 @@ def test_a_last_layer_that_a_task_does_not_reach_is_refused():
 
 @pytest.mark.parametrize("sees", list(balancers()))
 @pytest.mark.parametrize("cut", [True, False], ids=["features", "no features"])
-def test_hooks_fire_once_on_the_final_gradient(sees, cut):
-    if sees == "features" and not cut:
+def test_hooks_fire_once_on_the_final_gradient(default_place, cut):
+    if default_place == "features" and not cut:
         pytest.skip("looks at the features")
     heard: dict[str, int] = {}
 
@@ -337,7 +337,7 @@ def test_hooks_fire_once_on_the_final_gradient(sees, cut):
             lambda leaf, to=arrived: to.append(leaf.grad.clone())
         )
         options = {"features": case.features} if cut else {}
-        balancers()[sees].backward(case.losses, last_layer=case.last_layer, **options)
+        balancers()[default_place].backward(case.losses, last_layer=case.last_layer, **options)
         assert heard == {"shared": 1, "own": 1}
         assert len(arrived) == 1
         grads.append(torch.cat([case.net["second"].weight.grad.reshape(-1), case.net["a"].weight.grad.reshape(-1)]))
@@ -351,12 +351,12 @@ def test_wrong_losses_are_refused(losses):
 
 
 @pytest.mark.parametrize("sees", list(balancers()))
-def test_a_nan_that_only_one_head_sees_is_refused_by_name(sees):
+def test_a_nan_that_only_one_head_sees_is_refused_by_name(default_place):
     case = unused_parameters()
     own = case.net["b"].bias
     case.losses["b"] = case.losses["b"] + ((own - own.detach()) * 0).square().sum().sqrt()
     with pytest.raises(NonFiniteError) as caught:
-        balancers()[sees].backward(case.losses, features=case.features, last_layer=case.last_layer)
+        balancers()[default_place].backward(case.losses, features=case.features, last_layer=case.last_layer)
     assert caught.value.tasks == ("b",)
     assert all(parameter.grad is None for parameter in case.net.parameters())
 
@@ -379,10 +379,10 @@ def test_backward_works_under_no_grad_as_that_of_a_tensor_does():
 class Largest(DirectionBalancer):
     """In every entry the gradient of the task where it is largest: a direction that is no weighted sum."""
 
-    record = Method(name="largest", title="Largest", paper="none", sees=Source.SHARED, scale="absolute")
+    info = MethodInfo(name="largest", title="Largest", paper="none", default_place=Place.SHARED, scale="absolute")
 
-    def direct(self, evidence: Evidence) -> Tensor:
-        return evidence.rows.gather(0, evidence.rows.abs().argmax(0, keepdim=True))[0]
+    def direct(self, inputs: StepInputs) -> Tensor:
+        return inputs.rows.gather(0, inputs.rows.abs().argmax(0, keepdim=True))[0]
 
 
 @pytest.mark.parametrize("scale", [1.0, 256.0])
@@ -433,12 +433,12 @@ class CountedTrunk(torch.autograd.Function):
         ("shared", False, 3, 1),
     ],
 )
-def test_what_is_differentiated_how_often(sees, cut, trunk_passes, head_passes):
+def test_what_is_differentiated_how_often(default_place, cut, trunk_passes, head_passes):
     CountedTrunk.passes = {}
     net, inputs = network()
     hidden = CountedTrunk.apply(net.first(inputs), "trunk")
     features = net.last(hidden.tanh()).tanh()
     losses = {task: CountedTrunk.apply(loss, task) for task, loss in net.losses(features).items()}
-    balancer = balancers()[sees] if sees != "losses" else equipoise.create("uniform")
+    balancer = balancers()[default_place] if default_place != "losses" else equipoise.create("uniform")
     balancer.backward(losses, last_layer=net.last, **({"features": features} if cut else {}))
     assert CountedTrunk.passes == {"trunk": trunk_passes, **dict.fromkeys(losses, head_passes)}

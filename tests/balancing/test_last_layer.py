@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 import equipoise
 from equipoise import NonFiniteError
-from equipoise.balancing import Balance, Evidence, Method, Source, WeightBalancer
-from equipoise.balancing.measurement import Measurement
+from equipoise.balancing import Balance, MethodInfo, Place, StepInputs, WeightBalancer
+from equipoise.balancing.engine.observation import Measurement
 
 from .last_layers import FORMED, SHORT, TASKS, Case, Trunk, WeightGradients, linear, the_end_of_a_resnet
 from .networks import assert_grads_match, flat, task_gradients
@@ -22,7 +22,7 @@ from .networks import assert_grads_match, flat, task_gradients
 class Listener:
     """Looks at every step at the last layer, where it wants single entries too."""
 
-    at = Source.LAST_LAYER
+    at = Place.LAST_LAYER
 
     def __init__(self) -> None:
         self.heard: list[Measurement] = []
@@ -198,12 +198,12 @@ def test_a_gradient_that_vanishes_is_zero():
 class Entries(WeightBalancer):
     """Weights by the largest entry of each gradient."""
 
-    record = Method(name="entries", title="Entries", paper="none", sees=Source.LAST_LAYER, scale="absolute")
+    info = MethodInfo(name="entries", title="Entries", paper="none", default_place=Place.LAST_LAYER, scale="absolute")
 
-    def weigh(self, evidence: Evidence) -> Tensor:
-        assert evidence.gradients is not None
-        assert torch.equal(evidence.gradients.matrix(), evidence.rows)
-        return evidence.rows.abs().amax(1)
+    def weigh(self, inputs: StepInputs) -> Tensor:
+        assert inputs.gradients is not None
+        assert torch.equal(inputs.gradients.matrix(), inputs.rows)
+        return inputs.rows.abs().amax(1)
 
 
 @pytest.mark.parametrize("scale", [1.0, 256.0])

@@ -10,7 +10,7 @@ from torch import Tensor
 
 import equipoise
 from equipoise import NonFiniteError
-from equipoise.balancing import Source
+from equipoise.balancing import Place
 
 from .networks import TASKS, Network, context, flat, label, network, step, task_gradients, variants
 
@@ -26,7 +26,7 @@ def looks_at_features(variant) -> bool:
     name, arguments = variant
     if "measure_at" in arguments:
         return arguments["measure_at"] == "features"
-    return equipoise.balancing.all_methods()[name].record.sees is Source.FEATURES
+    return equipoise.balancing.all_methods()[name].info.default_place is Place.FEATURES
 
 
 def train(balancer, net: Network, batches: list[Tensor], tasks=TASKS) -> list[Tensor]:

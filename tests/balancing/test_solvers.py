@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from equipoise.balancing.solvers.triangular import factorized, factorized_rows
+from equipoise.balancing.solvers.gram import factorized, factorized_rows
 
 
 @pytest.mark.parametrize("tasks", [1, 2, 5, 8])

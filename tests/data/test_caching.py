@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from equipoise import data
 from equipoise.data.datasets.nyud_mini import NyudMini
 from equipoise.data.storage import caching
-from equipoise.data.storage.mapped import MappedFile, build
+from equipoise.data.storage.stores import MappedFile, build
 
 
 @pytest.fixture(autouse=True)

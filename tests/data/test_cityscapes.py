@@ -9,8 +9,7 @@ import torch
 from PIL import Image
 
 from equipoise import data
-from equipoise.data.labels.cityscapes_classes import CATEGORIES, CLASSES
-from equipoise.data.layouts.cityscapes_trees import OfficialTree
+from equipoise.data.datasets.cityscapes.trees import CATEGORIES, CLASSES, OfficialTree
 
 HEIGHT, WIDTH = 32, 64
 TRAIN_IDS = {number: index for index, (number, _, _) in enumerate(CLASSES)}

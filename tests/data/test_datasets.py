@@ -14,8 +14,7 @@ from equipoise.data.inspection import sheet
 from equipoise.data.transforms import Compose, RandomCrop, RandomHorizontalFlip
 from equipoise.tasks import Task
 from equipoise.tasks.depth import Depth
-from equipoise.tasks.parts import Parts
-from equipoise.tasks.semantic_segmentation import SemanticSegmentation
+from equipoise.tasks.semantic_segmentation import Parts, SemanticSegmentation
 
 
 class Stripes(data.Dataset):

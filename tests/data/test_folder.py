@@ -11,10 +11,10 @@ from PIL import Image
 
 from equipoise import data, tasks
 from equipoise.config import ConfigError, RunConfig, parse
-from equipoise.data.layouts.manifest import read_manifest
+from equipoise.data.datasets.folder.manifest import read_manifest
 from equipoise.data.transforms import Compose, Pad, RandomHorizontalFlip, RandomScale, RandomWindow
 from equipoise.tasks.depth import Depth
-from equipoise.tasks.parts import Parts
+from equipoise.tasks.semantic_segmentation import Parts
 
 SIZES = {"a": (6, 8), "b": (10, 4), "c": (5, 5), "d": (7, 9)}
 

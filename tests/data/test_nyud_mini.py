@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from equipoise import data
+from equipoise.data.core.splits import held_out_runs
 from equipoise.data.datasets.nyud_mini import UNLABELLED, label_borders
-from equipoise.data.layouts.hold_out import held_out_runs
 
 
 @pytest.fixture(scope="session")

@@ -16,9 +16,13 @@ from scipy.io import savemat
 from skimage.morphology import thin
 
 from equipoise import data
-from equipoise.data.labels.label_edges import borders, laplacian_borders, thinned
-from equipoise.data.labels.pascal_classes import INDOOR_CONTEXT_CLASSES
-from equipoise.data.labels.pascal_parts import read_parts
+from equipoise.data.datasets.pascal_context.labels import (
+    INDOOR_CONTEXT_CLASSES,
+    borders,
+    laplacian_borders,
+    read_parts,
+    thinned,
+)
 
 TRAIN = ("2008_000002", "2008_000003", "2008_000043", "2009_001103")
 TEST = ("2008_000008", "2010_000661")

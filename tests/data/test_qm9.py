@@ -12,8 +12,8 @@ import torch
 
 from equipoise import data
 from equipoise.data.datasets.qm9 import TARGETS
-from equipoise.data.molecules import complete_graph
-from equipoise.data.molecules.sources import COLUMNS, left_out
+from equipoise.data.datasets.qm9.molecule import complete_graph
+from equipoise.data.datasets.qm9.sources import COLUMNS, left_out
 
 Chem = pytest.importorskip("rdkit.Chem")
 AllChem = pytest.importorskip("rdkit.Chem.AllChem")
@@ -180,7 +180,7 @@ def test_molecules_are_read_once(tmp_path: Path, molecules: list[Any], monkeypat
     counts: list[tuple[int, int]] = []
     data.dataset_class("qm9").prepare(root, {}, lambda done, total: counts.append((done, total)))
     assert counts == [(done, 12) for done in range(1, 13)]
-    monkeypatch.setattr("equipoise.data.molecules.sources.read", None)
+    monkeypatch.setattr("equipoise.data.datasets.qm9.sources.read", None)
     assert len(data.create("qm9", root=root)) == 10
     # A changed file is read anew, which here it cannot be.
     (root / "qm9.csv").write_text("other")

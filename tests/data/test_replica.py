@@ -10,9 +10,8 @@ import torch
 from PIL import Image
 
 from equipoise import data
-from equipoise.data.labels.replica_classes import REPLICA_CLASSES
-from equipoise.data.layouts.replica_splits import REPLICA_SPLITS
-from equipoise.data.readers.files import image_size, read_wide_plane
+from equipoise.data.datasets.replica.omnidata import REPLICA_CLASSES, REPLICA_SPLITS
+from equipoise.data.storage.files import image_size, read_wide_plane
 
 FORMS = {
     "downloaded": "{domain}/{component}/{scene}",

@@ -98,7 +98,7 @@ def recipe(**changes: object) -> config.RunConfig:
 
 def test_recipes_say_which_labels_and_how_much() -> None:
     run = recipe(corrupt={"strength": {"depth": 0.2}}, subset={"scans": 12, "seed": 5})
-    assert run.data.corrupt == data.Corruption(strength={"depth": 0.2})
+    assert run.data.corrupt == data.LabelNoise(strength={"depth": 0.2})
     assert run.data.subset == data.Subset(scans=12, seed=5)
     # What is written beside a run can be read again.
     assert config.RunConfig.model_validate(run.model_dump(mode="json")) == run

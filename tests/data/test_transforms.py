@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from equipoise.data.sample import Sample, Transform
+from equipoise.data.core.sample import Sample, Transform
 from equipoise.data.transforms import (
     IMAGENET_MEAN,
     RECIPES,

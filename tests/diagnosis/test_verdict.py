@@ -6,11 +6,9 @@ import pytest
 import torch
 
 from equipoise.diagnosis import judge
-from equipoise.diagnosis.store import frame
-from equipoise.diagnosis.verdict.estimate import Blocks
-from equipoise.diagnosis.verdict.evidence import gather
-from equipoise.diagnosis.verdict.shares import actual, equal_norms, under
-from equipoise.report.verdicts import tell
+from equipoise.diagnosis.frames import records_frame
+from equipoise.diagnosis.verdict.measures import Blocks, actual_shares, equal_norm_weights, gather, shares_under
+from equipoise.report.verdict_text import tell
 
 from .records import record
 
@@ -18,7 +16,7 @@ from .records import record
 def test_numbers_follow_from_the_gram_matrix():
     weights = [1.0, 2.0]
     rows = [record(step, "ab", [[4.0, 1.0], [1.0, 9.0]], weights=weights) for step in range(1, 81)]
-    verdict = judge(frame(rows), {"searched": {"a": 1.5}})
+    verdict = judge(records_frame(rows), {"searched": {"a": 1.5}})
     first, second = verdict.tasks
     # Contributions of norms 2 and 6 with inner product 2: 4 + 2 and 36 + 2 of 44.
     assert (first.share, second.share) == pytest.approx((6 / 44, 38 / 44))
@@ -37,14 +35,14 @@ def test_numbers_follow_from_the_gram_matrix():
 def test_the_step_is_named_from_which_a_task_is_starved():
     balanced, starved = [[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1e-4]]
     rows = [record(step, "ab", balanced if step <= 30 else starved) for step in range(1, 101)]
-    (finding,) = [finding for finding in judge(frame(rows)).findings if finding.kind == "starved"]
+    (finding,) = [finding for finding in judge(records_frame(rows)).findings if finding.kind == "starved"]
     assert (finding.tasks, finding.since) == (("b",), 31)
 
 
 def test_a_task_may_be_undone_by_the_others():
     # Of equal norms and against both others, which agree.
     gram = [[1.0, 0.4, -0.6], [0.4, 1.0, -0.6], [-0.6, -0.6, 1.0]]
-    verdict = judge(frame([record(step, "abc", gram) for step in range(1, 101)]))
+    verdict = judge(records_frame([record(step, "abc", gram) for step in range(1, 101)]))
     assert verdict.starved == ("c",)
     assert {finding.cause for finding in verdict.findings} <= {"conflict", "norms and conflict"}
 
@@ -52,7 +50,7 @@ def test_a_task_may_be_undone_by_the_others():
 def test_weights_that_do_too_little_leave_the_cause_to_norms():
     gram = torch.diag(torch.tensor([1.0, 1.0, 1e-4])).tolist()
     rows = [record(step, "abc", gram, weights=[1.0, 1.0, 5.0]) for step in range(1, 101)]
-    (finding,) = judge(frame(rows)).findings
+    (finding,) = judge(records_frame(rows)).findings
     assert (finding.tasks, finding.cause) == (("c",), "norms")
     # A gradient 100 times shorter, of five times the weight.
     assert "contribution, gradient times weight, is 20 times shorter than that of `a`" in finding.text
@@ -61,7 +59,7 @@ def test_weights_that_do_too_little_leave_the_cause_to_norms():
 def test_a_conflict_is_no_matter_of_slightly_different_weights():
     gram = [[1.0, -0.9], [-0.9, 1.0]]
     rows = [record(step, "ab", gram, weights=[0.8, 1.2]) for step in range(1, 101)]
-    verdict = judge(frame(rows))
+    verdict = judge(records_frame(rows))
     assert verdict.starved == ("a",)
     assert {finding.cause for finding in verdict.findings} == {"conflict"}
 
@@ -69,7 +67,7 @@ def test_a_conflict_is_no_matter_of_slightly_different_weights():
 def test_of_conflicting_tasks_one_may_have_no_weight_to_speak_of():
     gram = [[1.0, -0.5], [-0.5, 1.0]]
     rows = [record(step, "ab", gram, weights=[0.01, 1.0]) for step in range(1, 101)]
-    verdict = judge(frame(rows))
+    verdict = judge(records_frame(rows))
     assert (verdict.starved, verdict.cause) == (("a",), "weights")
     assert verdict.weights is None
 
@@ -78,7 +76,7 @@ def test_a_method_without_weights_may_be_the_cause_itself():
     orthogonal = torch.eye(3).tolist()
     # The update is the sum of two of three gradients.
     ignored = {"with_update": [1.0, 1.0, 0.0], "update_square": 2.0}
-    verdict = judge(frame([record(step, "abc", orthogonal) | ignored for step in range(1, 101)]))
+    verdict = judge(records_frame([record(step, "abc", orthogonal) | ignored for step in range(1, 101)]))
     (finding,) = verdict.findings
     assert (finding.tasks, finding.cause, verdict.cause) == (("c",), "method", "method")
     assert finding.text == (
@@ -91,26 +89,26 @@ def test_a_method_without_weights_may_have_made_equal_what_was_not():
     gram = torch.diag(torch.tensor([1.0, 1.0, 1e-4], dtype=torch.float64))
     # Unit gradients, and something of the same length that is no gradient of the step.
     balanced = {"with_update": gram.diagonal().sqrt().tolist(), "update_square": 6.0}
-    verdict = judge(frame([record(step, "abc", gram.tolist()) | balanced for step in range(1, 101)]))
+    verdict = judge(records_frame([record(step, "abc", gram.tolist()) | balanced for step in range(1, 101)]))
     assert (verdict.starved, verdict.status) == ((), "balanced")
     assert [task.share for task in verdict.tasks] == pytest.approx([1 / 3] * 3)
 
 
 def test_what_the_plain_sum_has_too_is_not_the_method():
     gram = torch.diag(torch.tensor([1.0, 1.0, 1e-4])).tolist()
-    verdict = judge(frame([record(step, "abc", gram) for step in range(1, 101)]))
+    verdict = judge(records_frame([record(step, "abc", gram) for step in range(1, 101)]))
     assert (verdict.starved, verdict.cause) == (("c",), "norms")
 
 
 def test_too_few_steps_give_no_verdict():
-    verdict = judge(frame([record(step, "ab", [[1.0, 0.0], [0.0, 1e-6]]) for step in range(1, 10)]))
+    verdict = judge(records_frame([record(step, "ab", [[1.0, 0.0], [0.0, 1e-6]]) for step in range(1, 10)]))
     assert (verdict.status, verdict.cause, verdict.findings) == ("too few steps", None, ())
     assert "9 usable recorded steps are too few, 10 are needed" in verdict.summary
-    assert judge(frame([])).status == "too few steps"
+    assert judge(records_frame([])).status == "too few steps"
 
 
 def test_a_verdict_from_few_steps_says_so():
-    verdict = judge(frame([record(step, "ab", [[1.0, 0.0], [0.0, 1e-6]]) for step in range(1, 13)]))
+    verdict = judge(records_frame([record(step, "ab", [[1.0, 0.0], [0.0, 1e-6]]) for step in range(1, 13)]))
     assert verdict.starved == ("b",)
     assert "Only 6 recorded steps were judged" in verdict.notes[0]
 
@@ -119,7 +117,7 @@ def test_steps_that_vary_too_much_give_no_verdict():
     # Long stretches in which one task or the other owns everything: a hundred steps are not a hundred observations.
     first, second = [[1.0, 0.0], [0.0, 1e-4]], [[1e-4, 0.0], [0.0, 1.0]]
     rows = [record(step, "ab", first if (step // 20) % 2 else second) for step in range(1, 101)]
-    verdict = judge(frame(rows))
+    verdict = judge(records_frame(rows))
     assert (verdict.status, verdict.findings) == ("undecided", ())
     assert verdict.certainty < 0.95
     assert "vary too much" in verdict.summary
@@ -135,7 +133,7 @@ def test_blocks_keep_what_is_correlated_together():
 
 
 def test_a_single_task_has_nothing_to_balance():
-    verdict = judge(frame([record(step, "a", [[1.0]]) for step in range(1, 101)]))
+    verdict = judge(records_frame([record(step, "a", [[1.0]]) for step in range(1, 101)]))
     assert verdict.status == "single task"
     assert "nothing to balance" in verdict.summary
 
@@ -144,7 +142,7 @@ def test_tasks_may_be_missing_and_numbers_not_finite():
     both, nan = [[1.0, 0.0], [0.0, 1.0]], math.nan
     rows = [record(step, "ab", both) if step % 2 else record(step, "b", [[1.0]]) for step in range(1, 161)]
     rows += [record(161, "ab", [[nan, 0.0], [0.0, 1.0]]), record(162, "ab", [[0.0, 0.0], [0.0, 0.0]])]
-    verdict = judge(frame(rows))
+    verdict = judge(records_frame(rows))
     assert verdict.status == "balanced"
     first, second = verdict.tasks
     assert (first.present, first.share, first.fair) == pytest.approx((0.5, 0.5, 0.5))
@@ -154,7 +152,9 @@ def test_tasks_may_be_missing_and_numbers_not_finite():
 
 
 def test_a_task_without_any_gradient_is_told_of():
-    verdict = judge(frame([record(step, "abc", [[1.0, 0, 0], [0, 1.0, 0], [0, 0, 0]]) for step in range(1, 101)]))
+    verdict = judge(
+        records_frame([record(step, "abc", [[1.0, 0, 0], [0, 1.0, 0], [0, 0, 0]]) for step in range(1, 101)])
+    )
     assert "`c` never had a gradient" in verdict.notes[0]
     assert verdict.tasks[2].share is None
     assert (verdict.status, verdict.certainty, verdict.doubts) == ("undecided", None, ())
@@ -164,7 +164,7 @@ def test_a_task_without_any_gradient_is_told_of():
 def test_a_gradient_that_dies_is_no_balance(left):
     both, gone = [[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 0.0]]
     after = {"zero": ("ab", gone), "absent": ("a", [[1.0]])}[left]
-    verdict = judge(frame([record(step, *(("ab", both) if step <= 40 else after)) for step in range(1, 101)]))
+    verdict = judge(records_frame([record(step, *(("ab", both) if step <= 40 else after)) for step in range(1, 101)]))
     assert (verdict.status, verdict.certainty) == ("undecided", None)
     assert verdict.summary.endswith("what `b` gets of the update cannot be told.")
     assert verdict.doubts == ("`b` has had no gradient since step 41.",)
@@ -174,32 +174,32 @@ def test_a_gradient_that_dies_is_no_balance(left):
 
 def test_a_gradient_of_a_few_steps_in_a_row_tells_nothing():
     both, gone = [[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 0.0]]
-    verdict = judge(frame([record(step, "ab", both if step <= 53 else gone) for step in range(1, 101)]))
+    verdict = judge(records_frame([record(step, "ab", both if step <= 53 else gone) for step in range(1, 101)]))
     assert (verdict.status, verdict.doubts) == ("undecided", ())
     assert verdict.notes[0] == "`b` had a gradient in 6 % of the judged steps."
 
 
 def test_weights_and_updates_may_be_zero():
     conflict = [[1.0, -0.9], [-0.9, 1.0]]
-    verdict = judge(frame([record(step, "ab", conflict, weights=[0.0, 0.0]) for step in range(1, 101)]))
+    verdict = judge(records_frame([record(step, "ab", conflict, weights=[0.0, 0.0]) for step in range(1, 101)]))
     (finding,) = verdict.findings
     assert finding.kind == "conflict"
     assert "is left in the update" not in finding.text
     orthogonal = [[1.0, 0.0], [0.0, 1.0]]
-    verdict = judge(frame([record(step, "ab", orthogonal, weights=[0.0, 0.0]) for step in range(1, 101)]))
+    verdict = judge(records_frame([record(step, "ab", orthogonal, weights=[0.0, 0.0]) for step in range(1, 101)]))
     assert (verdict.status, verdict.certainty) == ("undecided", None)
 
 
 def test_the_square_of_an_update_may_be_below_zero_by_rounding():
     rows = [record(step, "ab", [[1.0, -1.0], [-1.0, 1.0]]) | {"update_square": -1e-18} for step in range(1, 101)]
-    assert (gather(frame(rows)).update_square == 0).all()
-    verdict = judge(frame(rows))
+    assert (gather(records_frame(rows)).update_square == 0).all()
+    verdict = judge(records_frame(rows))
     assert (verdict.cause, verdict.survives) == ("conflict", 0.0)
 
 
 def test_methods_without_weights_are_told_of():
     rows = [record(step, "ab", [[1.0, 0.0], [0.0, 1.0]]) for step in range(1, 101)]
-    assert "gives no weights" in judge(frame(rows)).notes[-1]
+    assert "gives no weights" in judge(records_frame(rows)).notes[-1]
 
 
 def test_numbers_of_an_estimate_are_those_of_student():
@@ -219,6 +219,10 @@ def test_shares_sum_to_one():
     for step in range(1, 61):
         gradients = torch.randn(3, 8, dtype=torch.float64)
         rows.append(record(step, "abc", (gradients @ gradients.T).tolist(), weights=[0.2, 1.0, 3.0]))
-    evidence = gather(frame(rows))
-    for shares in (actual(evidence), under(evidence, equal_norms(evidence)), under(evidence, torch.ones(3).numpy())):
+    evidence = gather(records_frame(rows))
+    for shares in (
+        actual_shares(evidence),
+        shares_under(evidence, equal_norm_weights(evidence)),
+        shares_under(evidence, torch.ones(3).numpy()),
+    ):
         assert shares.mean().sum() == pytest.approx(1)

@@ -10,18 +10,18 @@ from typer.testing import CliRunner
 from equipoise.cli import app
 from equipoise.config import Recipe
 from equipoise.diagnosis import Verdict, judge
-from equipoise.diagnosis.store import frame, write
-from equipoise.report.verdicts import tell
-from equipoise.report.verdicts_on_console import verdict_on_console
+from equipoise.diagnosis.frames import records_frame, write_records
+from equipoise.report.console.verdicts import verdict_on_console
+from equipoise.report.verdict_text import tell
 from equipoise.studies import open_study, save_recipe
-from equipoise.studies.diagnose import diagnose
+from equipoise.studies.results.diagnose import diagnose
 
 from .records import record
 
 
 @pytest.fixture
 def starved() -> polars.DataFrame:
-    return frame([record(step, ["seg", "[edge]"], [[1.0, 0.0], [0.0, 1e-4]]) for step in range(1, 101)])
+    return records_frame([record(step, ["seg", "[edge]"], [[1.0, 0.0], [0.0, 1e-4]]) for step in range(1, 101)])
 
 
 def test_json_holds_all_of_it(starved):
@@ -47,7 +47,7 @@ def test_words_and_table_are_the_same_for_terminal_and_page(starved):
 
 def test_the_command_tells_draws_and_answers_in_json(starved, tmp_path):
     (tmp_path / "run").mkdir()
-    write(starved, tmp_path / "run" / "probe.parquet")
+    write_records(starved, tmp_path / "run" / "probe.parquet")
     picture = tmp_path / "verdict.png"
     told = CliRunner().invoke(app, ["diagnose", str(tmp_path / "run"), "--figure", str(picture)])
     assert told.exit_code == 0
@@ -76,7 +76,7 @@ def test_a_study_has_a_row_a_method_and_reads_unfinished_runs(starved, tmp_path)
     for run in (uniform, avgnorm):
         run.directory(tmp_path).mkdir(parents=True)
     rows = [record(step, ["seg", "edge"], [[1.0, 0.0], [0.0, 1e-4]]) for step in range(1, 101)]
-    write(frame(rows), uniform.directory(tmp_path) / "probe.parquet")
+    write_records(records_frame(rows), uniform.directory(tmp_path) / "probe.parquet")
     (avgnorm.directory(tmp_path) / "probe.parquet").write_text("damaged")
     found = diagnose(study)
     assert [(method.balancer, method.runs, method.starved) for method in found.methods] == [

@@ -7,7 +7,7 @@ import pytest
 
 from equipoise import figures
 from equipoise.diagnosis import by_pair, by_step, by_task
-from equipoise.figures.blocks import block_means
+from equipoise.figures.curves import block_means
 
 
 def blocks(frame, value, block):

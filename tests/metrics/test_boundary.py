@@ -10,10 +10,9 @@ from PIL import Image
 from scipy.io import loadmat
 
 from equipoise.metrics import best_counts, boundary_counts, boundary_scores
-from equipoise.metrics.boundary_scores import f_measure, precision_recall
-from equipoise.metrics.edge_suppression import suppress_non_maxima
-from equipoise.metrics.matching_size import matching_sizes
-from equipoise.metrics.pixel_matching import PixelMatcher
+from equipoise.metrics.boundary_matching import PixelMatcher, matching_sizes
+from equipoise.metrics.ods_f import f_measure, precision_recall
+from equipoise.metrics.thinning import suppress_non_maxima
 
 
 def best_matching(predicted: np.ndarray, annotated: np.ndarray, reach: float) -> tuple[int, float]:

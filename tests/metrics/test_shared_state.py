@@ -38,7 +38,7 @@ def test_a_collection_measures_what_each_metric_measures_alone(name: str) -> Non
 
 
 def test_a_shared_state_is_updated_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    import equipoise.metrics.boundary_metric as module
+    import equipoise.metrics.ods_f as module
 
     images = []
     count = module.boundary_counts

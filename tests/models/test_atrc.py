@@ -7,16 +7,15 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from equipoise import models
-from equipoise.models.blocks.choice import Choice
-from equipoise.models.blocks.contexts import (
+from equipoise.models.architectures.atrc.choice import Choice, Refinement
+from equipoise.models.architectures.atrc.relations import (
     Context,
     GlobalContext,
     LocalContext,
     SourceLabelContext,
     TargetLabelContext,
+    candidates,
 )
-from equipoise.models.blocks.refinement import Refinement
-from equipoise.models.blocks.relations import candidates
 from equipoise.tasks import Output
 
 NYUD = {

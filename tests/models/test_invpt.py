@@ -8,8 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import equipoise
 from equipoise import models
-from equipoise.models.blocks.cross_task_attention import CrossTaskAttention
-from equipoise.models.blocks.inverted_pyramid import JointNorm, PyramidHead, PyramidStage
+from equipoise.models.architectures.invpt.decoder import CrossTaskAttention, JointNorm, PyramidHead, PyramidStage
 
 NYUD = {"seg": 40, "depth": 1, "normals": 3, "edge": 1}
 PASCAL = {"seg": 21, "parts": 7, "saliency": 2, "normals": 3, "edge": 1}

@@ -3,7 +3,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from equipoise import models
-from equipoise.models.blocks.propagation import FeaturePropagation
+from equipoise.models.architectures.mti_net import FeaturePropagation
 from equipoise.tasks import Output
 
 NYUD = {"seg": 40, "depth": 1, "normals": 3, "edge": 1}

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from equipoise import models
-from equipoise.models.blocks.distillation import Distillation
+from equipoise.models.architectures.pad_net import Distillation
 
 NYUD = {"seg": 40, "depth": 1, "normals": 3, "edge": 1}
 PASCAL = {"seg": 21, "parts": 7, "saliency": 1, "normals": 3, "edge": 1}

@@ -5,8 +5,9 @@ import sys
 import pytest
 import torch
 
-from equipoise import data, extras, models
-from equipoise.models.blocks.messages import EdgeMessages
+from equipoise import data, models
+from equipoise._core import extras
+from equipoise.models.architectures.mpnn import EdgeMessages
 from equipoise.tasks import Output
 
 ANSWER = Output(1, dense=False)

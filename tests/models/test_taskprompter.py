@@ -9,8 +9,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from equipoise import models
 from equipoise.models import Backbone
-from equipoise.models.blocks.prompt_decoding import CrossTaskReweighting, PromptDecoder
-from equipoise.models.blocks.prompted_transformer import ChannelPrompts, PromptedTransformer
+from equipoise.models.architectures.taskprompter import CrossTaskReweighting, PromptDecoder
+from equipoise.models.architectures.taskprompter.transformer import ChannelPrompts, PromptedTransformer
 
 NYUD = {"seg": 40, "depth": 1, "normals": 3, "edge": 1}
 PASCAL = {"seg": 21, "parts": 7, "saliency": 2, "normals": 3, "edge": 1}

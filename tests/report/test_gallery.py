@@ -10,9 +10,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from equipoise.config import Recipe
-from equipoise.report.figures import write_figure
-from equipoise.report.gallery import Illustration, gallery, is_complete, write_folder
-from equipoise.report.predicted import predicted
+from equipoise.report.figures import Illustration, gallery, is_complete, write_folder
+from equipoise.report.figures.illustration import write_figure
+from equipoise.report.predictions import predicted
 from equipoise.studies import collect, execute, plan
 
 pytestmark = pytest.mark.slow

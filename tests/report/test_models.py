@@ -1,7 +1,7 @@
 import torch
 
 from equipoise import models
-from equipoise.report.models import model_records, model_table
+from equipoise.report.tables.catalogue import model_records, model_table
 from equipoise.tasks import Output
 
 TASKS = {"seg": Output(5), "depth": Output(1)}

@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from equipoise import cli
 from equipoise.config import Recipe
-from equipoise.report.page import write_page
+from equipoise.report.html import write_page
 from equipoise.studies import execute, open_study, plan, save_recipe
 
 pytestmark = pytest.mark.slow

@@ -15,12 +15,12 @@ from equipoise.report import (
     write_latex,
     write_markdown,
 )
-from equipoise.studies import Record
+from equipoise.studies import RunRow
 
 DIRECTIONS = {"seg.miou": True, "depth.rmse": False}
 
 
-def record(balancer, tasks=("seg", "depth"), seed=0, **changes) -> Record:
+def record(balancer, tasks=("seg", "depth"), seed=0, **changes) -> RunRow:
     content = {
         "dataset": "rooms",
         "architecture": "shared",
@@ -37,10 +37,10 @@ def record(balancer, tasks=("seg", "depth"), seed=0, **changes) -> Record:
         "directory": "runs/a",
         "selection": "delta_m",
     }
-    return Record.model_validate(content | changes)
+    return RunRow.model_validate(content | changes)
 
 
-def study(**failed) -> list[Record]:
+def study(**failed) -> list[RunRow]:
     found = []
     for seed in (0, 1):
         found += [
@@ -67,7 +67,7 @@ def test_rows_are_means_over_seeds_and_the_best_is_marked(tmp_path):
     assert any("the test split was read once" in line for line in lines)
 
 
-def variants() -> list[Record]:
+def variants() -> list[RunRow]:
     found = []
     for name, reference in (("plain", "plain"), ("wide|", "plain")):
         found += [entry.model_copy(update={"variant": name, "reference": reference}) for entry in study()]

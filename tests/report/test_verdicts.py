@@ -6,11 +6,11 @@ from typer.testing import CliRunner
 
 from equipoise.cli import app
 from equipoise.config import Recipe
-from equipoise.diagnosis.store import frame, write
-from equipoise.report.page.verdicts import verdicts
-from equipoise.report.verdicts_on_console import study_on_console
+from equipoise.diagnosis.frames import records_frame, write_records
+from equipoise.report.console.verdicts import study_on_console
+from equipoise.report.html.tables import verdicts
 from equipoise.studies import open_study, save_recipe
-from equipoise.studies.diagnose import diagnose_study
+from equipoise.studies.results.diagnose import diagnose_study
 
 TASKS = ["seg", "edge"]
 
@@ -39,7 +39,7 @@ def study(tmp_path):
         }
         for step in range(1, 101)
     ]  # fmt: skip
-    write(frame(rows), whole / "probe.parquet")
+    write_records(records_frame(rows), whole / "probe.parquet")
     return open_study(directory)
 
 

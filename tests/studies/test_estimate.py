@@ -6,9 +6,9 @@ import pytest
 
 from equipoise.config import Recipe, RunConfig
 from equipoise.data import Subset
-from equipoise.report.outlook import amount, duration, outlook, run_table
+from equipoise.report.console.dry_run import amount, duration, outlook, run_table
 from equipoise.studies import plan
-from equipoise.studies.estimate import cost_class, estimate, measure
+from equipoise.studies.plan.estimate import cost_class, estimate, measure
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_kinds_are_measured_in_processes_of_their_own(planned):
     costs = estimate(runs, progress=lambda done, total: told.append((done, total)))
     assert told == [(1, 3), (2, 3), (3, 3)]
     first, second, third = (costs[run.key] for run in runs)
-    assert first.memory > 1.1 * second.memory
+    assert first.state > 1.1 * second.state
     assert (first.steps, second.steps, third.steps) == (1, 2, 1)
 
 

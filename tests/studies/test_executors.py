@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from equipoise import extras
+from equipoise._core import extras
 from equipoise.config import SINGLE, Recipe
-from equipoise.studies import Event, PlannedRun, execute, executors, plan
-from equipoise.studies.executor import Executor
-from equipoise.studies.mailbox import Receiver, Sender
-from equipoise.studies.remote import work
-from equipoise.training import Abandoned, Reached, Status, read_result
+from equipoise.studies import Event, PlannedRun, execute, plan
+from equipoise.studies.run import executors
+from equipoise.studies.run.executors import Executor
+from equipoise.studies.run.remote import Receiver, Sender, work
+from equipoise.training import Abandoned, EpochEnd, Status, read_result
 
 LONG = 30
 """Epochs of runs that are interrupted: far more than they make before word of their first one comes."""
@@ -128,7 +128,7 @@ def test_mail_arrives_whole_and_in_order(tmp_path):
     send = Sender(mail.path)
     assert not mail.new()
     first = Status(0, 8, "starting")
-    ends = [Status(4, 8, "epoch 1", Reached(1, 0.1 + 0.2, -math.inf)), Status(8, 8, "epoch 2", Reached(2, 1.0, None))]
+    ends = [Status(4, 8, "epoch 1", EpochEnd(1, 0.1 + 0.2, -math.inf)), Status(8, 8, "epoch 2", EpochEnd(2, 1.0, None))]
     for status in (first, Status(1, 8, "soon after"), ends[0]):
         send(status)
     with mail.path.open("a") as file:

@@ -2,7 +2,7 @@
 
 from equipoise.config import Recipe
 from equipoise.studies import collect, plan
-from equipoise.studies.making import note_failure, read_failure
+from equipoise.studies.run.runner import note_failure, read_failure
 
 
 def test_why_a_run_failed_is_read_where_it_was_written(rooms, tmp_path):

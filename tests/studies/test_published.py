@@ -5,8 +5,8 @@ import pytest
 from equipoise.config import PublishedConfig
 from equipoise.metrics import delta_m, mean_within_tasks
 from equipoise.report import beside_published, write_markdown
-from equipoise.studies import Record
-from equipoise.studies.published import read, tables
+from equipoise.studies import RunRow
+from equipoise.studies.results.published import read, tables
 
 NYUD = {"seg.miou": True, "depth.rmse": False, "normals.merr": False, "edge.odsf": True}
 
@@ -74,12 +74,12 @@ def test_what_is_not_there_is_refused(config, message):
         read(PublishedConfig(**config), NYUD)
 
 
-def record(balancer: str, delta: float, seed: int = 0) -> Record:
+def record(balancer: str, delta: float, seed: int = 0) -> RunRow:
     metrics = {"seg.miou": 30.0, "depth.rmse": 0.7, "normals.merr": 25.0, "edge.odsf": 50.0 + seed}
     content = {"dataset": "rooms", "architecture": "shared", "backbone": "resnet18", "balancer": balancer}
     content |= {"tasks": list(NYUD), "seed": seed, "protocol": "validation", "status": "finished", "metrics": metrics}
     content |= {"delta_m": delta, "weights": {}, "seconds": 1.0, "directory": "runs/a"}
-    return Record.model_validate(content)
+    return RunRow.model_validate(content)
 
 
 def test_measured_stands_beside_published(tmp_path):

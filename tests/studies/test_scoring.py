@@ -8,7 +8,7 @@ from equipoise.config import SINGLE, Recipe
 from equipoise.metrics import delta_m_within_tasks
 from equipoise.report import comparison
 from equipoise.studies import collect, plan
-from equipoise.studies.scoring import loss_score, validation_score
+from equipoise.studies.plan.scoring import loss_score, validation_score
 from equipoise.training import RunResult
 from equipoise.training.selection import main_metrics
 

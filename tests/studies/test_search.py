@@ -26,9 +26,9 @@ from equipoise.studies.search import (
     create,
     parse_ranges,
     read_record,
-    sampling,
 )
 from equipoise.studies.search.problem import Report, keep
+from equipoise.studies.search.strategies import sampling
 
 TASKS = ("seg", "depth", "edge")
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from equipoise.studies.statistics import bootstrap, mean_ranks, order_agreement
+from equipoise.studies.results.statistics import bootstrap, mean_ranks, order_agreement
 
 numbers = st.lists(st.floats(-100, 100), min_size=2, max_size=4)
 

@@ -9,9 +9,8 @@ from torch.nn import functional
 from equipoise.tasks.depth import Depth
 from equipoise.tasks.disparity import Disparity
 from equipoise.tasks.edges import Edges
-from equipoise.tasks.parts import Parts
 from equipoise.tasks.saliency import Saliency
-from equipoise.tasks.semantic_segmentation import SemanticSegmentation
+from equipoise.tasks.semantic_segmentation import Parts, SemanticSegmentation
 from equipoise.tasks.surface_normals import SurfaceNormals, directions
 
 CLASSES = ("wall", "floor", "ceiling", "door")

@@ -16,11 +16,10 @@ from equipoise.tasks.depth import Depth
 from equipoise.tasks.disparity import Disparity
 from equipoise.tasks.edges import Edges
 from equipoise.tasks.instance_offsets import InstanceOffsets
-from equipoise.tasks.parts import Parts
 from equipoise.tasks.reconstruction import Reconstruction
 from equipoise.tasks.regression import Regression
 from equipoise.tasks.saliency import Saliency
-from equipoise.tasks.semantic_segmentation import SemanticSegmentation
+from equipoise.tasks.semantic_segmentation import Parts, SemanticSegmentation
 from equipoise.tasks.surface_normals import SurfaceNormals
 
 BATCH, HEIGHT, WIDTH = 2, 9, 12

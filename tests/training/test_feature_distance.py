@@ -10,8 +10,8 @@ from equipoise.config import Recipe
 from equipoise.diagnosis import read, read_distances
 from equipoise.studies import execute, plan
 from equipoise.training import Status, train
-from equipoise.training.kept import BEST
-from equipoise.training.setup import DISTANCES, PROBE
+from equipoise.training.checkpoints import BEST
+from equipoise.training.session import DISTANCES, PROBE
 
 
 class Stop(Exception):

@@ -6,7 +6,8 @@ import os
 import pytest
 import torch
 
-from equipoise.training.files import is_whole, write_tensors, write_text
+from equipoise._core.files import write_text
+from equipoise.training.checkpoints import is_whole, write_tensors
 from equipoise.training.logs import Log, read_log
 
 

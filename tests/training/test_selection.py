@@ -7,8 +7,8 @@ import torch
 from equipoise.config import RunConfig
 from equipoise.metrics import delta_m_within_tasks
 from equipoise.training import Status, train
+from equipoise.training.checkpoints import BEST
 from equipoise.training.evaluation import Evaluation
-from equipoise.training.kept import BEST
 from equipoise.training.logs import read_log
 from equipoise.training.selection import FALLBACK, Selection, main_metrics
 

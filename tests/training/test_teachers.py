@@ -9,9 +9,9 @@ import torch
 from equipoise.config import Recipe, RunConfig
 from equipoise.studies import execute, plan
 from equipoise.training import Status, prepare, read_result, train
+from equipoise.training.checkpoints import BEST, BEST_BALANCER
+from equipoise.training.context import load_teachers
 from equipoise.training.evaluation import evaluate
-from equipoise.training.kept import BEST, BEST_BALANCER
-from equipoise.training.teachers import load_teachers
 
 
 def content(rooms: Path) -> dict:

@@ -13,8 +13,7 @@ from equipoise import balancing, diagnosis
 from equipoise.balancing import Need
 from equipoise.config import BalancerConfig, RunConfig
 from equipoise.training import Status, train
-from equipoise.training.checkpoints import CHECKPOINT
-from equipoise.training.kept import BEST
+from equipoise.training.checkpoints import BEST, CHECKPOINT
 from equipoise.training.logs import read_log
 
 

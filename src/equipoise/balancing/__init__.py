@@ -2,28 +2,27 @@
 
 from equipoise.balancing.balance import Balance
 from equipoise.balancing.balancer import Balancer
-from equipoise.balancing.bases import DirectionBalancer, GradientBalancer, WeightBalancer
+from equipoise.balancing.bases.weights import DirectionBalancer, GradientBalancer, WeightBalancer
 from equipoise.balancing.context import Context, Forward, Need, undisturbed
-from equipoise.balancing.decision import Decision
+from equipoise.balancing.engine.update import StepInputs, Update
 from equipoise.balancing.errors import NonFiniteError, SolverError
-from equipoise.balancing.evidence import Evidence
-from equipoise.balancing.registry import Method, all_methods, available, create, hyper_parameters
-from equipoise.balancing.source import Source
+from equipoise.balancing.info import MethodInfo, Place
+from equipoise.balancing.registry import all_methods, available, create, hyper_parameters
 
 __all__ = [
     "Balance",
     "Balancer",
     "Context",
-    "Decision",
     "DirectionBalancer",
-    "Evidence",
     "Forward",
     "GradientBalancer",
-    "Method",
+    "MethodInfo",
     "Need",
     "NonFiniteError",
+    "Place",
     "SolverError",
-    "Source",
+    "StepInputs",
+    "Update",
     "WeightBalancer",
     "all_methods",
     "available",

@@ -7,20 +7,17 @@ from typing import Any, ClassVar, Literal, TypedDict, TypeVar
 import torch
 from torch import Tensor, nn
 
-from equipoise.balancing import processes
+from equipoise._core.errors import require
+from equipoise._core.registry import Registry
 from equipoise.balancing.balance import Balance, norms_and_cosines
-from equipoise.balancing.checks import require
 from equipoise.balancing.context import Context, Need
-from equipoise.balancing.decision import Decision, gradients_of
+from equipoise.balancing.engine import distributed
+from equipoise.balancing.engine.graph import accumulate_grad, all_finite, not_finite
+from equipoise.balancing.engine.observation import GradientObserver, measure_step, observe, observe_gram
+from equipoise.balancing.engine.step import open_step
+from equipoise.balancing.engine.update import StepInputs, Update, gradients_of
 from equipoise.balancing.errors import NonFiniteError
-from equipoise.balancing.evidence import Evidence
-from equipoise.balancing.finite import all_finite, not_finite
-from equipoise.balancing.graph import deliver
-from equipoise.balancing.measurement import Witness
-from equipoise.balancing.observation import observe, observe_products, testify
-from equipoise.balancing.opening import open_step
-from equipoise.balancing.registry import Method
-from equipoise.balancing.source import Source
+from equipoise.balancing.info import MethodInfo, Place
 
 Features = TypeVar("Features", Tensor, Sequence[Tensor])
 
@@ -49,7 +46,7 @@ class Balancer(nn.Module, ABC):
             "summed", the plain sum of the task gradients, as in public code that lists the trunk's parameters alone.
     """
 
-    record: ClassVar[Method]
+    info: ClassVar[MethodInfo]
 
     def __init__(
         self,
@@ -63,18 +60,18 @@ class Balancer(nn.Module, ABC):
         self.nonfinite = nonfinite
         self.between_tasks = between_tasks
         self.skipped_steps = 0
-        self.memory: dict[str, Any] = {}
+        self.state: dict[str, Any] = {}
 
     # What a method says
 
-    def source(self, tasks: Sequence[str]) -> Source:
+    def source(self, tasks: Sequence[str]) -> Place:
         """What must be seen of the step that is about to be made with these tasks."""
-        return self.record.sees
+        return self.info.default_place
 
     @property
     def needs(self) -> frozenset[Need]:
         """What it needs beyond losses, features and the last layer."""
-        return self.record.needs
+        return self.info.needs
 
     def objectives(
         self, losses: Mapping[str, Tensor], features: Sequence[Tensor], context: Context
@@ -83,7 +80,7 @@ class Balancer(nn.Module, ABC):
         return losses
 
     @abstractmethod
-    def decide(self, evidence: Evidence) -> Decision:
+    def decide(self, inputs: StepInputs) -> Update:
         """What the parameters receive, given what was seen."""
 
     # What the caller calls
@@ -101,7 +98,7 @@ class Balancer(nn.Module, ABC):
         retain_graph: bool = False,
         scaler: torch.amp.GradScaler | None = None,
         context: Context | None = None,
-        probe: Witness | None = None,
+        probe: GradientObserver | None = None,
     ) -> Balance:
         """Accumulate the balanced gradient into `.grad`, as `loss.backward()` accumulates that of one loss.
 
@@ -136,7 +133,7 @@ class Balancer(nn.Module, ABC):
         given = [features] if isinstance(features, Tensor) else list(features or ())
         parameters = list(shared or ())
         context = context or Context()
-        witness = probe if probe is not None and probe.due() else None
+        observer = probe if probe is not None and probe.due() else None
         values, step = open_step(
             losses,
             given,
@@ -146,64 +143,66 @@ class Balancer(nn.Module, ABC):
             summed=self.between_tasks == "summed",
             objectives=lambda: self.objectives(losses, given, context),
         )
-        processes.mean_(values)
+        distributed.mean_(values)
         by_task = dict(zip(tasks, values, strict=True))
         bad = not_finite(tasks, values)
         if bad:
             return self._refuse(by_task, bad, "loss")
 
-        self.memory = _moved(self.memory, values.device)
+        self.state = _moved(self.state, values.device)
         source = self.source(tasks)
         scale = 1.0 if scaler is None else scaler.get_scale()
-        name = self.record.name
+        name = self.info.name
         looked = None
-        if witness is not None and witness.at is Source.SHARED and source is not Source.SHARED:
+        if observer is not None and observer.at is Place.SHARED and source is not Place.SHARED:
             # The pass through the trunk uses a step up, and this one still has to make the update.
             summed = self.between_tasks == "summed"
             _, other = open_step(losses, given, parameters, retain_graph=True, scaler=scaler, summed=summed)
-            looked = observe(other, Source.SHARED, given, last_layer, scale, "the probe")
-        elif witness is not None and witness.at is not source:
-            looked = observe(step, witness.at, given, last_layer, scale, "the probe")
+            looked = observe(other, Place.SHARED, given, last_layer, scale, "the probe")
+        elif observer is not None and observer.at is not source:
+            looked = observe(step, observer.at, given, last_layer, scale, "the probe")
         # A probe that looks there too reads single entries when the step is finished.
-        look = observe if witness is not None and witness.at is source else observe_products
+        look = observe if observer is not None and observer.at is source else observe_gram
         rows = look(step, source, given, last_layer, scale, name)
         gram = None
         if rows is not None:
             gram = rows.gram().to(values.device)
-            if source is Source.FEATURES:
-                processes.sum_(gram)
+            if source is Place.FEATURES:
+                distributed.sum_(gram)
             bad = not_finite(tasks, gram.diagonal())
             if bad and scaler is None:
                 return self._refuse(by_task, bad, "gradient")
             if bad:
-                deliver(gradients_of(Decision(torch.ones_like(values)), step, rows, source))
+                accumulate_grad(gradients_of(Update(torch.ones_like(values)), step, rows, source))
                 return Balance(by_task, skipped=True)
 
-        before = dict(self.memory)
-        seen = tuple(feature.detach() for feature in step.features) if source is Source.FEATURES else ()
+        before = dict(self.state)
+        seen = tuple(feature.detach() for feature in step.features) if source is Place.FEATURES else ()
         try:
-            decision = self.decide(Evidence(tasks, values, gram, rows, seen, context, step, scale))
-            gradients = gradients_of(decision, step, rows, source)
+            update = self.decide(StepInputs(tasks, values, gram, rows, seen, context, step, scale))
+            gradients = gradients_of(update, step, rows, source)
         except NonFiniteError as error:
             # In another batch, at which the method looked.
-            self.memory = before
+            self.state = before
             if self.nonfinite == "raise":
                 raise
             return self._refuse(by_task, error.tasks, "loss or gradient")
         except BaseException:
-            self.memory = before
+            self.state = before
             raise
         finite = all_finite(gradients.values())
         if not finite:
-            self.memory = before
+            self.state = before
             if scaler is None:
-                return self._refuse(by_task, step.implicated(gradients), "gradient")
-            deliver(gradients)
+                return self._refuse(by_task, step.nonfinite_tasks(gradients), "gradient")
+            accumulate_grad(gradients)
             return Balance(by_task, skipped=True)
-        used = decision.weights.to(values) if decision.weights is not None and decision.complete else None
-        if witness is not None:
-            witness.record(testify(tasks, values, witness.at, looked, rows, gram, used, decision.direction, gradients))
-        deliver(gradients)
+        used = update.weights.to(values) if update.weights is not None and update.complete else None
+        if observer is not None:
+            observer.record(
+                measure_step(tasks, values, observer.at, looked, rows, gram, used, update.direction, gradients)
+            )
+        accumulate_grad(gradients)
         weights = None if used is None else dict(zip(tasks, used, strict=True))
         return Balance(by_task, weights, **({} if gram is None else norms_and_cosines(tasks, gram)))
 
@@ -244,12 +243,21 @@ class Balancer(nn.Module, ABC):
 
     def get_extra_state(self) -> dict[str, Any]:
         """The memory, for `state_dict()`."""
-        return {"memory": dict(self.memory), "skipped_steps": self.skipped_steps}
+        return {"state": dict(self.state), "skipped_steps": self.skipped_steps}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Take over the memory of a `state_dict()`."""
-        self.memory = dict(state["memory"])
+        self.state = dict(state["state"])
         self.skipped_steps = state["skipped_steps"]
+
+
+methods: Registry[Balancer] = Registry(
+    "method",
+    Balancer,
+    package="equipoise.balancing.methods",
+    group="equipoise.methods",
+    name_of=lambda method: method.info.name,
+)
 
 
 def _moved(memory: dict[str, Any], device: torch.device) -> dict[str, Any]:

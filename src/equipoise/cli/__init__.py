@@ -6,9 +6,8 @@ import typer
 
 from equipoise.cli import data
 from equipoise.cli.bench import bench
+from equipoise.cli.catalogue import methods, models
 from equipoise.cli.diagnose import diagnose
-from equipoise.cli.methods import methods
-from equipoise.cli.models import models
 from equipoise.cli.report import report
 from equipoise.cli.search import search
 from equipoise.cli.terminal import errors

@@ -6,15 +6,27 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from equipoise.cli.options import Address, ExecutorName, ExecutorOptions, Jobs, Output, Overrides, Recipe
-from equipoise.cli.running import check_runs, executor_of, make_runs
-from equipoise.cli.terminal import console, errors, say
+from equipoise.cli.terminal import (
+    Address,
+    ExecutorName,
+    ExecutorOptions,
+    Jobs,
+    Output,
+    Overrides,
+    Recipe,
+    check_runs,
+    console,
+    errors,
+    executor_of,
+    make_runs,
+    say,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from equipoise import config
-    from equipoise.studies import PlannedRun, Record
+    from equipoise.studies import PlannedRun, RunRow
 
 
 def bench(
@@ -92,7 +104,7 @@ def bench(
         raise typer.Exit(1)
 
 
-def draw(records: "Sequence[Record]", output: Path, directory: Path, *, anew: bool) -> None:
+def draw(records: "Sequence[RunRow]", output: Path, directory: Path, *, anew: bool) -> None:
     """Write every figure that the runs of a study allow, and say where they are and how long it took.
 
     Args:
@@ -101,8 +113,8 @@ def draw(records: "Sequence[Record]", output: Path, directory: Path, *, anew: bo
         directory: For the figures.
         anew: Whether to draw also where all are there.
     """
-    from equipoise.report.gallery import gallery, is_complete, write_folder
-    from equipoise.report.predicted import predicted
+    from equipoise.report.figures import gallery, is_complete, write_folder
+    from equipoise.report.predictions import predicted
 
     if not anew and is_complete(records, directory):
         return
@@ -115,11 +127,11 @@ def foresee(study: "config.Recipe", planned: "Sequence[PlannedRun]", output: Pat
     """Print the runs of a study and what they will take, from some steps of each kind of run."""
     from equipoise import data
     from equipoise.data import DatasetError
-    from equipoise.report.outlook import outlook, run_table
-    from equipoise.report.progress import counting
+    from equipoise.report.console.dry_run import outlook, run_table
+    from equipoise.report.console.progress import counting
     from equipoise.studies import unfinished_runs
-    from equipoise.studies.estimate import estimate
-    from equipoise.studies.outlook import runs_in_all
+    from equipoise.studies.plan.estimate import estimate
+    from equipoise.studies.plan.matrix import runs_in_all
 
     costs, why = {}, ""
     try:

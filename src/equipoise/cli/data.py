@@ -33,12 +33,12 @@ def make(
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same dataset.")] = 0,
 ) -> None:
     """Generate a dataset of indoor scenes with exact labels."""
-    from equipoise import naming
+    from equipoise._core import text
     from equipoise.data.rooms import generate
-    from equipoise.report.progress import counting
+    from equipoise.report.console.progress import counting
 
     # Other datasets are downloaded.
-    maker = naming.choose("name", name, {"rooms": generate})
+    maker = text.choose("name", name, {"rooms": generate})
     with counting(errors, f"Generating {name}") as progress:
         maker(out, scenes=scenes, scans=scans, size=size, seed=seed, progress=progress)
     say(f"{out}: {scenes} scenes, {scenes * scans} scans of {size}x{size} pixels")
@@ -53,7 +53,7 @@ def check(
 ) -> None:
     """Read every file of a dataset; exit with 0 if all is sound, 1 if something is wrong, 2 on wrong usage."""
     from equipoise import config, data
-    from equipoise.report.progress import counting
+    from equipoise.report.console.progress import counting
 
     chosen = config.dataset(name, root, options or ())
     with counting(errors, f"Reading {name}") as progress:
@@ -85,7 +85,7 @@ def show(
         # Not every kind of task has a rule of corruption.
         tasks = [task.name for task in chosen.tasks().values() if task.noise is not None]
         right = data.create(name, root=chosen.root, split=split, tasks=tasks, **chosen.options)
-        noise = chosen.corrupt or data.Corruption()
+        noise = chosen.corrupt or data.LabelNoise()
         wrong = data.create(name, root=chosen.root, split=split, tasks=tasks, corrupt=noise, **chosen.options)
         sheet = data.corruption_sheet(right, wrong, samples)
     else:

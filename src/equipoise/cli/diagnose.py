@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from equipoise._core.text import unknown
 from equipoise.cli.terminal import console, print_json, say
-from equipoise.naming import unknown
 
 
 def diagnose(
@@ -41,9 +41,9 @@ def diagnose(
     """
     from equipoise.diagnosis import Verdict
     from equipoise.report import write_figure
-    from equipoise.report.verdict_figures import study_verdict_figure, verdict_figure
-    from equipoise.report.verdicts_on_console import study_on_console, verdict_on_console
-    from equipoise.studies import diagnose as studies
+    from equipoise.report.console.verdicts import study_on_console, verdict_on_console
+    from equipoise.report.figures.gradients import study_verdict_figure, verdict_figure
+    from equipoise.studies.results import diagnose as studies
 
     found = studies.diagnose(path, {"given": parse_weights(weights, tasks_of(path))} if weights else None)
     single = isinstance(found, Verdict)
@@ -60,8 +60,8 @@ def diagnose(
 def tasks_of(path: Path) -> list[str]:
     """The tasks of a study or a run."""
     from equipoise.config import Recipe, load
-    from equipoise.studies.diagnose import recorded
-    from equipoise.studies.saved import RECIPE
+    from equipoise.studies.results.diagnose import recorded
+    from equipoise.studies.results.study import RECIPE
 
     if (path / RECIPE).exists():
         return list(load(path / RECIPE, Recipe).tasks)

@@ -23,7 +23,7 @@ def report(
     The file asks nothing of any network, so it can be sent and kept. Call it at any time: the page of a study that is
     still running shows what is there.
     """
-    from equipoise.report.page import write_page
+    from equipoise.report.html import write_page
 
     with errors.status("Reading the runs") as status:
         page = write_page(study, output, lambda doing: status.update(doing))

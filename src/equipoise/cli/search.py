@@ -6,9 +6,21 @@ from typing import Annotated
 
 import typer
 
-from equipoise.cli.options import Address, ExecutorName, ExecutorOptions, Jobs, Output, Overrides, Recipe
-from equipoise.cli.running import check_runs, executor_of, make_runs
-from equipoise.cli.terminal import console, errors, say
+from equipoise.cli.terminal import (
+    Address,
+    ExecutorName,
+    ExecutorOptions,
+    Jobs,
+    Output,
+    Overrides,
+    Recipe,
+    check_runs,
+    console,
+    errors,
+    executor_of,
+    make_runs,
+    say,
+)
 
 
 def search(
@@ -52,9 +64,10 @@ def search(
     `search-STRATEGY.md`, `.csv` and `.json`; and `search.md` and `search.csv`, where the strategies that were run on
     the same problem are compared: what each reached, and what it cost.
     """
-    from equipoise import config, naming, report, studies
-    from equipoise.report.search import strategies_table, trials_table, with_weights
-    from equipoise.report.search_progress import SearchProgress
+    from equipoise import config, report, studies
+    from equipoise._core import text
+    from equipoise.report.console.progress import SearchProgress
+    from equipoise.report.tables.search import strategies_table, trials_table, with_weights
     from equipoise.studies.search import Budget, Search, parse_ranges, read_record, read_records
 
     study = config.load(recipe, config.Recipe, overrides or ())
@@ -62,7 +75,7 @@ def search(
     directory = output / study.name
     if study.variants:
         known = {entry.label: entry for entry in study.variants}
-        chosen = naming.choose("--variant", variant or study.variants[0].label, known)
+        chosen = text.choose("--variant", variant or study.variants[0].label, known)
         study, directory = study.variant(chosen), directory / re.sub(r"[^\w.-]+", "_", chosen.label)
     elif variant is not None:
         raise ValueError(f"`--variant` needs a recipe with variants. Found `--variant {variant}`.")

@@ -5,9 +5,7 @@ from typing import Annotated
 
 import typer
 
-from equipoise.cli.options import Output, Overrides, Recipe
-from equipoise.cli.running import check_runs, make_runs
-from equipoise.cli.terminal import console, errors, say
+from equipoise.cli.terminal import Output, Overrides, Recipe, check_runs, console, errors, make_runs, say
 
 
 def train(
@@ -24,20 +22,21 @@ def train(
     """
     from dataclasses import replace
 
-    from equipoise import config, naming, studies
+    from equipoise import config, studies
+    from equipoise._core import text
     from equipoise.training import read_result
 
     study = config.load(recipe, config.Recipe, overrides or ())
     multi = [run for run in studies.plan(study, output) if run.needs and not run.trial]
     if study.variants:
         labels = {entry.label: entry.label for entry in study.variants}
-        label = naming.choose("--variant", variant or study.variants[0].label, labels)
+        label = text.choose("--variant", variant or study.variants[0].label, labels)
         multi = [run for run in multi if run.variant == label]
     elif variant is not None:
         raise ValueError(f"`--variant` needs a recipe with variants. Found `--variant {variant}`.")
     if not multi:
         raise ValueError("Hyper-parameters of this recipe are to be chosen first: call `equipoise bench`.")
-    run = naming.choose("--balancer", balancer or multi[0].title, {run.title: run for run in reversed(multi)})
+    run = text.choose("--balancer", balancer or multi[0].title, {run.title: run for run in reversed(multi)})
     if any(read_result(studies.run_directory(output, key)) is None for key in run.needs):
         # A run that is compared with nothing is another run than the one that `bench` will make.
         run = replace(run, needs=())

@@ -5,16 +5,50 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from equipoise._core.text import choose, unknown
 from equipoise.balancing import all_methods
-from equipoise.config.balancer import BalancerConfig
-from equipoise.config.errors import explanations
-from equipoise.config.experiment import Experiment, Protocol, Seed
-from equipoise.config.grids import Grid, grid_points
-from equipoise.config.published import PublishedConfig
-from equipoise.config.run import RunConfig
-from equipoise.config.strict import WithOptions
-from equipoise.config.variant import VariantConfig
-from equipoise.naming import choose, unknown
+from equipoise.config.base import BaseConfig, Grid, WithOptions, explanations, grid_points
+from equipoise.config.parts import BalancerConfig
+from equipoise.config.run import Experiment, Protocol, RunConfig, Seed
+
+
+class PublishedConfig(BaseConfig):
+    """Which rows of a paper's table a study is to be compared with."""
+
+    table: str
+    """One of `equipoise.studies.results.published.tables`."""
+    rows: dict[str, str] = Field(default_factory=dict)
+    """What the other columns of its rows hold, where a table has several rows a method: `{model: resnet-18}`."""
+    reference: dict[str, str] | None = None
+    """The same for the rows whose single-task networks they are compared with; like `rows` by default."""
+
+    @property
+    def title(self) -> str:
+        """For people: the table, and which rows of it."""
+        rows = ", ".join(self.rows.values())
+        return self.table.replace("_", " ") + (f" ({rows})" if rows else "")
+
+
+class VariantConfig(BaseConfig):
+    """What one variant of a study has of its own: a network, an initialisation, another amount of data, ...
+
+    The keys of `data`, `model` and `training`, and `tasks`, stand in place of the recipe's. Where a variant names
+    another dataset or another architecture, the options of the recipe's are not taken over.
+    """
+
+    label: str = Field(min_length=1)
+    reference: str | None = None
+    """The variant whose single-task networks its delta_m is against; its own if left out."""
+    tasks: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """Some of the recipe's tasks, where it is not all of them."""
+    data: dict[str, Any] = Field(default_factory=dict)
+    model: dict[str, Any] = Field(default_factory=dict)
+    training: dict[str, Any] = Field(default_factory=dict)
+    balancers: tuple[BalancerConfig, ...] | None = Field(default=None, min_length=1)
+    """The balancing methods, where they are not the recipe's."""
+    published: PublishedConfig | None = None
+    """The rows of a paper's table to compare with."""
+
 
 SINGLE = "single"
 """What tables call the single-task networks."""
@@ -89,7 +123,7 @@ class Recipe(Experiment):
             if balancer.fixed_from is None:
                 continue
             source = choose("fixed_from", balancer.fixed_from, sources)
-            if not all_methods()[source].record.weighs:
+            if not all_methods()[source].info.weighs:
                 raise ValueError(
                     "`fixed_from` should be a balancer with loss weights. "
                     f"Found `fixed_from = {balancer.fixed_from!r}`, whose update is no weighted sum"

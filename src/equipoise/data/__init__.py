@@ -4,25 +4,23 @@ Every dataset is one file of ``equipoise/data/datasets``, named after the datase
 edit elsewhere.
 """
 
-from equipoise.data.base import Dataset
-from equipoise.data.collate import Collate
-from equipoise.data.corruption import Corruption
-from equipoise.data.errors import DatasetError
+from equipoise.data.core.dataset import Dataset
+from equipoise.data.core.label_noise import LabelNoise
+from equipoise.data.core.registry import OnError, available, create, dataset_class, options, tasks
+from equipoise.data.core.sample import Collate, DatasetError, Sample, Transform
+from equipoise.data.core.subset import Subset
 from equipoise.data.inspection.check import check
 from equipoise.data.inspection.report import Fault, Report
 from equipoise.data.inspection.sheet import contact_sheet, corruption_sheet
-from equipoise.data.registry import OnError, available, create, dataset_class, options, tasks
-from equipoise.data.sample import Sample, Transform
 from equipoise.data.storage.caching import Cache
-from equipoise.data.subset import Subset
 
 __all__ = [
     "Cache",
     "Collate",
-    "Corruption",
     "Dataset",
     "DatasetError",
     "Fault",
+    "LabelNoise",
     "OnError",
     "Report",
     "Sample",

@@ -9,9 +9,9 @@ import polars
 import torch
 from torch import Tensor, nn
 
-from equipoise.balancing.functional.url import url_distance
-from equipoise.balancing.moments import adam
-from equipoise.diagnosis import store
+from equipoise.balancing.methods.url import url_distance
+from equipoise.balancing.state.adam import adam
+from equipoise.diagnosis.frames import write_records
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -122,7 +122,7 @@ class FeatureDistance:
     def flush(self) -> None:
         """Write everything to the file, in one move; nothing without a file."""
         if self.path is not None:
-            store.write(self.to_frame(), self.path)
+            write_records(self.to_frame(), self.path)
 
     def state_dict(self) -> dict[str, Any]:
         """What must be kept, besides the file, to go on from here."""

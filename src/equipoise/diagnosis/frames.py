@@ -1,12 +1,38 @@
 """Tidy tables of what a probe has recorded: a row a step and task, a row a step and pair of tasks, a row a step."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars
 
-from equipoise.diagnosis.implied import implied_weights
+_DEPENDENT = 1e-3
+"""Combinations of unit gradients with a smaller square than this, over that of the longest, are no direction."""
+
+
+def implied_weights(gram: np.ndarray, with_update: np.ndarray) -> np.ndarray:
+    r"""The weights whose weighted sum of task gradients comes nearest to an update.
+
+    The update of methods such as GradDrop and DB-MTL is no weighted sum of the gradients of the step. Its projection on
+    them is one, :math:`G w = (g_i \cdot u)_i`; where several weights make it, as of gradients that are copies of each
+    other, these are the nearest to 1, contributions measured by their length.
+
+    Args:
+        gram: Inner products of the task gradients, [T, T].
+        with_update: Their inner products with the update, [T].
+
+    Returns:
+        [T]; NaN where something given is not finite.
+    """
+    norms = np.sqrt(np.clip(gram.diagonal(), 0, None))
+    lengths = np.where(norms > 0, norms, 1.0)
+    cosines = gram / np.outer(lengths, lengths)
+    missing = (with_update - gram.sum(axis=1)) / lengths
+    if not (np.isfinite(cosines).all() and np.isfinite(missing).all()):
+        return np.full(len(norms), np.nan)
+    return 1 + np.linalg.pinv(cosines, rcond=_DEPENDENT, hermitian=True) @ missing / lengths
 
 
 class _Step(NamedTuple):
@@ -177,3 +203,56 @@ def _frame(rows: list[dict[str, Any]], schema: dict[str, Any]) -> polars.DataFra
         {key: value.item() if isinstance(value, np.generic) else value for key, value in row.items()} for row in rows
     ]
     return polars.DataFrame(plain, schema=schema, orient="row")
+
+
+SCHEMA = polars.Schema(
+    {
+        "step": polars.Int64,
+        "tasks": polars.List(polars.String),
+        "losses": polars.List(polars.Float64),
+        "weights": polars.List(polars.Float64),
+        "gram": polars.List(polars.Float64),
+        "with_update": polars.List(polars.Float64),
+        "update_square": polars.Float64,
+        "coherence": polars.List(polars.Float64),
+    }
+)
+"""A row a measured step: its number, counted from 1, and the fields of `equipoise.balancing.Measurement`. `gram` is
+written row by row; `weights` is null for methods whose update is no weighted sum. `coherence` is the cosine of every
+task's gradient with its gradient in the recorded step before, NaN in the first; null where the probe looks at features,
+whose gradients belong to one batch, and in files of earlier versions."""
+
+
+def records_frame(rows: Sequence[dict[str, Any]]) -> polars.DataFrame:
+    """Rows of plain data as a frame."""
+    return polars.DataFrame(list(rows), schema=SCHEMA, orient="row")
+
+
+def write_records(recorded: polars.DataFrame, path: Path) -> None:
+    """Replace the file in one move, so that a killed run leaves it whole."""
+    beside = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    try:
+        recorded.write_parquet(beside)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def read(path: Path) -> polars.DataFrame:
+    """What a probe has recorded.
+
+    Args:
+        path: The Parquet file.
+
+    Raises:
+        ValueError: There is no such file, or it is not a probe's.
+    """
+    try:
+        found = polars.read_parquet(path)
+    except (OSError, polars.exceptions.PolarsError) as error:
+        raise ValueError(f"`path` should be a file that a probe has written. Found {str(path)!r} ({error}).") from error
+    if "coherence" not in found.columns:
+        found = found.with_columns(polars.lit(None, SCHEMA["coherence"]).alias("coherence"))
+    if found.schema != SCHEMA:
+        raise ValueError(f"`path` should be a file that a probe has written. Found {str(path)!r}: other columns.")
+    return found

@@ -10,19 +10,18 @@ import polars
 import torch
 from torch import Tensor, nn
 
-from equipoise.balancing import Balance, processes
-from equipoise.balancing.measurement import Measurement, gradient_difference, measure
-from equipoise.balancing.observation import observe
-from equipoise.balancing.opening import open_step
-from equipoise.balancing.source import Source
-from equipoise.diagnosis import store
-from equipoise.diagnosis.frames import by_task
+from equipoise.balancing import Balance
+from equipoise.balancing.engine import distributed
+from equipoise.balancing.engine.observation import Measurement, gradient_difference, measure, observe
+from equipoise.balancing.engine.step import open_step
+from equipoise.balancing.info import Place
+from equipoise.diagnosis.frames import by_task, read, records_frame, write_records
 from equipoise.diagnosis.verdict import Verdict, judge
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_PLACES = {"last_layer": Source.LAST_LAYER, "features": Source.FEATURES, "shared": Source.SHARED}
+_PLACES = {"last_layer": Place.LAST_LAYER, "features": Place.FEATURES, "shared": Place.SHARED}
 
 
 @dataclass
@@ -89,7 +88,7 @@ class Probe:
         self.sampled: dict[str, Tensor] = {}
         """Of every task, entries of the gradient that was recorded last."""
         self._waiting: list[tuple[int, Measurement, Tensor | None]] = []
-        self._recorded = store.frame([])
+        self._recorded = records_frame([])
 
     # What a balancer calls
 
@@ -101,7 +100,7 @@ class Probe:
     def record(self, measurement: Measurement) -> None:
         """Take note of a step."""
         # Gradients at the features are of one batch: they cannot be compared with those of another.
-        coherence = None if self.at is Source.FEATURES else self._compare(measurement)
+        coherence = None if self.at is Place.FEATURES else self._compare(measurement)
         self._waiting.append((self.steps, replace(measurement, sample=measurement.sample[:0]), coherence))
 
     # What a training loop calls
@@ -136,11 +135,11 @@ class Probe:
         values, opened = open_step(losses, given, shared or (), retain_graph=True, scaler=scaler)
         rows = observe(opened, self.at, given, last_layer, 1.0 if scaler is None else scaler.get_scale(), "the probe")
         assert rows is not None
-        parameters = self.at is not Source.FEATURES
+        parameters = self.at is not Place.FEATURES
         gram = rows.gram().to(values.device)
-        processes.mean_(values)
+        distributed.mean_(values)
         if not parameters:
-            processes.sum_(gram)
+            distributed.sum_(gram)
         added = gradient_difference(rows.like if parameters else ())
         yield probed
         weights = probed.balance.weights if probed.balance is not None else None
@@ -153,10 +152,10 @@ class Probe:
     # What is done with it
 
     def recorded(self) -> polars.DataFrame:
-        """Everything as it is stored: a row a recorded step, see `equipoise.diagnosis.store.SCHEMA`."""
+        """Everything as it is stored: a row a recorded step, see `equipoise.diagnosis.frames.SCHEMA`."""
         if self._waiting:
             rows = [_plain(*waiting) for waiting in self._waiting]
-            self._recorded = polars.concat([self._recorded, store.frame(rows)])
+            self._recorded = polars.concat([self._recorded, records_frame(rows)])
             self._waiting.clear()
         return self._recorded
 
@@ -185,7 +184,7 @@ class Probe:
     def flush(self) -> None:
         """Write everything to the file, in one move; nothing without a file."""
         if self.path is not None:
-            store.write(self.recorded(), self.path)
+            write_records(self.recorded(), self.path)
 
     def resume(self, steps: int, sampled: Mapping[str, Tensor] | None = None) -> None:
         """Go on after a number of steps: what the file holds of later ones, which will be made again, is dropped.
@@ -197,7 +196,7 @@ class Probe:
         self.steps, self.sampled = steps, dict(sampled or {})
         self._waiting.clear()
         if self.path is not None and self.path.exists():
-            self._recorded = store.read(self.path).filter(polars.col("step") <= steps)
+            self._recorded = read(self.path).filter(polars.col("step") <= steps)
 
     def _compare(self, measurement: Measurement) -> Tensor:
         """The cosine of every task's gradient with its last one, [T]; NaN where there is none. Sees to the next."""

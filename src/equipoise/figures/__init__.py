@@ -6,26 +6,25 @@ drawn from `equipoise.diagnosis.by_task`, `by_pair` or `by_step` takes a column 
 that compares methods.
 """
 
-from equipoise.figures.box_plots import box_plots
-from equipoise.figures.cosine_split import cosine_split
-from equipoise.figures.cosines_with_update import cosines_with_update
-from equipoise.figures.feature_distance import feature_distance
-from equipoise.figures.gradient_matrix import gradient_matrix
-from equipoise.figures.gradient_norms import gradient_norms
-from equipoise.figures.mean_cosine import mean_cosine
-from equipoise.figures.pairwise_cosines import pairwise_cosines
-from equipoise.figures.pairwise_dots import pairwise_dots
-from equipoise.figures.predictions import predictions
-from equipoise.figures.probe_overview import probe_overview
-from equipoise.figures.progression import progression
-from equipoise.figures.radar import radar
-from equipoise.figures.relative_change import relative_change
-from equipoise.figures.share_under_weights import share_under_weights
-from equipoise.figures.styles import method_styles, task_styles
-from equipoise.figures.update_share import update_share
-from equipoise.figures.verdict_evidence import verdict_evidence
-from equipoise.figures.weight_error import weight_error
-from equipoise.figures.weights_per_epoch import weights_per_epoch
+from equipoise.figures.comparisons import box_plots, radar, relative_change
+from equipoise.figures.cosines import (
+    cosine_split,
+    cosines_with_update,
+    gradient_matrix,
+    mean_cosine,
+    pairwise_cosines,
+    pairwise_dots,
+)
+from equipoise.figures.gradients import (
+    gradient_norms,
+    probe_overview,
+    share_under_weights,
+    update_share,
+    verdict_evidence,
+)
+from equipoise.figures.layout import method_styles, task_styles
+from equipoise.figures.predictions import feature_distance, predictions
+from equipoise.figures.weights import progression, weight_error, weights_per_epoch
 
 __all__ = [
     "box_plots",

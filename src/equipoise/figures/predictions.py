@@ -1,11 +1,13 @@
 """Predictions beside labels."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import polars
 from matplotlib.figure import Figure
 
+from equipoise.figures.curves import curves_by_method
 from equipoise.figures.layout import TEXT
 
 
@@ -51,3 +53,18 @@ def predictions(
 
 def _show(axes: Any, picture: Any) -> None:
     axes.imshow(np.moveaxis(np.asarray(picture), 0, -1), interpolation="nearest")
+
+
+def feature_distance(
+    distances: polars.DataFrame, *, tasks: Sequence[str] | None = None, block: int | None = None
+) -> Figure:
+    """Distance of the shared features to those of each single-task network, over training (P1, figure 6).
+
+    Args:
+        distances: `step`, `task`, `distance`, as of `equipoise.diagnosis.FeatureDistance`; with a column `method`, a
+            panel for each.
+        tasks: All tasks in order, so that each keeps its colour in a figure of some of them.
+        block: Steps in a block; by default about 40 blocks.
+    """
+    rows = (("distance", "features' distance to single-task", r"squared $L_2$ distance"),)
+    return curves_by_method(distances, rows, tasks=tasks, block=block).finish()

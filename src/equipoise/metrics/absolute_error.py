@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
+from torchmetrics import MeanSquaredError, Metric
 
 
 def summed_absolute_error(prediction: Tensor, target: Tensor, above: float = -torch.inf) -> tuple[Tensor, Tensor]:
@@ -120,3 +120,20 @@ class RelativeError(_MeanError):
         total, labels = summed_relative_error(prediction, target)
         self.total += total
         self.labels += labels
+
+
+class LabelledMSE(MeanSquaredError):
+    """Mean squared error over the finite targets of the data set.
+
+    Example:
+        >>> import torch
+        >>> metric = LabelledMSE()
+        >>> metric.update(torch.tensor([1.0, 5.0]), torch.tensor([3.0, float("inf")]))
+        >>> metric.compute()
+        tensor(4.)
+    """
+
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        """Adds a batch of predictions and targets of one shape."""
+        labelled = target.isfinite()
+        super().update(preds[labelled], target[labelled])

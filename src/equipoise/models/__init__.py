@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
-from equipoise.models import architectures
+from equipoise._core.options import check_options, check_required, option_types
+from equipoise._core.registry import Registry
 from equipoise.models.backbone import Backbone
 from equipoise.models.base import MultiTaskModel, Outputs
-from equipoise.naming import check_options, check_required, choose, discover, option_types
 from equipoise.tasks import Output
 
 __all__ = ["Backbone", "MultiTaskModel", "Outputs", "available", "create", "default_backbone", "examples", "options"]
 
 
-@cache
-def _classes() -> dict[str, type[MultiTaskModel]]:
-    return discover(architectures.__name__, MultiTaskModel)
+architectures: Registry[MultiTaskModel] = Registry(
+    "architecture", MultiTaskModel, package="equipoise.models.architectures", group="equipoise.architectures"
+)
 
 
 def available() -> list[str]:
@@ -27,7 +26,7 @@ def available() -> list[str]:
     >>> "shared" in available()
     True
     """
-    return sorted(_classes())
+    return list(architectures)
 
 
 def options(architecture: str) -> dict[str, Any]:
@@ -39,7 +38,7 @@ def options(architecture: str) -> dict[str, Any]:
     >>> "decoder" in options("shared")
     True
     """
-    return option_types(choose("architecture", architecture, _classes()))
+    return option_types(architectures[architecture])
 
 
 def create(
@@ -70,7 +69,7 @@ def create(
     >>> {task: tuple(prediction.shape) for task, prediction in outputs.predictions.items()}
     {'seg': (2, 13, 50, 70), 'depth': (2, 1, 50, 70)}
     """
-    network = choose("architecture", architecture, _classes())
+    network = architectures[architecture]
     check_options(f"Architecture `{architecture}`", option_types(network), options)
     check_required(f"Architecture `{architecture}`", network, options)
     # An architecture's constructor takes more than the base's, whose type is all that is known here.
@@ -94,7 +93,7 @@ def default_backbone(architecture: str) -> str | None:
     >>> default_backbone("shared")
     'resnet18'
     """
-    return choose("architecture", architecture, _classes()).default_backbone
+    return architectures[architecture].default_backbone
 
 
 def examples() -> list[dict[str, Any]]:
@@ -103,4 +102,6 @@ def examples() -> list[dict[str, Any]]:
     >>> {"architecture": "shared", "backbone": "resnet50"} in examples()
     True
     """
-    return [{"architecture": name, **example} for name, network in _classes().items() for example in network.examples]
+    return [
+        {"architecture": name, **example} for name, network in architectures.items() for example in network.examples
+    ]

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.models import resnet
+
+from equipoise.tasks import Output
 
 
 def resize(maps: Tensor, size: tuple[int, ...]) -> Tensor:
@@ -18,3 +24,63 @@ def conv_bn_relu(inputs: int, outputs: int, kernel: int, *, dilation: int = 1) -
         nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     )
+
+
+def require_dense(outputs: Mapping[str, Output]) -> None:
+    """See that every task predicts a value for every pixel.
+
+    Raises:
+        ValueError: If one does not.
+    """
+    for task, output in outputs.items():
+        if not output.dense:
+            raise ValueError(
+                f"`tasks[{task!r}]` should have a label for every pixel in this architecture. Found one for the whole "
+                "input. Use `shared` with a decoder for such tasks."
+            )
+
+
+def basic_block(inputs: int, outputs: int) -> nn.Module:
+    """Two 3x3 convolutions and a skip (He et al., "Deep Residual Learning", CVPR 2016, figure 5 left).
+
+    The skip is the input, or where the channels change a 1x1 convolution with batch normalisation.
+
+    Args:
+        inputs: Channels that come in.
+        outputs: Channels that go out.
+    """
+    return resnet.BasicBlock(inputs, outputs, downsample=_skip(inputs, outputs))
+
+
+def bottleneck(inputs: int, outputs: int) -> nn.Module:
+    """1x1, 3x3 and 1x1 convolution, a quarter of the outputs wide in between, and a skip (He et al., figure 5 right).
+
+    The skip is the input, or where the channels change a 1x1 convolution with batch normalisation.
+
+    Args:
+        inputs: Channels that come in.
+        outputs: Channels that go out.
+
+    Raises:
+        ValueError: If the outputs are no multiple of 4.
+    """
+    expansion = resnet.Bottleneck.expansion
+    if outputs % expansion:
+        raise ValueError(f"The width of a bottleneck should be a multiple of {expansion}. Found {outputs}.")
+    return resnet.Bottleneck(inputs, outputs // expansion, downsample=_skip(inputs, outputs))
+
+
+def _skip(inputs: int, outputs: int) -> nn.Module | None:
+    if inputs == outputs:
+        return None
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
+
+
+def side_by_side(features: Sequence[Tensor]) -> Tensor:
+    """Features [B, C_i, h_i, w_i], from fine to coarse, in one map of the finest's size, [B, sum of C_i, h_0, w_0].
+
+    How HRNet's heads read its branches (Wang et al., "Deep High-Resolution Representation Learning for Visual
+    Recognition", arXiv 1908.07919, figure 4b). Resizing goes by size, not by factor, so that no size is excluded.
+    """
+    finest = features[0].shape[-2:]
+    return torch.cat([features[0], *(resize(feature, finest) for feature in features[1:])], dim=1)

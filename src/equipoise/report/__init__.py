@@ -1,10 +1,9 @@
-"""Results for people: tables, figures, and the page (`equipoise.report.page`)."""
+"""Results for people: tables, figures, and the page (`equipoise.report.html`)."""
 
-from equipoise.report.comparison import certainty, comparison
-from equipoise.report.figures import changes, radar, relative_change, seeds, write_figure
-from equipoise.report.published import beside_published
-from equipoise.report.table import Table
-from equipoise.report.writers import on_console, write_csv, write_latex, write_markdown
+from equipoise.report.figures.illustration import changes, radar, relative_change, seeds, write_figure
+from equipoise.report.tables.comparison import certainty, comparison
+from equipoise.report.tables.published import beside_published
+from equipoise.report.tables.table import Table, on_console, write_csv, write_latex, write_markdown
 
 __all__ = [
     "Table",

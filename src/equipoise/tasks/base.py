@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchmetrics import Metric
 
-from equipoise.tasks.tally import Tally, tally
+from equipoise.tasks.label_statistics import Tally, tally
 
 UNLABELLED = 255
 """The category of a pixel without a label, see :meth:`Task.categorise`."""

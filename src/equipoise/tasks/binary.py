@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from equipoise.tasks.base import UNLABELLED, Task, at_least_float32, same_shape
-from equipoise.tasks.tally import Tally
+from equipoise.tasks.label_statistics import Tally
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,11 +8,13 @@ from torch import Tensor
 from torch.nn import functional
 from torchmetrics import Metric
 
+from equipoise._core.registry import register
 from equipoise.metrics import PixelAccuracy
 from equipoise.tasks.base import Task, at_least_float32
-from equipoise.tasks.lettering import written
+from equipoise.tasks.drawing import written
 
 
+@register("classification")
 @dataclass(frozen=True, kw_only=True)
 class Classification(Task):
     """One of several classes for the whole input; a target is an int64 scalar, the index of the class, -1 if unknown.

@@ -8,14 +8,16 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from equipoise._core.registry import register
 from equipoise.metrics import AbsoluteError, DepthRMSE, DepthWithin, RelativeError
 from equipoise.tasks.base import UNLABELLED, Task, at_least_float32, masked_mean, same_shape
-from equipoise.tasks.colours import shade
+from equipoise.tasks.drawing import shade
 
 NEAREST = 0.001
 """The smallest depth in metres that noise leaves; 0 would mean unknown."""
 
 
+@register("depth")
 @dataclass(frozen=True, kw_only=True)
 class Depth(Task):
     """The distance of every pixel; targets are float32 ``[1, H, W]`` metres, 0 (or less) where unknown.

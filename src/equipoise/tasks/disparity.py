@@ -7,14 +7,16 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from equipoise._core.registry import register
 from equipoise.metrics import AbsoluteError, RelativeError
 from equipoise.tasks.base import Task, at_least_float32, masked_mean, same_shape
-from equipoise.tasks.colours import shade
+from equipoise.tasks.drawing import shade
 
 SMALLEST = 0.001
 """The smallest disparity in pixels that noise leaves; 0 would mean unknown."""
 
 
+@register("disparity")
 @dataclass(frozen=True, kw_only=True)
 class Disparity(Task):
     """The disparity of every pixel, inverse to its depth; float32 ``[1, H, W]`` in pixels, 0 (or less) where unknown.

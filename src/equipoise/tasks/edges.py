@@ -6,10 +6,12 @@ from typing import Self
 from torch import Tensor
 from torchmetrics import Metric
 
+from equipoise._core.registry import register
 from equipoise.metrics import EdgePrecision, OdsF, OisF
 from equipoise.tasks.binary import Binary, weighted_cross_entropy
 
 
+@register("edges")
 @dataclass(frozen=True, kw_only=True)
 class Edges(Binary):
     r"""Whether a pixel lies on an edge; targets are float32 ``[1, H, W]`` of 0 and 1, 255 where unlabelled.

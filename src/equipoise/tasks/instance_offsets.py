@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from equipoise._core.registry import register
 from equipoise.metrics import AbsoluteError
 from equipoise.tasks.base import Task, at_least_float32, check_whole, masked_mean, same_shape
 
 
+@register("instance_offsets")
 @dataclass(frozen=True, kw_only=True)
 class InstanceOffsets(Task):
     """The way from the middle of its thing to every pixel (P2, section 3.2).

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from equipoise._core.registry import register
 from equipoise.metrics import LabelledMSE
 from equipoise.tasks.base import Task, at_least_float32, masked_mean, same_shape
 
 
+@register("reconstruction")
 @dataclass(frozen=True, kw_only=True)
 class Reconstruction(Task):
     """An image; targets are float32 ``[C, H, W]``, normalised, infinite where unknown.

@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from equipoise._core.registry import register
 from equipoise.metrics import AbsoluteError
 from equipoise.tasks.base import Task, at_least_float32, masked_mean, same_shape
-from equipoise.tasks.lettering import written
+from equipoise.tasks.drawing import written
 
 
+@register("regression")
 @dataclass(frozen=True, kw_only=True)
 class Regression(Task):
     """A number for the whole input; a target is float32 ``[1]``, standardised, infinite where unknown.

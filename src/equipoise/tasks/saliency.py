@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from torch import Tensor
 from torchmetrics import Metric
 
+from equipoise._core.registry import register
 from equipoise.metrics import MapError, MaxF
 from equipoise.tasks.binary import Binary, weighted_cross_entropy
 
 
+@register("saliency")
 @dataclass(frozen=True, kw_only=True)
 class Saliency(Binary):
     r"""Whether a pixel is salient; targets are float32 ``[1, H, W]`` of 0 and 1, 255 where unlabelled.

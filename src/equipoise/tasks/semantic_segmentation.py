@@ -8,14 +8,16 @@ from torch import Tensor
 from torch.nn import functional
 from torchmetrics import Metric
 
+from equipoise._core.registry import register
 from equipoise.metrics import MeanIoU, PixelAccuracy
 from equipoise.tasks.base import Task, at_least_float32, check_whole
-from equipoise.tasks.colours import distinct_colours, paint
+from equipoise.tasks.drawing import distinct_colours, paint
 
 CORRUPTED_CLASSES = 5
 """How many classes of an image get wrong labels where labels are corrupted."""
 
 
+@register("semantic_segmentation")
 @dataclass(frozen=True, kw_only=True)
 class SemanticSegmentation(Task):
     """One of several classes for every pixel; targets are int64 ``[H, W]`` class indices, 255 where unlabelled.
@@ -122,3 +124,25 @@ class SemanticSegmentation(Task):
             return []
         labels = ", ".join(str(label) for label in wrong.unique().tolist())
         return [f"labels should be below {self.channels} or {self.ignore}; found {labels} on {wrong.numel()} pixels"]
+
+
+@register("parts")
+@dataclass(frozen=True, kw_only=True)
+class Parts(SemanticSegmentation):
+    """The parts of people or objects; class 0 is the background.
+
+    As segmentation, except that an image that shows none of the parts counts as unlabelled (as in the public recipes
+    for PASCAL-Context, where an all-background map means that nobody annotated the parts of that image).
+
+    Examples:
+        >>> import torch
+        >>> task = Parts(name="parts", classes=("background", "head", "torso"))
+        >>> task.has_labels(torch.tensor([[0, 0, 255]])), task.has_labels(torch.tensor([[0, 2, 255]]))
+        (False, True)
+    """
+
+    kind = "parts"
+
+    def has_labels(self, target: Tensor) -> bool:
+        """Return whether any pixel shows a part."""
+        return bool((self.valid(target) & (target > 0)).any())

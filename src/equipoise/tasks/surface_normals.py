@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchmetrics import Metric
 
+from equipoise._core.registry import register
 from equipoise.metrics import AngleWithin, AngularError, MedianAngle
 from equipoise.tasks.base import UNLABELLED, Task, at_least_float32, masked_mean, same_shape
 
@@ -43,6 +44,7 @@ def directions(count: int = DIRECTIONS) -> tuple[tuple[float, float, float], ...
     return tuple(found)
 
 
+@register("surface_normals")
 @dataclass(frozen=True, kw_only=True)
 class SurfaceNormals(Task):
     """The direction of the surface; targets are float32 ``[3, H, W]`` unit vectors, the zero vector where unknown.

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, RandomSampler, Sampler
 
 from equipoise.config import TrainingConfig
 from equipoise.data import Dataset
-from equipoise.data.sample import Sample
+from equipoise.data.core.sample import Sample
 
 Batch = dict[str, Any]
 Draw = tuple[int, int]

@@ -15,19 +15,15 @@ import yaml
 from torch import Tensor
 
 import equipoise
+from equipoise._core.files import sweep, write_text
 from equipoise.balancing import Balance, Need
 from equipoise.config import RunConfig
-from equipoise.training.checkpoints import CHECKPOINT, Progress, load_checkpoint, save_checkpoint
-from equipoise.training.context import context_of, endless, forward, taught
+from equipoise.training.checkpoints import CHECKPOINT, Progress, keep, load_checkpoint, load_kept, save_checkpoint
+from equipoise.training.context import context_of, endless, forward, load_teachers, taught
 from equipoise.training.evaluation import Evaluation, evaluate
-from equipoise.training.files import sweep, write_text
-from equipoise.training.kept import keep, load_kept
-from equipoise.training.logs import Log
-from equipoise.training.result import RunResult, read_result
-from equipoise.training.selection import Selection
-from equipoise.training.setup import Held, Session, prepare
-from equipoise.training.status import Meter, Reached, Status
-from equipoise.training.teachers import load_teachers
+from equipoise.training.logs import EpochEnd, Log, ProgressMeter, Status
+from equipoise.training.selection import RunResult, Selection, read_result
+from equipoise.training.session import EvaluationSplit, Session, prepare
 
 
 def train(
@@ -67,7 +63,7 @@ def train(
     selection.first_losses = progress.first_losses
     epochs, every = config.training.epochs, config.training.evaluate_every
     evaluations = [epoch for epoch in range(1, epochs + 1) if epoch % every == 0 or epoch == epochs]
-    meter = Meter(watch, session, epochs, evaluations, progress.epoch, tests=1 + len(selection.further))
+    meter = ProgressMeter(watch, session, epochs, evaluations, progress.epoch, tests=1 + len(selection.further))
     started = time.monotonic() - progress.seconds
     remaining = range(progress.epoch + 1, epochs + 1)
     batches = session.train_loader.stream(_epoch_seed(config.seed, epoch) for epoch in remaining)
@@ -91,7 +87,7 @@ def train(
             if session.distance is not None:
                 session.distance.flush()
             save_checkpoint(session, progress, directory)
-            meter.tell(Reached(epoch, progress.seconds, score))
+            meter.tell(EpochEnd(epoch, progress.seconds, score))
     skipped_steps = session.balancer.skipped_steps
     validation = progress.best_metrics | progress.further
     meter.doing = "testing"
@@ -144,7 +140,7 @@ def _train_epoch(
     epoch: int,
     batches: Iterable[dict[str, Tensor]],
     progress: Progress,
-    meter: Meter,
+    meter: ProgressMeter,
 ) -> dict[str, Any]:
     seed = _epoch_seed(config.seed, epoch)
     torch.manual_seed(seed)
@@ -195,13 +191,13 @@ def _step(
     return balance
 
 
-def _measure(session: Session, held: Held, meter: Meter) -> Evaluation:
+def _measure(session: Session, held: EvaluationSplit, meter: ProgressMeter) -> Evaluation:
     return evaluate(
         session.fabric, session.model, session.balancer.adapt, held.tasks, held.loader, session.input, meter
     )
 
 
-def _test(session: Session, directory: Path, meter: Meter) -> dict[str, float]:
+def _test(session: Session, directory: Path, meter: ProgressMeter) -> dict[str, float]:
     """The metrics on the test split of the network that was kept in a directory."""
     load_kept(directory, session.model, session.balancer, session.fabric.device)
     return _measure(session, session.test, meter).metrics

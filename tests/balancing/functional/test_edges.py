@@ -6,20 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from equipoise.balancing import functional
+from equipoise import functional
 from equipoise.balancing.errors import NonFiniteError, SolverError
-from equipoise.balancing.functional import (
-    aligned_mtl,
-    avgnorm,
-    cagrad,
-    config,
-    edm,
-    fairgrad,
-    imtl_g,
-    mgda,
-    nash_mtl,
-    upgrad,
-)
+from equipoise.functional import aligned_mtl, avgnorm, cagrad, config, edm, fairgrad, imtl_g, mgda, nash_mtl, upgrad
 
 SOLVERS: list[Callable[[Tensor], Tensor]] = [
     aligned_mtl, avgnorm, cagrad, config, edm, fairgrad, imtl_g, mgda, nash_mtl, upgrad,

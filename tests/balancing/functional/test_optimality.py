@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from equipoise.balancing.errors import SolverError
-from equipoise.balancing.functional import cagrad, config, edm, fairgrad, imtl_g, mgda, nash_mtl, upgrad
+from equipoise.functional import cagrad, config, edm, fairgrad, imtl_g, mgda, nash_mtl, upgrad
 
 Families = Callable[..., dict[str, Tensor]]
 TOLERANCE = 1e-8

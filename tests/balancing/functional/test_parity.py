@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from equipoise.balancing import functional
+from equipoise import functional
 from equipoise.balancing.errors import SolverError
 
 Solve = Callable[[Tensor, dict[str, Any], dict[str, Any]], Tensor]

@@ -8,7 +8,7 @@ from scipy.optimize import nnls
 from torch import Tensor
 
 from equipoise.balancing.errors import SolverError
-from equipoise.balancing.functional import aligned_mtl, cagrad, config, fairgrad, imtl_g, upgrad
+from equipoise.functional import aligned_mtl, cagrad, config, fairgrad, imtl_g, upgrad
 
 
 def normal(*shape: int, seed: int) -> Tensor:

@@ -1,12 +1,13 @@
 """What the theory of the methods promises: symmetries, closed forms and identities between them."""
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from equipoise.balancing import functional
-from equipoise.balancing.functional import (
+from equipoise import functional
+from equipoise.functional import (
     aligned_mtl,
     avgnorm,
     cagrad,
@@ -20,8 +21,6 @@ from equipoise.balancing.functional import (
     pcgrad,
     upgrad,
 )
-
-import pytest  # isort: skip
 
 
 def round_robin(tasks: int) -> list[list[int]]:

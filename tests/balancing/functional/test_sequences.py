@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from equipoise.balancing import functional
+from equipoise import functional
 
 
 def tensor(values: Any) -> Tensor:

@@ -53,7 +53,7 @@ def test_recorded_trainings(shared_data):
             torch.testing.assert_close(torch.stack(list(balance.weights.values())), expected, rtol=0, atol=1e-5)
             slope = torch.tensor(outputs["meta_grad"][number], dtype=torch.float64)
             if number == 0:
-                first = torch.stack([balancer.memory["first_moments"][task] for task in tasks]) / 0.1
+                first = torch.stack([balancer.state["first_moments"][task] for task in tasks]) / 0.1
                 assert (first - slope).abs().max() <= 1e-3 * slope.abs().max()
         torch.testing.assert_close(trunk.detach(), torch.tensor(outputs["final_W"]).double(), rtol=0, atol=1e-4)
 
@@ -75,7 +75,7 @@ def test_the_slope_is_that_of_the_validation_loss_after_the_step():
     around = context(balancer, net, inputs, optimiser=optimiser)
     step(balancer, net, inputs, context=around)
     # Found in the moments, because the balancer only hands out the weights.
-    slopes = {task: (balancer.memory["first_moments"][task] - 0.9 * moments[task]) / 0.1 for task in lambdas}
+    slopes = {task: (balancer.state["first_moments"][task] - 0.9 * moments[task]) / 0.1 for task in lambdas}
     assert all(torch.equal(x, y) for x, y in zip(before, parameters, strict=True))
 
     def after(weights: dict[str, Tensor]) -> float:

@@ -29,7 +29,7 @@ def test_recorded_sequences(shared_data):
             torch.testing.assert_close(torch.stack(list(balance.weights.values())), expected, rtol=1e-10, atol=1e-12)
             again = {task: torch.tensor(value, dtype=torch.float64) for task, value in zip(tasks, after, strict=True)}
             balancer.after_step(Context(again=lambda again=again: Forward(again)))
-        found = torch.stack([balancer.memory["logits"]["values"][task] for task in tasks])
+        found = torch.stack([balancer.state["logits"]["values"][task] for task in tasks])
         torch.testing.assert_close(
             found, torch.tensor(outputs["final_logits"], dtype=torch.float64), rtol=1e-10, atol=0
         )

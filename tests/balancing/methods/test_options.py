@@ -65,8 +65,8 @@ def test_wrong_values_are_named(name, options):
 def test_every_default_has_its_source(name):
     method = all_methods()[name]
     defaults = set(hyper_parameters(method)) - set(Common.__annotations__)
-    assert set(method.record.sources) == defaults
-    assert method.record.paper
+    assert set(method.info.sources) == defaults
+    assert method.info.paper
     assert method.__doc__
     assert all(f"{key}:" in method.__doc__ for key in defaults)
 
@@ -100,7 +100,7 @@ SCALES = {
 def test_identical_tasks(scale, name):
     jacobian = rows()[:1].expand(3, -1).clone()
     update, _ = linear_step(equipoise.create(name), jacobian)
-    assert equipoise.create(name).record.scale.startswith(scale)
+    assert equipoise.create(name).info.scale.startswith(scale)
     torch.testing.assert_close(update, (3.0 if scale == "sum" else 1.0) * jacobian[0], rtol=1e-6, atol=1e-9)
 
 

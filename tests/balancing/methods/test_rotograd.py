@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import equipoise
-from equipoise.balancing.functional import rotograd_slopes
+from equipoise.functional import rotograd_slopes
 
 from ..networks import context, network, step
 
@@ -33,7 +33,7 @@ def test_recorded_trainings(shared_data):
         )
         for number, (inputs, targets) in enumerate(zip(data["x"], data["y"], strict=True)):
             # The record keeps its parameters in another chart, in which later steps differ in the second order.
-            balancer.memory = balancer.memory | {"rotations": numbered(expected["rotations_before_step"][number])}
+            balancer.state = balancer.state | {"rotations": numbered(expected["rotations_before_step"][number])}
             features = inputs @ trunk.T
             losses = {
                 str(task): (balancer.adapt(str(task), features) @ head.T - target).square().mean()
@@ -47,7 +47,7 @@ def test_recorded_trainings(shared_data):
             balancer.backward(losses, features=features)
             combined = expected["combined_rep_grad"][number]
             torch.testing.assert_close(trunk.grad, combined.T @ inputs, rtol=1e-10, atol=1e-12)
-            found = torch.stack([balancer.memory["rotations"][str(task)]["0"] for task in range(len(losses))])
+            found = torch.stack([balancer.state["rotations"][str(task)]["0"] for task in range(len(losses))])
             turn = expected["rotations_before_step"][number + 1] - expected["rotations_before_step"][number]
             error = (found - expected["rotations_before_step"][number + 1]).norm()
             assert error <= (1e-10 if number == 0 else 0.02) * max(float(turn.norm()), 1e-3)
@@ -81,7 +81,7 @@ def test_rotations_stay_rotations_and_bring_gradients_together(optimizer, size):
         balance = step(balancer, net, inputs)  # the network stays, the rotations move
         cosines.append(float(balance.cosines.mean()))
     assert cosines[-1] > cosines[0]
-    for rotation in (found["0"] for found in balancer.memory["rotations"].values()):
+    for rotation in (found["0"] for found in balancer.state["rotations"].values()):
         assert len(rotation) == (size or 6)
         torch.testing.assert_close(rotation @ rotation.T, torch.eye(len(rotation)).double(), rtol=0, atol=1e-12)
         assert float(torch.linalg.det(rotation)) == pytest.approx(1.0)
@@ -111,7 +111,7 @@ def test_feature_maps_are_rotated_at_every_position():
     rotated = balancer.adapt("a", features)
     assert [tuple(tensor.shape) for tensor in rotated] == [(2, 4, 3, 3), (2, 5, 6, 6)]
     for number in range(2):
-        rotation = balancer.memory["rotations"]["a"][str(number)]
+        rotation = balancer.state["rotations"]["a"][str(number)]
         torch.testing.assert_close(rotated[number][1, :, 2, 0], rotation @ features[number][1, :, 2, 0])
 
 

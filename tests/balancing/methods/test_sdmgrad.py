@@ -83,7 +83,7 @@ def test_tasks_that_another_batch_misses_keep_their_share(method):
     for _ in range(3):
         around = Context(further=without_the_second)
         balancer.backward(forward(point, jacobian).losses, shared=[point], context=around)
-    shares = balancer.memory["shares"]
+    shares = balancer.state["shares"]
     assert float(shares["1"]) == pytest.approx(1 / 3)
     assert float(sum(shares.values())) == pytest.approx(1.0)
     assert shares["0"] > shares["2"]

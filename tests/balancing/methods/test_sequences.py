@@ -169,10 +169,10 @@ def test_imtl_of_scaled_losses(cases, more):
             balancer = equipoise.create("imtl", optimizer="sgd", learning_rate=0.5)
             scales = tensor(entry["hparams"]["s"])
             values = {f"task{number}": scale for number, scale in enumerate(scales)}
-            balancer.memory = {"scales": {**balancer.memory["scales"], "values": values}}
+            balancer.state = {"scales": {**balancer.state["scales"], "values": values}}
             found, _ = linear_step(balancer, tensor(case["J"]), tensor(case["losses"]))
             close(found, tensor(entry["g"]), 1e-6 if case["kind"] == "near_parallel" else 1e-9)
-            learned = torch.stack(list(balancer.memory["scales"]["values"].values()))
+            learned = torch.stack(list(balancer.state["scales"]["values"].values()))
             torch.testing.assert_close(learned, scales - 0.5 * tensor(entry["grad_s"]), rtol=0, atol=1e-9)
             compared += 1
     assert compared > 10

@@ -7,7 +7,7 @@ import torch
 
 import equipoise
 from equipoise import Context
-from equipoise.balancing.functional import url_distance
+from equipoise.functional import url_distance
 
 from ..networks import TASKS, context, network, step
 
@@ -28,7 +28,7 @@ def test_recorded_distances(shared_data):
         tasks = ["a", "b", "c"]
         balancer = equipoise.URL(strength=dict(zip(tasks, record["hparams"]["lambda"], strict=True)))
         held = {t: {str(level): value for level, value in enumerate(a)} for t, a in zip(tasks, adaptors, strict=True)}
-        balancer.memory = balancer.memory | {"adaptors": held}
+        balancer.state = balancer.state | {"adaptors": held}
         read = [feature * 1.0 for feature in features]
         losses = {task: sum(feature.sum() for feature in read) * 0 for task in tasks}
         around = Context(teachers=lambda: dict(zip(tasks, teachers, strict=True)))  # noqa: B023
@@ -53,7 +53,7 @@ def test_adaptors_are_trained_and_stored():
     def distance() -> float:
         teachers = context(balancer, net, inputs).teachers()
         features = net.encode(inputs).detach()
-        held = balancer.memory["adaptors"]
+        held = balancer.state["adaptors"]
         return sum(float(url_distance([features], teachers[task], list(held[task].values()))) for task in TASKS)
 
     distances = []
@@ -62,7 +62,7 @@ def test_adaptors_are_trained_and_stored():
         balancer.after_step()
         distances.append(distance())
     assert distances[-1] < 0.5 * distances[0]
-    assert set(balancer.memory["adaptors"]) == set(TASKS)
+    assert set(balancer.state["adaptors"]) == set(TASKS)
     assert not list(balancer.parameters())
 
 
@@ -74,8 +74,8 @@ def test_gradients_accumulate_in_adaptors_and_a_scaler_changes_nothing():
         for _ in range(2):
             step(balancer, net, inputs, scaler=scaler)
         balancer.after_step()
-        assert balancer.memory["step"] == 1
-        found.append([value for task in TASKS for value in balancer.memory["adaptors"][task].values()])
+        assert balancer.state["step"] == 1
+        found.append([value for task in TASKS for value in balancer.state["adaptors"][task].values()])
     torch.testing.assert_close(found[0], found[1])
 
 
@@ -83,11 +83,11 @@ def test_the_rate_of_the_adaptors_falls_along_a_cosine():
     net, inputs = network()
     balancer = equipoise.URL(steps=2, weight_decay=0.0)
     for _ in range(4):
-        before = balancer.memory["adaptors"]
+        before = balancer.state["adaptors"]
         step(balancer, net, inputs)
         balancer.after_step()
     for task in TASKS:
-        assert torch.equal(before[task]["0"], balancer.memory["adaptors"][task]["0"])
+        assert torch.equal(before[task]["0"], balancer.state["adaptors"][task]["0"])
 
 
 def test_what_is_missing_is_named():

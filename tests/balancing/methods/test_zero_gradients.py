@@ -40,7 +40,7 @@ def test_one_zero_gradient(name, begin):
         update, balance = linear_step(balancer, regular)
         assert bool(update.isfinite().all())
         assert float(update.norm()) > 1e-3
-    assert all(bool(tensor.isfinite().all()) for tensor in floats(balancer.memory))
+    assert all(bool(tensor.isfinite().all()) for tensor in floats(balancer.state))
     if balance.weights is not None:
         # No task has taken all the weight for ever.
         assert weights_of(balance).abs().max() < 100 * weights_of(linear_step(unimpressed, regular)[1]).abs().max()
@@ -119,10 +119,10 @@ def test_opposite_gradients_are_counted(name):
     row = rows()[:1]
     update, _ = linear_step(balancer, torch.cat([row, -2 * row]))
     assert float(update.norm()) <= 1e-7 * float(row.norm())
-    assert balancer.memory["unsolved"] == 1
+    assert balancer.state["unsolved"] == 1
     update, _ = linear_step(balancer, rows())
     assert 0.5 < float(update.norm()) <= 1 + 1e-9
-    assert balancer.memory["unsolved"] == 1
+    assert balancer.state["unsolved"] == 1
 
 
 def test_imtl_g_without_solution_takes_edm():
@@ -134,7 +134,7 @@ def test_imtl_g_without_solution_takes_edm():
         jacobian[2] = torch.tensor([2.0, 2.0, 1.0], dtype=torch.float64) / 6 * (1 + rounding * 2.0**-52)
         balancer = equipoise.create("imtl_g")
         update, _ = linear_step(balancer, jacobian)
-        if balancer.memory.get("unsolved"):
+        if balancer.state.get("unsolved"):
             unsolved += 1
             torch.testing.assert_close(update, jacobian.T @ equipoise.functional.edm(jacobian @ jacobian.T))
     assert unsolved
@@ -150,7 +150,7 @@ def test_a_zero_loss_without_gradient_is_harmless(name):
         balancer.end_epoch()
         assert bool(update.isfinite().all())
         assert float(update.norm()) < 1e3
-    assert all(bool(tensor.isfinite().all()) for tensor in floats(balancer.memory))
+    assert all(bool(tensor.isfinite().all()) for tensor in floats(balancer.state))
 
 
 @pytest.mark.parametrize("name", ["si", "gls", "stch", "db_mtl"])
@@ -166,4 +166,4 @@ def test_a_negative_loss_leaves_no_trace_of_nan(name):
         update, _ = linear_step(balancer, rows(), torch.tensor(losses, dtype=torch.float64))
         balancer.end_epoch()
         assert bool(update.isfinite().all())
-    assert all(bool(tensor.isfinite().all()) for tensor in floats(balancer.memory))
+    assert all(bool(tensor.isfinite().all()) for tensor in floats(balancer.state))

@@ -5,18 +5,73 @@ from typing import Literal, Unpack
 import torch
 from torch import Tensor
 
+from equipoise._core.errors import require
+from equipoise._core.registry import register
 from equipoise.balancing.balancer import Common
-from equipoise.balancing.bases import Place
-from equipoise.balancing.checks import require
-from equipoise.balancing.evidence import Evidence
-from equipoise.balancing.functional import aligned_mtl
-from equipoise.balancing.gram_balancer import GramBalancer
-from equipoise.balancing.registry import Method
-from equipoise.balancing.source import Source
+from equipoise.balancing.bases.gram import GramBalancer
+from equipoise.balancing.bases.weights import MeasureAt
+from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.info import MethodInfo, Place
+from equipoise.balancing.solvers import Gram, read_gram
+
+_VERY_UNEQUAL = 1e-2
+
+
+def aligned_mtl(gram: Tensor, scale_mode: str = "min") -> Tensor:
+    r"""Weights of Aligned-MTL (Senushkin et al., CVPR 2023), sum convention.
+
+    With the eigenvalues :math:`\lambda` of :math:`G = V \Lambda V^T` above the rank cut :math:`T \epsilon
+    \lambda_{\max}`:
+
+    .. math:: w = \sqrt{s}\; V \Lambda^{-1/2} V^T 1
+
+    The aligned gradients are the closest matrix with orthogonal rows of length :math:`\sqrt s` (within the span, if
+    gradients are dependent). TorchJD takes the mean, ``w / T``. The rank cut uses the precision of ``gram``; the
+    authors' uses that of the default dtype, which changes ``"min"`` by jumps for nearly dependent gradients. If all
+    gradients are zero, so are the weights.
+
+    Args:
+        gram: Gram matrix of the task gradients, ``J @ J.T``, shape ``[T, T]``.
+        scale_mode: ``s`` is the ``"min"``, the lower ``"median"`` or the mean (``"rmse"``) of the eigenvalues kept.
+
+    Returns:
+        Weights, possibly negative, shape ``[T]``, dtype and device of ``gram``. Solved in float64.
+
+    Raises:
+        ValueError: If ``gram`` is not a finite symmetric matrix or ``scale_mode`` is unknown.
+
+    Example:
+        >>> import torch
+        >>> aligned_mtl(torch.tensor([[4.0, 0.0], [0.0, 1.0]]))
+        tensor([0.5000, 1.0000])
+    """
+    scales = {"min": torch.amin, "median": torch.median, "rmse": torch.mean}
+    if scale_mode not in scales:
+        raise ValueError(f"`scale_mode` should be one of {sorted(scales)}. Found `scale_mode = {scale_mode!r}`.")
+    host = read_gram(gram)
+    squared_norms = host.squared_norms()
+    longest = max(squared_norms)
+    if longest == 0:
+        return gram.new_zeros(len(squared_norms))
+    order = None
+    if min(squared_norms) < _VERY_UNEQUAL * longest:
+        # From the longest gradient to the shortest, `eigh` resolves the small eigenvalues of very unequal gradients to
+        # the last digits; in any other order it loses those below the rounding of the largest.
+        order = torch.tensor(sorted(range(len(squared_norms)), key=squared_norms.__getitem__, reverse=True))
+        host = Gram(host.matrix[order[:, None], order], host.precision)
+    values, vectors = torch.linalg.eigh(host.matrix / longest)
+    kept = values > len(values) * host.precision * values[-1]
+    if not kept.all().item():
+        values, vectors = values[kept], vectors[:, kept]
+    scale = scales[scale_mode](values)
+    weights = vectors @ (vectors.sum(0) * (scale / values).sqrt())
+    return (weights if order is None else torch.empty_like(weights).index_copy_(0, order, weights)).to(gram)
+
 
 ScaleMode = Literal["min", "median", "rmse"]
 
 
+@register
 class AlignedMTL(GramBalancer):
     """The sum of the closest orthogonal gradients, all of the length of the smallest singular value ("min").
 
@@ -36,11 +91,11 @@ class AlignedMTL(GramBalancer):
         {'a': tensor(0.5000), 'b': tensor(1.)}
     """
 
-    record = Method(
+    info = MethodInfo(
         name="aligned_mtl",
         title="Aligned-MTL",
         paper='Senushkin et al., "Independent Component Alignment for Multi-Task Learning", CVPR 2023',
-        sees=Source.SHARED,
+        default_place=Place.SHARED,
         scale="sum: T identical tasks give T times the gradient of one",
         heads="plain",
         state="count of unsolved steps",
@@ -51,7 +106,7 @@ class AlignedMTL(GramBalancer):
         self,
         *,
         scale_mode: ScaleMode = "min",
-        measure_at: Place = "shared",
+        measure_at: MeasureAt = "shared",
         scale_heads: bool = False,
         **common: Unpack[Common],
     ) -> None:
@@ -60,7 +115,7 @@ class AlignedMTL(GramBalancer):
         require(scale_mode in known, "scale_mode", scale_mode, f"be one of {', '.join(known)}")
         self.scale_mode = scale_mode
 
-    def solve(self, evidence: Evidence, gram: Tensor) -> Tensor:
+    def solve(self, inputs: StepInputs, gram: Tensor) -> Tensor:
         """The weights, which do not depend on the scale of the Gram matrix."""
-        precision = torch.float64 if evidence.gradients is None else evidence.gradients.dtype
+        precision = torch.float64 if inputs.gradients is None else inputs.gradients.dtype
         return aligned_mtl((gram / gram.diagonal().max()).to(precision), self.scale_mode)

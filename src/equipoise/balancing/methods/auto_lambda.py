@@ -7,23 +7,24 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
-from equipoise.balancing import processes
+from equipoise._core.errors import require
+from equipoise._core.registry import register
 from equipoise.balancing.balancer import Common
-from equipoise.balancing.bases import WeightBalancer
-from equipoise.balancing.checks import require
+from equipoise.balancing.bases.weights import WeightBalancer
 from equipoise.balancing.context import Need, missing
+from equipoise.balancing.engine import distributed
+from equipoise.balancing.engine.step import open_step
+from equipoise.balancing.engine.update import StepInputs
 from equipoise.balancing.errors import NonFiniteError
-from equipoise.balancing.evidence import Evidence
-from equipoise.balancing.learner import Learner
-from equipoise.balancing.opening import open_step
-from equipoise.balancing.registry import Method
-from equipoise.balancing.source import Source
+from equipoise.balancing.info import MethodInfo, Place
+from equipoise.balancing.state.adam import Learner
 
 
+@register
 class AutoLambda(WeightBalancer):
     """Weights learnt by looking one step ahead: how would the validation loss of the primary tasks change with them?
 
-    Source: Liu, James, Davison and Johns, "Auto-Lambda: Disentangling Dynamic Task Relationships", TMLR 2022. With
+    Place: Liu, James, Davison and Johns, "Auto-Lambda: Disentangling Dynamic Task Relationships", TMLR 2022. With
     learning rate a, momentum buffer m and weight decay d of the optimiser and the gradients g_i of all parameters,
 
         theta' = theta - a (m + sum_i lambda_i g_i + d theta),    dL/dlambda_i = -a <g_i, grad L_primary(theta')>
@@ -57,11 +58,11 @@ class AutoLambda(WeightBalancer):
         tensor(True)
     """
 
-    record = Method(
+    info = MethodInfo(
         name="auto_lambda",
         title="Auto-Lambda",
         paper='Liu et al., "Auto-Lambda: Disentangling Dynamic Task Relationships", TMLR 2022',
-        sees=Source.SHARED,
+        default_place=Place.SHARED,
         scale="learnt: the weights start at 0.1 and sum to nothing in particular",
         state="lambda with Adam's moments",
         sources={
@@ -84,21 +85,21 @@ class AutoLambda(WeightBalancer):
         require(primary is None or len(primary) > 0, "primary", primary, "hold at least one task, or be None")
         self.primary = None if primary is None else tuple(primary)
         self.learner = Learner(learning_rate, "adam", initial)
-        self.memory = self.learner.start()
+        self.state = self.learner.start()
 
-    def weigh(self, evidence: Evidence) -> Tensor:
+    def weigh(self, inputs: StepInputs) -> Tensor:
         """The new lambda."""
-        slope = self._slope(evidence, self.learner.values(self.memory, evidence.tasks, evidence.losses))
+        slope = self._slope(inputs, self.learner.values(self.state, inputs.tasks, inputs.losses))
         if slope is not None:
-            self.memory = self.learner.learned(self.memory, evidence.tasks, slope)
-        return self.learner.values(self.memory, evidence.tasks, evidence.losses)
+            self.state = self.learner.learned(self.state, inputs.tasks, slope)
+        return self.learner.values(self.state, inputs.tasks, inputs.losses)
 
-    def _slope(self, evidence: Evidence, weights: Tensor) -> Tensor | None:
-        context, step, rows, scale = evidence.context, evidence.step, evidence.gradients, evidence.scale
+    def _slope(self, inputs: StepInputs, weights: Tensor) -> Tensor | None:
+        context, step, rows, scale = inputs.context, inputs.step, inputs.gradients, inputs.scale
         assert step is not None
         assert rows is not None
         if context.optimizer is None:
-            raise missing(Need.OPTIMIZER, self.record.name, "optimizer")
+            raise missing(Need.OPTIMIZER, self.info.name, "optimizer")
         rates: dict[Tensor, float] = {}
         ahead: dict[Tensor, Tensor] = {}
         gradients = step.combined(rows, weights, weights)
@@ -111,31 +112,31 @@ class AutoLambda(WeightBalancer):
                         move = move + group["momentum"] * momentum
                     rates[leaf] = group["lr"]
                     ahead[leaf] = leaf.detach() - group["lr"] * move
-        seen = self._validation_gradient(evidence, ahead)
+        seen = self._validation_gradient(inputs, ahead)
         if seen is None:
             return None
-        slopes = torch.zeros(len(step.tasks), dtype=torch.float64, device=evidence.losses.device)
+        slopes = torch.zeros(len(step.tasks), dtype=torch.float64, device=inputs.losses.device)
         for number, (pieces, own) in enumerate(zip(rows.pieces, step.own(), strict=True)):
             for leaf, gradient in [*zip(rows.like, pieces, strict=True), *own.items()]:
                 if gradient is not None and leaf in seen and leaf in rates:
                     product = torch.sum(gradient.double() * seen[leaf].double())
                     slopes[number] -= rates[leaf] / scale * product.to(slopes.device)
-        return slopes.to(evidence.losses)
+        return slopes.to(inputs.losses)
 
-    def _validation_gradient(self, evidence: Evidence, ahead: Mapping[Tensor, Tensor]) -> dict[Tensor, Tensor] | None:
+    def _validation_gradient(self, inputs: StepInputs, ahead: Mapping[Tensor, Tensor]) -> dict[Tensor, Tensor] | None:
         """The gradient of the primary tasks' validation losses, with some parameters at other values."""
         with _moved(ahead):
-            losses = evidence.context.forward(Need.VALIDATION, self.record.name).losses
+            losses = inputs.context.forward(Need.VALIDATION, self.info.name).losses
             losses = {task: losses[task] for task in losses if self.primary is None or task in self.primary}
             if not losses:
                 return None
-            values, step = open_step({task: loss * evidence.scale for task, loss in losses.items()}, (), ())
-            gradients = step.weighted(torch.ones_like(values) / evidence.scale)
+            values, step = open_step({task: loss * inputs.scale for task, loss in losses.items()}, (), ())
+            gradients = step.weighted(torch.ones_like(values) / inputs.scale)
         # So that all processes refuse it, if one does.
-        processes.mean_(values)
+        distributed.mean_(values)
         bad = [task for task, value in zip(step.tasks, values.isfinite().tolist(), strict=True) if not value]
         if bad or not all(bool(gradient.isfinite().all()) for gradient in gradients.values()):
-            bad = bad or list(step.implicated(gradients))
+            bad = bad or list(step.nonfinite_tasks(gradients))
             raise NonFiniteError(f"The validation loss or gradient of {', '.join(bad)} is NaN or infinite.", bad)
         return gradients
 

@@ -6,19 +6,62 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
+from equipoise._core.errors import require
+from equipoise._core.registry import register
 from equipoise.balancing.balancer import Common
-from equipoise.balancing.bases import GradientBalancer, Place
-from equipoise.balancing.checks import require
-from equipoise.balancing.evidence import Evidence
-from equipoise.balancing.functional import avgnorm
-from equipoise.balancing.registry import Method
-from equipoise.balancing.source import Source
+from equipoise.balancing.bases.weights import GradientBalancer, MeasureAt
+from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.info import MethodInfo, Place
 
 
+@torch.no_grad()
+def avgnorm(gram: Tensor) -> Tensor:
+    r"""Weights of AvgNorm (P1, equation 6).
+
+    .. math:: w_i = \lVert \textstyle\sum_j g_j \rVert \,/\, \lVert g_i \rVert
+
+    All weighted gradients have the same norm, that of the sum. A task whose gradient is zero has no direction: its
+    weight is 0. If all gradients are zero, all weights are 1. Exactly opposite gradients sum to zero: all weights are
+    0, up to the rounding of the Gram matrix (``1e-8`` relative in float64).
+
+    The formula has no solver, so that it runs on the Gram matrix's device without waiting for it. Therefore NaN and
+    infinity are refused on the CPU only; on other devices they turn every weight into NaN.
+
+    Args:
+        gram: Gram matrix of the task gradients at the last shared layer, ``J @ J.T``, of shape ``[T, T]``.
+
+    Returns:
+        Weights of shape ``[T]``, dtype and device of ``gram``.
+
+    Raises:
+        ValueError: If ``gram`` is not a square floating-point matrix, or, on the CPU, not finite.
+
+    Example:
+        >>> import torch
+        >>> avgnorm(torch.tensor([[4.0, 0.0], [0.0, 1.0]]))
+        tensor([1.1180, 2.2361])
+    """
+    if gram.ndim != 2 or gram.shape[0] != gram.shape[1] or gram.shape[0] == 0 or not gram.is_floating_point():
+        raise ValueError(
+            "`gram` should be a square floating-point matrix with one row per task. "
+            f"Found `gram` of shape {list(gram.shape)} and dtype {gram.dtype}."
+        )
+    if gram.device.type == "cpu" and not bool(torch.isfinite(gram).all()):
+        raise ValueError("`gram` should be finite. Found NaN or infinity: check the losses and gradients it came from.")
+    precise = gram.double()
+    squared_norms = precise.diagonal()
+    present = squared_norms > 0
+    weights = (
+        precise.sum().clamp(min=0) / squared_norms.where(present, torch.ones_like(squared_norms))
+    ).sqrt() * present
+    return weights.where(present.any(), torch.ones_like(weights)).to(gram.dtype)
+
+
+@register
 class AvgNorm(GradientBalancer):
     """Weights w_i = ||sum_j g_j|| / ||g_i|| with g_i the gradient of the unweighted loss i at the last shared layer.
 
-    Source: P1 (Guo et al., "Revisit the Imbalance Optimization in Multi-task Learning", 2025), equation 6. Weights are
+    Place: P1 (Guo et al., "Revisit the Imbalance Optimization in Multi-task Learning", 2025), equation 6. Weights are
         constants
     for the backward pass, come from the current step's raw gradients, and are neither smoothed nor normalised, as in
     the paper. A task whose gradient is zero in a step gets the weight 0 and does not count in the sum; when all are
@@ -47,11 +90,11 @@ class AvgNorm(GradientBalancer):
         tensor([141.4284, 141.4284])
     """
 
-    record = Method(
+    info = MethodInfo(
         name="avgnorm",
         title="AvgNorm",
         paper='Guo et al., "Revisit the Imbalance Optimization in Multi-task Learning", 2025, equation 6',
-        sees=Source.LAST_LAYER,
+        default_place=Place.LAST_LAYER,
         scale="absolute: every weighted gradient has the norm of the plain sum",
         state="weights between measurements or for the moving average; step counter",
         sources={
@@ -68,7 +111,7 @@ class AvgNorm(GradientBalancer):
         every: int = 1,
         ema: float = 0.0,
         max_weight: float | None = None,
-        measure_at: Place = "last_layer",
+        measure_at: MeasureAt = "last_layer",
         scale_heads: bool = True,
         **common: Unpack[Common],
     ) -> None:
@@ -77,29 +120,29 @@ class AvgNorm(GradientBalancer):
         require(0.0 <= ema < 1.0, "ema", ema, "be in [0, 1)")
         require(max_weight is None or max_weight > 0, "max_weight", max_weight, "be positive or None")
         self.every, self.ema, self.max_weight = every, ema, max_weight
-        self.memory = {"step": 0, "weights": {}}
+        self.state = {"step": 0, "weights": {}}
 
-    def source(self, tasks: Sequence[str]) -> Source:
+    def source(self, tasks: Sequence[str]) -> Place:
         """The chosen place when a measurement is due or a task has never been measured, else the losses alone."""
-        due = self.memory["step"] % self.every == 0 or any(task not in self.memory["weights"] for task in tasks)
-        return super().source(tasks) if due else Source.LOSSES
+        due = self.state["step"] % self.every == 0 or any(task not in self.state["weights"] for task in tasks)
+        return super().source(tasks) if due else Place.LOSSES
 
-    def weigh(self, evidence: Evidence) -> Tensor:
+    def weigh(self, inputs: StepInputs) -> Tensor:
         """P1, equation 6, with the moving average, the limit and the held weights where they are asked for."""
-        held: dict[str, Tensor] = self.memory["weights"]
-        if evidence.gram is None:
-            weights = torch.stack([held[task] for task in evidence.tasks])
+        held: dict[str, Tensor] = self.state["weights"]
+        if inputs.gram is None:
+            weights = torch.stack([held[task] for task in inputs.tasks])
         else:
-            weights = avgnorm(evidence.gram)
-            nonzero = evidence.gram.diagonal() > 0
+            weights = avgnorm(inputs.gram)
+            nonzero = inputs.gram.diagonal() > 0
             if self.ema > 0:
-                old = torch.stack([held.get(t, w) for t, w in zip(evidence.tasks, weights, strict=True)])
+                old = torch.stack([held.get(t, w) for t, w in zip(inputs.tasks, weights, strict=True)])
                 weights = torch.where(nonzero, self.ema * old + (1 - self.ema) * weights, weights)
             if self.max_weight is not None:
                 weights = weights.clamp(max=self.max_weight)
             if self.every > 1 or self.ema > 0:
                 # A zero gradient says nothing about the steps to come.
-                measured = zip(evidence.tasks, weights, nonzero.tolist(), strict=True)
+                measured = zip(inputs.tasks, weights, nonzero.tolist(), strict=True)
                 held = held | {task: weight for task, weight, useful in measured if useful}
-        self.memory = {"step": self.memory["step"] + 1, "weights": held}
+        self.state = {"step": self.state["step"] + 1, "weights": held}
         return weights

@@ -1,19 +1,102 @@
 """CAGrad: the best worst-case improvement near the mean gradient."""
 
+import math
 from typing import Literal, Unpack
 
+import torch
 from torch import Tensor
 
+from equipoise._core.errors import require
+from equipoise._core.registry import register
 from equipoise.balancing.balancer import Common
-from equipoise.balancing.bases import Place
-from equipoise.balancing.checks import require
-from equipoise.balancing.evidence import Evidence
-from equipoise.balancing.functional import cagrad
-from equipoise.balancing.gram_balancer import GramBalancer
-from equipoise.balancing.registry import Method
-from equipoise.balancing.source import Source
+from equipoise.balancing.bases.gram import GramBalancer
+from equipoise.balancing.bases.weights import MeasureAt
+from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.info import MethodInfo, Place
+from equipoise.balancing.solvers import (
+    Gram,
+    Vector,
+    ball_multipliers,
+    nonnegative_multipliers,
+    normalized,
+    read_gram,
+    stationarity_floor,
+    to_tensor,
+)
 
 
+def cagrad(gram: Tensor, c: float = 0.4) -> Tensor:
+    r"""Weights of CAGrad (Liu et al., NeurIPS 2021, algorithm 1), mean convention, not rescaled.
+
+    .. math:: \max_d \min_i \langle g_i, d \rangle \ \text{ s.t. }\  \lVert d - g_0 \rVert \le c \lVert g_0 \rVert,
+        \quad g_0 = \tfrac1T \sum_i g_i
+
+    The authors' training code divides by ``1 + c ** 2`` and multiplies by the number of tasks. The optimum is unique
+    unless the best worst-case improvement is zero (a zero gradient, or a Pareto-stationary point whose ball reaches the
+    cone of non-conflicting directions); then the optimum nearest to the mean gradient is returned, its projection onto
+    that cone. If the mean gradient is zero, the update is zero.
+
+    Args:
+        gram: Gram matrix of the task gradients, ``J @ J.T``, shape ``[T, T]``.
+        c: Radius relative to the mean gradient, non-negative. Convergence is proven below 1. 0 gives the mean.
+
+    Returns:
+        Effective weights, ``d = J.T @ w``, non-negative, shape ``[T]``, dtype and device of ``gram``. Solved in
+        float64.
+
+    Raises:
+        ValueError: If ``gram`` is not a finite symmetric matrix or ``c`` is negative.
+        SolverError: If the optimality condition was not reached.
+
+    Example:
+        >>> import torch
+        >>> cagrad(torch.tensor([[1.0, 0.0], [0.0, 1.0]]), c=0.4)
+        tensor([0.7000, 0.7000])
+    """
+    if not 0 <= c < math.inf:
+        raise ValueError(f"`c` should be non-negative and finite. Found `c = {c}`.")
+    lengths, angles = normalized(read_gram(gram))
+    tasks, longest = len(lengths), max(lengths)
+    norms = to_tensor(lengths)
+    even = torch.full_like(norms, 1 / tasks)
+    if c == 0 or longest == 0:
+        return even.to(gram)
+    # In units of the longest gradient, so that no square leaves the range of float64.
+    shares = norms / longest
+    mean_slopes = angles.matrix @ shares
+    mean_square = torch.dot(shares, mean_slopes).item()
+    if not mean_square > stationarity_floor(tasks, angles.precision):
+        return even.to(gram)
+    mean_norm = math.sqrt(mean_square) * longest / tasks
+    multipliers = _multipliers(lengths, angles, mean_slopes / math.sqrt(mean_square), float(c))
+    return (even + mean_norm * multipliers / norms.where(norms > 0, torch.ones_like(norms))).to(gram)
+
+
+def _multipliers(lengths: Vector, angles: Gram, slopes: Tensor, c: float) -> Tensor:
+    """What CAGrad adds to the mean gradient of norm 1, as multiples of the unit gradients."""
+    present = [task for task, length in enumerate(lengths) if length > 0]
+    shortest = min(lengths[task] for task in present)
+    costs = to_tensor([shortest / lengths[task] for task in present])
+    if len(present) == len(lengths):
+        found = ball_multipliers(angles, slopes, costs, c)
+        return found if found is not None else _projection(angles, slopes)
+    # A zero gradient never improves, so that no improvement beyond zero counts.
+    angles, slopes = angles.of(present), slopes[present]
+    nearest = _projection(angles, slopes)
+    if (nearest @ angles.matrix @ nearest).item() > c**2:
+        found = ball_multipliers(angles, slopes, costs, c)
+        nearest = nearest if found is None else found
+    result = torch.zeros(len(lengths), dtype=torch.float64)
+    result[present] = nearest
+    return result
+
+
+def _projection(angles: Gram, slopes: Tensor) -> Tensor:
+    """The step from the mean gradient to the nearest direction that conflicts with no task."""
+    return nonnegative_multipliers(angles.matrix, slopes[None], (slopes < 0)[None], angles.precision)[0]
+
+
+@register
 class CAGrad(GramBalancer):
     """The d with the largest min_i <g_i, d> within the distance c ||g_0|| of the mean gradient g_0.
 
@@ -40,11 +123,11 @@ class CAGrad(GramBalancer):
         {'a': tensor(0.7000), 'b': tensor(0.7000)}
     """
 
-    record = Method(
+    info = MethodInfo(
         name="cagrad",
         title="Conflict-averse gradient descent",
         paper='Liu et al., "Conflict-Averse Gradient Descent for Multi-task Learning", NeurIPS 2021, algorithm 1',
-        sees=Source.SHARED,
+        default_place=Place.SHARED,
         scale="mean, times (1 + c) / (1 + c^2)",
         heads="plain",
         state="count of unsolved steps",
@@ -64,7 +147,7 @@ class CAGrad(GramBalancer):
         c: float = 0.4,
         rescale: Literal[0, 1, 2] = 1,
         reduction: Literal["mean", "sum"] = "mean",
-        measure_at: Place = "shared",
+        measure_at: MeasureAt = "shared",
         scale_heads: bool = False,
         **common: Unpack[Common],
     ) -> None:
@@ -74,7 +157,7 @@ class CAGrad(GramBalancer):
         require(reduction in ("mean", "sum"), "reduction", reduction, "be 'mean' or 'sum'")
         self.c, self.rescale, self.reduction = c, rescale, reduction
 
-    def solve(self, evidence: Evidence, gram: Tensor) -> Tensor:
+    def solve(self, inputs: StepInputs, gram: Tensor) -> Tensor:
         """The optimum, rescaled."""
         divisor = (1.0, 1 + self.c**2, 1 + self.c)[self.rescale]
         return cagrad(gram, self.c) * ((len(gram) if self.reduction == "sum" else 1) / divisor)

@@ -1,23 +1,111 @@
 """ConFIG: the direction with equal angles to all gradients."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
+from operator import mul
 from types import MappingProxyType
 from typing import Literal, Unpack
 
+import torch
 from torch import Tensor
 
+from equipoise._core.errors import require
+from equipoise._core.registry import register
 from equipoise.balancing.balancer import Common
-from equipoise.balancing.bases import Place
-from equipoise.balancing.checks import require
-from equipoise.balancing.evidence import Evidence
-from equipoise.balancing.functional import config
-from equipoise.balancing.gram_balancer import GramBalancer
-from equipoise.balancing.registry import Method
-from equipoise.balancing.source import Source
+from equipoise.balancing.bases.gram import GramBalancer
+from equipoise.balancing.bases.weights import MeasureAt
+from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.info import MethodInfo, Place
+from equipoise.balancing.solvers import Gram, Vector, factorized, normalized, product, read_gram, to_tensor
+
+_LENGTHS: dict[str, Callable[[Vector, Vector], float]] = {
+    "projection": lambda norms, cosines: sum(map(mul, norms, cosines)),
+    "minimum": lambda norms, cosines: min(norms) * sum(cosines),
+    "maximum": lambda norms, cosines: max(norms) * sum(cosines),
+    "harmonic": lambda norms, cosines: len(norms) / sum(1 / norm for norm in norms) * sum(cosines),
+    "arithmetic": lambda norms, cosines: sum(norms) / len(norms) * sum(cosines),
+    "geometric": lambda norms, cosines: math.exp(sum(map(math.log, norms)) / len(norms)) * sum(cosines),
+}
+
+
+def config(gram: Tensor, *, preference: Tensor | None = None, length: str = "projection") -> Tensor:
+    r"""Weights of ConFIG (Liu, Chu and Thuerey, ICLR 2025), sum convention.
+
+    .. math:: y = C^+ r,\quad x = \sum_i y_i u_i,\quad d = \ell\, \frac{x}{\lVert x \rVert},\qquad
+        \ell = \sum_i \Big\langle g_i, \frac{x}{\lVert x \rVert} \Big\rangle
+
+    with the cosine matrix :math:`C`. For independent gradients all angles are equal and smaller than 90 degrees. For
+    dependent ones the angles are a least-squares fit and conflicts can remain. Zero gradients are left out, with weight
+    0. Opposite gradients (:math:`x = 0`) give zero weights. The package's shortcut for two tasks leaves rounding noise
+    for parallel gradients; here the general formula serves all cases.
+
+    Args:
+        gram: Gram matrix of the task gradients, ``J @ J.T``, shape ``[T, T]``.
+        preference: Positive target ratios ``r`` of the cosines, shape ``[T]``; ones by default.
+        length: ``"projection"`` as above, or ``q * sum of cosines``, where ``q`` is the ``"minimum"``, ``"maximum"``,
+            ``"harmonic"``, ``"arithmetic"`` or ``"geometric"`` mean of the norms.
+
+    Returns:
+        Weights, possibly negative, shape ``[T]``, dtype and device of ``gram``. Solved in float64.
+
+    Raises:
+        ValueError: If ``gram`` is not a finite symmetric matrix, ``preference`` not positive or ``length`` unknown.
+
+    Example:
+        >>> import torch
+        >>> config(torch.tensor([[4.0, 0.0], [0.0, 1.0]]))
+        tensor([0.7500, 1.5000])
+    """
+    if length not in _LENGTHS:
+        raise ValueError(f"`length` should be one of {sorted(_LENGTHS)}. Found `length = {length!r}`.")
+    host = read_gram(gram)
+    tasks = len(host.rows)
+    ratios = torch.ones(tasks) if preference is None else preference
+    if ratios.shape != (tasks,) or not (ratios > 0).all().item():
+        raise ValueError(f"`preference` should hold {tasks} positive numbers. Found `preference = {ratios.tolist()}`.")
+    wanted: Vector = ratios.tolist()
+    present = [task for task, row in enumerate(host.rows) if row[task] > 0]
+    weights = [0.0] * tasks
+    if present:
+        norms, cosines = normalized(host if len(present) == tasks else host.of(present))
+        found = _equal_angles(norms, cosines, [wanted[task] for task in present], _LENGTHS[length])
+        for task, weight in zip(present, found, strict=True):
+            weights[task] = weight
+    return to_tensor(weights).to(gram)
+
+
+def _equal_angles(norms: Vector, cosines: Gram, wanted: Vector, length: Callable[[Vector, Vector], float]) -> Vector:
+    triangle = factorized(cosines.matrix)
+    if triangle is not None and triangle.least_pivot() > math.sqrt(cosines.precision):
+        multipliers = triangle.solve(wanted)
+    else:
+        multipliers = _least_squares(cosines, to_tensor(wanted))
+    reached = product(cosines.rows, multipliers)
+    squared = sum(map(mul, multipliers, reached))
+    if squared <= 0:
+        return [0.0] * len(norms)
+    size = math.sqrt(squared)
+    total = length(norms, [value / size for value in reached])
+    return [total / size * multiplier / norm for multiplier, norm in zip(multipliers, norms, strict=True)]
+
+
+def _least_squares(cosines: Gram, wanted: Tensor) -> Vector:
+    """The pseudo-inverse of the cosines times ``wanted``, or zeros where that is rounding."""
+    values, vectors = torch.linalg.eigh(cosines.matrix)
+    cut = len(wanted) * cosines.precision
+    # Nearly parallel gradients are still resolved as long as their eigenvalues are above rounding.
+    kept = values > cut * values[-1]
+    along = (vectors.T @ wanted)[kept]
+    # `wanted` may have no part in the range of the cosines (opposite gradients).
+    if not along.square().sum().item() > cut * wanted.square().sum().item():
+        return [0.0] * len(wanted)
+    return (vectors[:, kept] @ (along / values[kept])).tolist()
+
 
 Length = Literal["projection", "minimum", "maximum", "harmonic", "arithmetic", "geometric"]
 
 
+@register
 class ConFIG(GramBalancer):
     """The direction with the same positive cosine to every gradient, as long as their projections onto it together.
 
@@ -39,11 +127,11 @@ class ConFIG(GramBalancer):
         {'a': tensor(0.7500), 'b': tensor(1.5000)}
     """
 
-    record = Method(
+    info = MethodInfo(
         name="config",
         title="Conflict-free inverse gradients",
         paper='Liu et al., "ConFIG: Towards Conflict-free Training of Physics Informed Neural Networks", ICLR 2025',
-        sees=Source.SHARED,
+        default_place=Place.SHARED,
         scale="sum: T identical tasks give T times the gradient of one",
         heads="plain",
         state="count of unsolved steps",
@@ -60,7 +148,7 @@ class ConFIG(GramBalancer):
         *,
         preference: Mapping[str, float] = MappingProxyType({}),
         length: Length = "projection",
-        measure_at: Place = "shared",
+        measure_at: MeasureAt = "shared",
         scale_heads: bool = False,
         **common: Unpack[Common],
     ) -> None:
@@ -71,7 +159,7 @@ class ConFIG(GramBalancer):
         require(length in known, "length", length, f"be one of {', '.join(known)}")
         self.preference, self.length = dict(preference), length
 
-    def solve(self, evidence: Evidence, gram: Tensor) -> Tensor:
+    def solve(self, inputs: StepInputs, gram: Tensor) -> Tensor:
         """The closed form."""
-        wanted = gram.new_tensor([self.preference.get(task, 1.0) for task in evidence.tasks])
+        wanted = gram.new_tensor([self.preference.get(task, 1.0) for task in inputs.tasks])
         return config(gram, preference=wanted, length=self.length)

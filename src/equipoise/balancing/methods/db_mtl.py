@@ -1,21 +1,85 @@
 """DB-MTL: gradients of logarithms of losses, smoothed, all as long as the longest."""
 
-from typing import Unpack
+from typing import NamedTuple, Unpack
 
+import torch
+from torch import Tensor
+
+from equipoise._core.errors import require
+from equipoise._core.registry import register
 from equipoise.balancing.balancer import Balancer, Common
-from equipoise.balancing.checks import require
-from equipoise.balancing.decision import Decision
-from equipoise.balancing.evidence import Evidence
-from equipoise.balancing.functional import DBMTLState, db_mtl
-from equipoise.balancing.positive import positive_losses
-from equipoise.balancing.registry import Method
-from equipoise.balancing.source import Source
-from equipoise.balancing.taskwise import updated
-from equipoise.balancing.tracked import tracked_rows
+from equipoise.balancing.engine.update import StepInputs, Update, positive_losses
+from equipoise.balancing.info import MethodInfo, Place
+from equipoise.balancing.state.per_task import tracked_rows, updated
 
 _MARGIN = 1e-8
 
 
+class DBMTLState(NamedTuple):
+    """The memory of DB-MTL.
+
+    Attributes:
+        buffer: The running averages of the gradients of log-losses, shape ``[T, D]``, at least float32.
+        steps: The number of steps taken, a scalar.
+    """
+
+    buffer: Tensor
+    steps: Tensor
+
+    @classmethod
+    def start(cls, jacobian: Tensor) -> "DBMTLState":
+        """The state before the first step, for gradients like these."""
+        dtype = torch.promote_types(jacobian.dtype, torch.float32)
+        return cls(torch.zeros_like(jacobian, dtype=dtype), torch.zeros((), dtype=dtype, device=jacobian.device))
+
+
+@torch.no_grad()
+def db_mtl(
+    jacobian: Tensor, losses: Tensor, state: DBMTLState, *, beta: float = 0.9, beta_decay: float = 0.0
+) -> tuple[Tensor, DBMTLState]:
+    r"""Direction of DB-MTL (Lin et al. 2023), sum convention, and its new state.
+
+    .. math:: b_i \leftarrow h_i + \frac{\beta}{t^\sigma} (b_i - h_i),\quad h_i = \frac{g_i}{L_i + 10^{-8}},\qquad
+        d = \sum_i \frac{\max_k \lVert b_k \rVert}{\lVert b_i \rVert + 10^{-8}}\, b_i
+
+    Buffers start at zero without bias correction, as in the authors' code: with the default ``beta`` the first update
+    is a tenth of its usual length. Heads take the plain gradients of the log-losses. A task whose buffer is zero adds
+    nothing. Runs on the device of ``jacobian`` without waiting for it.
+
+    Args:
+        jacobian: Gradients of the losses (not of their logarithms), one a row, shape ``[T, D]``.
+        losses: Positive losses, shape ``[T]``.
+        state: The state, at first ``DBMTLState.start(jacobian)``.
+        beta: Share of the old buffer, in [0, 1).
+        beta_decay: :math:`\sigma`, exponent of its decay.
+
+    Returns:
+        The direction, shape ``[D]``, and the new state.
+
+    Raises:
+        ValueError: If ``jacobian`` does not fit ``state``.
+
+    Example:
+        >>> import torch
+        >>> jacobian = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
+        >>> direction, state = db_mtl(jacobian, torch.ones(2), DBMTLState.start(jacobian), beta=0.0)
+        >>> direction
+        tensor([2., 2.])
+    """
+    if jacobian.shape != state.buffer.shape:
+        raise ValueError(
+            f"`jacobian` should have the shape of `state.buffer`, {list(state.buffer.shape)}. "
+            f"Found {list(jacobian.shape)}."
+        )
+    count = state.steps + 1
+    slopes = jacobian.to(state.buffer) / (losses.to(state.buffer)[:, None] + _MARGIN)
+    buffer = slopes.lerp_(state.buffer, beta / count**beta_decay)
+    norms = torch.linalg.vector_norm(buffer, dim=1)
+    weights = norms.max() / (norms + _MARGIN)
+    return (weights @ buffer).to(jacobian.dtype), DBMTLState(buffer, count)
+
+
+@register
 class DBMTL(Balancer):
     """The sum of running averages of the gradients of log L_i, each stretched to the length of the longest.
 
@@ -32,11 +96,11 @@ class DBMTL(Balancer):
         ValueError: On `backward`, a loss is negative, or the shared parameters are not those of the steps before.
     """
 
-    record = Method(
+    info = MethodInfo(
         name="db_mtl",
         title="Dual-balancing",
         paper='Lin et al., "Dual-Balancing for Multi-Task Learning", 2023',
-        sees=Source.SHARED,
+        default_place=Place.SHARED,
         scale="absolute: every task has the length of the longest log-loss gradient",
         heads="the gradient of the logarithm of the loss",
         state="running averages of gradients (T x P), step counter",
@@ -49,14 +113,14 @@ class DBMTL(Balancer):
         require(0 <= beta < 1, "beta", beta, "be in [0, 1)")
         require(beta_decay >= 0, "beta_decay", beta_decay, "be zero or more")
         self.beta, self.beta_decay = beta, beta_decay
-        self.memory = {"averages": {}, "step": 0}
+        self.state = {"averages": {}, "step": 0}
 
-    def decide(self, evidence: Evidence) -> Decision:
+    def decide(self, inputs: StepInputs) -> Update:
         """The direction of the averages."""
-        positive_losses(evidence, "db_mtl")
-        tasks, rows, memory = evidence.tasks, evidence.rows, self.memory
+        positive_losses(inputs, "db_mtl")
+        tasks, rows, memory = inputs.tasks, inputs.rows, self.state
         fresh = DBMTLState.start(rows)
         state = DBMTLState(tracked_rows(memory["averages"], tasks, fresh.buffer), fresh.steps + memory["step"])
-        direction, new = db_mtl(rows, evidence.losses, state, beta=self.beta, beta_decay=self.beta_decay)
-        self.memory = {"averages": updated(memory["averages"], tasks, new.buffer), "step": memory["step"] + 1}
-        return Decision(direction=direction, head_weights=1 / (evidence.losses + _MARGIN))
+        direction, new = db_mtl(rows, inputs.losses, state, beta=self.beta, beta_decay=self.beta_decay)
+        self.state = {"averages": updated(memory["averages"], tasks, new.buffer), "step": memory["step"] + 1}
+        return Update(direction=direction, head_weights=1 / (inputs.losses + _MARGIN))

@@ -6,15 +6,54 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
+from equipoise._core.errors import require
+from equipoise._core.registry import register
 from equipoise.balancing.balancer import Common
-from equipoise.balancing.bases import WeightBalancer
-from equipoise.balancing.checks import require
-from equipoise.balancing.evidence import Evidence
-from equipoise.balancing.functional import dtp
-from equipoise.balancing.registry import Method
-from equipoise.balancing.source import Source
+from equipoise.balancing.bases.weights import WeightBalancer
+from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.info import MethodInfo, Place
+
+_MARGIN = 1e-6
 
 
+@torch.no_grad()
+def dtp(indicators: Tensor, averages: Tensor, rate: float = 0.9, focus: float = 1.0) -> tuple[Tensor, Tensor]:
+    r"""Weights of DTP (Guo et al., ECCV 2018), and the new averages of its performance indicators.
+
+    .. math:: \bar\kappa_i \leftarrow \alpha \kappa_i + (1 - \alpha) \bar\kappa_i,\qquad
+        w_i = -(1 - \bar\kappa_i)^\gamma \log \bar\kappa_i
+
+    The indicators are accuracies, not losses. The authors published no code. Averages start with the first indicators.
+    Outside of [1e-6, 1 - 1e-6], where the weight is infinite or the task dropped, averages are clamped for the weights.
+
+    Args:
+        indicators: :math:`\kappa`, in (0, 1), higher is better, shape ``[T]``.
+        averages: :math:`\bar\kappa` before this call, shape ``[T]``.
+        rate: :math:`\alpha` in [0, 1], the share of the new indicators.
+        focus: :math:`\gamma`, non-negative.
+
+    Returns:
+        The weights, which do not sum to a fixed number, and the new averages, each of shape ``[T]``.
+
+    Raises:
+        ValueError: If ``rate`` or ``focus`` is out of range.
+
+    Example:
+        >>> import torch
+        >>> kappa = torch.tensor([0.5, 0.9])
+        >>> dtp(kappa, averages=kappa, focus=0.0)
+        (tensor([0.6931, 0.1054]), tensor([0.5000, 0.9000]))
+    """
+    if not 0 <= rate <= 1:
+        raise ValueError(f"`rate` should be in [0, 1]. Found `rate = {rate}`.")
+    if not focus >= 0:
+        raise ValueError(f"`focus` should be non-negative. Found `focus = {focus}`.")
+    averages = rate * indicators + (1 - rate) * averages
+    inside = averages.clamp(_MARGIN, 1 - _MARGIN)
+    return -((1 - inside) ** focus) * inside.log(), averages
+
+
+@register
 class DTP(WeightBalancer):
     """Weights w_i = -(1 - k_i)^focus log k_i with k_i the moving average of task i's performance indicator in [0, 1].
 
@@ -38,11 +77,11 @@ class DTP(WeightBalancer):
         {'hard': tensor(1.2876), 'easy': tensor(0.0105)}
     """
 
-    record = Method(
+    info = MethodInfo(
         name="dtp",
         title="Dynamic task prioritization",
         paper='Guo et al., "Dynamic Task Prioritization for Multitask Learning", ECCV 2018',
-        sees=Source.LOSSES,
+        default_place=Place.LOSSES,
         scale="absolute: by the indicators",
         state="moving averages of the indicators; first losses",
         sources={"rate": "our choice; the paper tunes it", "focus": "our choice; the paper tunes it for each task"},
@@ -53,7 +92,7 @@ class DTP(WeightBalancer):
         require(0 <= rate <= 1, "rate", rate, "be in [0, 1]")
         require(focus >= 0, "focus", focus, "be zero or more")
         self.rate, self.focus = rate, focus
-        self.memory = {"measured": {}, "averages": {}, "first_losses": {}}
+        self.state = {"measured": {}, "averages": {}, "first_losses": {}}
 
     def set_kpi(self, kpi: Mapping[str, float]) -> None:
         """Take over measured performance indicators.
@@ -65,21 +104,21 @@ class DTP(WeightBalancer):
         Raises:
             ValueError: A number is outside of [0, 1].
         """
-        measured = dict(self.memory["measured"])
+        measured = dict(self.state["measured"])
         for task, value in kpi.items():
             require(0 <= value <= 1, f"kpi[{task!r}]", value, "be in [0, 1]")
             new = torch.tensor(float(value), dtype=torch.float64)
             old = measured[task].cpu() if task in measured else new
             measured[task] = dtp(new, old, self.rate, self.focus)[1]
-        self.memory = self.memory | {"measured": measured}
+        self.state = self.state | {"measured": measured}
 
-    def weigh(self, evidence: Evidence) -> Tensor:
+    def weigh(self, inputs: StepInputs) -> Tensor:
         """The weights by the measured averages, or by those of the stand-in."""
-        losses = evidence.losses.double().clamp(min=0)
-        measured, averages = self.memory["measured"], dict(self.memory["averages"])
-        first = dict(self.memory["first_losses"])
+        losses = inputs.losses.double().clamp(min=0)
+        measured, averages = self.state["measured"], dict(self.state["averages"])
+        first = dict(self.state["first_losses"])
         weights = []
-        for task, loss in zip(evidence.tasks, losses, strict=True):
+        for task, loss in zip(inputs.tasks, losses, strict=True):
             if task in measured:
                 known = measured[task].to(loss.device)
                 weights.append(dtp(known, known, 1.0, self.focus)[0])
@@ -88,5 +127,5 @@ class DTP(WeightBalancer):
             indicator = torch.where(start + loss > 0, start / (start + loss), torch.ones_like(loss))
             weight, averages[task] = dtp(indicator, averages.get(task, indicator), self.rate, self.focus)
             weights.append(weight)
-        self.memory = {"measured": measured, "averages": averages, "first_losses": first}
+        self.state = {"measured": measured, "averages": averages, "first_losses": first}
         return torch.stack(weights)

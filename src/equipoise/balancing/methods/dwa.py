@@ -6,15 +6,46 @@ from typing import Any, Unpack
 import torch
 from torch import Tensor
 
+from equipoise._core.errors import require
+from equipoise._core.registry import register
 from equipoise.balancing.balancer import Common
-from equipoise.balancing.checks import require
-from equipoise.balancing.epoch_balancer import EpochBalancer
-from equipoise.balancing.evidence import Evidence
-from equipoise.balancing.functional import dwa
-from equipoise.balancing.registry import Method
-from equipoise.balancing.source import Source
+from equipoise.balancing.bases.epoch import EpochBalancer
+from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.info import MethodInfo, Place
 
 
+@torch.no_grad()
+def dwa(previous: Tensor, before: Tensor, temperature: float = 2.0) -> Tensor:
+    r"""Weights of DWA (Liu et al., MTAN, CVPR 2019), sum convention.
+
+    .. math:: w = T\, \mathrm{softmax}(r / \tau),\qquad r_i = \bar L_i(e - 1) / \bar L_i(e - 2)
+
+    with losses averaged over an epoch. In the first two epochs, without these averages, the weights are 1. Variants
+    that compare windows of iterations are different methods. A task whose earlier average is zero counts as unchanged.
+
+    Args:
+        previous: Average losses of the previous epoch, shape ``[T]``.
+        before: Average losses of the epoch before that, shape ``[T]``.
+        temperature: :math:`\tau`, positive; large values make the weights equal.
+
+    Returns:
+        Weights that sum to ``T``, shape ``[T]``.
+
+    Raises:
+        ValueError: If ``temperature`` is not positive.
+
+    Example:
+        >>> import torch
+        >>> dwa(torch.tensor([1.0, 1.0]), torch.tensor([1.0, 1.0]))
+        tensor([1., 1.])
+    """
+    if not temperature > 0:
+        raise ValueError(f"`temperature` should be positive. Found `temperature = {temperature}`.")
+    ratios = torch.where(before != 0, previous / before, torch.ones_like(previous))
+    return len(ratios) * (ratios / temperature).softmax(0)
+
+
+@register
 class DWA(EpochBalancer):
     """Weights w = T softmax(r / temperature), r_i = mean loss of the previous epoch / that of the epoch before it.
 
@@ -40,11 +71,11 @@ class DWA(EpochBalancer):
         {'falling': tensor(0.8756), 'constant': tensor(1.1244)}
     """
 
-    record = Method(
+    info = MethodInfo(
         name="dwa",
         title="Dynamic weight average",
         paper='Liu et al., "End-to-End Multi-Task Learning with Attention" (MTAN), CVPR 2019',
-        sees=Source.LOSSES,
+        default_place=Place.LOSSES,
         scale="sum: the weights sum to T",
         state="average losses of the current and the last two epochs",
         sources={"temperature": "paper", "window": "paper: epochs"},
@@ -54,19 +85,19 @@ class DWA(EpochBalancer):
         super().__init__(window=window, **common)
         require(temperature > 0, "temperature", temperature, "be positive")
         self.temperature = temperature
-        self.memory = self.memory | {"previous": {}, "before": {}}
+        self.state = self.state | {"previous": {}, "before": {}}
 
-    def weights_now(self, evidence: Evidence) -> Tensor:
+    def weights_now(self, inputs: StepInputs) -> Tensor:
         """The weights by the two epochs before; equal averages where there are not yet two."""
-        previous, before = self.memory["previous"], self.memory["before"]
-        one = torch.ones_like(evidence.losses[0], dtype=torch.float64)
-        known = [task in before for task in evidence.tasks]
-        last = [previous[task] if known[i] else one for i, task in enumerate(evidence.tasks)]
-        earlier = [before[task] if known[i] else one for i, task in enumerate(evidence.tasks)]
+        previous, before = self.state["previous"], self.state["before"]
+        one = torch.ones_like(inputs.losses[0], dtype=torch.float64)
+        known = [task in before for task in inputs.tasks]
+        last = [previous[task] if known[i] else one for i, task in enumerate(inputs.tasks)]
+        earlier = [before[task] if known[i] else one for i, task in enumerate(inputs.tasks)]
         return dwa(torch.stack(last), torch.stack(earlier), self.temperature)
 
     def learned(self, averages: Mapping[str, Tensor]) -> dict[str, Any]:
         """The epoch that has ended becomes the previous one."""
-        previous = self.memory["previous"]
+        previous = self.state["previous"]
         moved = {task: previous[task] for task in averages if task in previous}
-        return {"previous": previous | dict(averages), "before": self.memory["before"] | moved}
+        return {"previous": previous | dict(averages), "before": self.state["before"] | moved}

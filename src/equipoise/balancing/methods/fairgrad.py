@@ -1,15 +1,63 @@
 """FairGrad: alpha-fair improvements of the tasks."""
 
+import math
 from typing import Unpack
 
+from torch import Tensor
+
+from equipoise._core.errors import require
+from equipoise._core.registry import register
 from equipoise.balancing.balancer import Common
-from equipoise.balancing.bargaining_balancer import BargainingBalancer
-from equipoise.balancing.bases import Place
-from equipoise.balancing.checks import require
-from equipoise.balancing.registry import Method
-from equipoise.balancing.source import Source
+from equipoise.balancing.bases.gram import BargainingBalancer
+from equipoise.balancing.bases.weights import MeasureAt
+from equipoise.balancing.errors import SolverError
+from equipoise.balancing.info import MethodInfo, Place
+from equipoise.balancing.solvers import bargaining_weights, read_gram, to_tensor
 
 
+def fairgrad(gram: Tensor, alpha: float = 1.0) -> Tensor:
+    r"""Weights of FairGrad (Ban and Ji, ICML 2024), neither multiplied by the number of tasks nor clipped.
+
+    .. math:: G w = w^{-1/\alpha},\quad w > 0
+
+    ``alpha = 1`` is Nash-MTL; ``alpha -> 0`` tends to the plain sum, ``alpha -> infinity`` to equal improvements. The
+    solution is unique. It exists unless some convex combination of the gradients vanishes: not for a zero gradient,
+    opposite gradients or a Pareto-stationary point, where author codes return an arbitrary point. If all gradients are
+    zero, so are the weights. Scaling all gradients by ``c`` scales the weights by ``c ** (-2 * alpha / (1 + alpha))``.
+
+    Args:
+        gram: Gram matrix of the task gradients, ``J @ J.T``, shape ``[T, T]``.
+        alpha: Fairness, positive. The authors' code has 1, their scripts have 2.
+
+    Returns:
+        Weights, shape ``[T]``, dtype and device of ``gram``. Solved in float64.
+
+    Raises:
+        ValueError: If ``gram`` is not a finite symmetric matrix or ``alpha`` is not positive.
+        SolverError: If no solution exists to the precision of ``gram``, or it is not reached to a relative residual of
+            1e-8; to 1e-6 where gradients are so nearly opposite that 16 digits do not allow more.
+
+    Example:
+        >>> import torch
+        >>> fairgrad(torch.tensor([[8.0, 0.0], [0.0, 1.0]]), alpha=0.5)
+        tensor([0.5000, 1.0000])
+    """
+    if not 0 < alpha < math.inf:
+        raise ValueError(f"`alpha` should be positive and finite. Found `alpha = {alpha}`.")
+    host = read_gram(gram)
+    squared_norms = host.squared_norms()
+    if min(squared_norms) == 0:
+        if max(squared_norms) == 0:
+            return gram.new_zeros(len(squared_norms))
+        zero = [task for task, squared_norm in enumerate(squared_norms) if squared_norm == 0]
+        raise SolverError(
+            f"No weights exist: the tasks at positions {zero} have zero gradients and cannot improve. Leave them out.",
+            1.0,
+        )
+    return to_tensor(bargaining_weights(host, float(alpha))).to(gram)
+
+
+@register
 class FairGrad(BargainingBalancer):
     """Weights with G w = w^(-1/alpha) for the Gram matrix G: every task improves by w_i^(-1/alpha).
 
@@ -18,7 +66,7 @@ class FairGrad(BargainingBalancer):
     neither and weights the heads, TorchJD has the mean at alpha = 0.
 
     A task with a zero gradient is left out. Where no solution exists the step takes the convex combination of least
-    norm, which is next to no update, and is counted in `memory["unsolved"]`.
+    norm, which is next to no update, and is counted in `state["unsolved"]`.
 
     Args:
         alpha: Fairness, positive.
@@ -35,11 +83,11 @@ class FairGrad(BargainingBalancer):
         {'a': tensor(0.5000), 'b': tensor(1.)}
     """
 
-    record = Method(
+    info = MethodInfo(
         name="fairgrad",
         title="FairGrad",
         paper='Ban and Ji, "Fair Resource Allocation in Multi-Task Learning", ICML 2024',
-        sees=Source.SHARED,
+        default_place=Place.SHARED,
         scale="absolute: the update has at most the norm max_norm",
         heads="plain",
         state="count of unsolved steps",
@@ -56,7 +104,7 @@ class FairGrad(BargainingBalancer):
         *,
         alpha: float = 2.0,
         max_norm: float | None = 1.0,
-        measure_at: Place = "shared",
+        measure_at: MeasureAt = "shared",
         scale_heads: bool = False,
         **common: Unpack[Common],
     ) -> None:

@@ -6,23 +6,75 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
-from equipoise.balancing import processes
+from equipoise._core.errors import require
+from equipoise._core.registry import register
 from equipoise.balancing.balancer import Common
-from equipoise.balancing.bases import WeightBalancer
-from equipoise.balancing.checks import require
+from equipoise.balancing.bases.weights import WeightBalancer
 from equipoise.balancing.context import Context, Need
-from equipoise.balancing.evidence import Evidence
-from equipoise.balancing.functional import famo_gradient, famo_weights
-from equipoise.balancing.learner import Learner
-from equipoise.balancing.registry import Method
-from equipoise.balancing.source import Source
-from equipoise.balancing.taskwise import gathered, updated
+from equipoise.balancing.engine import distributed
+from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.info import MethodInfo, Place
+from equipoise.balancing.state.adam import Learner
+from equipoise.balancing.state.per_task import gathered, updated
+
+_MARGIN = 1e-8
 
 
+@torch.no_grad()
+def famo_weights(losses: Tensor, logits: Tensor, minima: Tensor | float = 0.0) -> Tensor:
+    r"""Weights of FAMO (Liu et al., NeurIPS 2023).
+
+    .. math:: w_i = \frac{z_i / D_i}{\sum_j z_j / D_j},\qquad z = \mathrm{softmax}(\xi),\qquad D_i = L_i - b_i + 10^{-8}
+
+    Args:
+        losses: Losses, at least ``minima``, shape ``[T]``.
+        logits: :math:`\xi`, shape ``[T]``; zeros at the start.
+        minima: Lower bounds ``b`` of the losses, shape ``[T]`` or one number.
+
+    Returns:
+        Positive weights that sum to 1, shape ``[T]``.
+
+    Example:
+        >>> import torch
+        >>> famo_weights(torch.tensor([1.0, 3.0]), torch.zeros(2))
+        tensor([0.7500, 0.2500])
+    """
+    scaled = logits.softmax(0) / (losses - minima + _MARGIN)
+    return scaled / scaled.sum()
+
+
+@torch.no_grad()
+def famo_gradient(before: Tensor, after: Tensor, logits: Tensor, minima: Tensor | float = 0.0) -> Tensor:
+    r"""Gradient for the logits of FAMO: less for the tasks that improved most.
+
+    .. math:: \nabla_\xi = z \odot (\delta - z^T \delta),\ \delta_i = \log D_i(\text{before}) - \log D_i(\text{after})
+
+    It is meant for Adam with coupled L2 decay (the paper's gamma), learning rate 0.025.
+
+    Args:
+        before: Losses of a batch before the model's step, shape ``[T]``.
+        after: Losses of the same batch after it, shape ``[T]``.
+        logits: :math:`\xi` that the step used, shape ``[T]``.
+        minima: Lower bounds ``b`` of the losses, shape ``[T]`` or one number.
+
+    Returns:
+        The gradient, shape ``[T]``; zero if all losses fell by the same ratio.
+
+    Example:
+        >>> import torch
+        >>> famo_gradient(torch.tensor([1.0, 3.0]), torch.tensor([0.5, 1.5]), torch.zeros(2)).abs() < 1e-6
+        tensor([True, True])
+    """
+    shares = logits.softmax(0)
+    decrease = (before - minima + _MARGIN).log() - (after - minima + _MARGIN).log()
+    return shares * (decrease - torch.dot(shares, decrease))
+
+
+@register
 class FAMO(WeightBalancer):
     """Weights w_i proportional to softmax(logits)_i / (L_i - b_i), which sum to 1.
 
-    Source: Liu et al., "FAMO: Fast Adaptive Multitask Optimization", NeurIPS 2023, algorithm 1. After the optimiser's
+    Place: Liu et al., "FAMO: Fast Adaptive Multitask Optimization", NeurIPS 2023, algorithm 1. After the optimiser's
     step, `after_step` measures the same batch again (without a graph) and lowers the logits of the tasks whose losses
     fell most, relative to their size. The re-evaluation is in the mode that the network is in, as in the authors' code;
     unlike there, batch statistics and random numbers do not notice it if it runs in `equipoise.undisturbed`.
@@ -48,11 +100,11 @@ class FAMO(WeightBalancer):
         >>> balancer.after_step(equipoise.Context(again=forward))
     """
 
-    record = Method(
+    info = MethodInfo(
         name="famo",
         title="FAMO",
         paper='Liu et al., "FAMO: Fast Adaptive Multitask Optimization", NeurIPS 2023, algorithm 1',
-        sees=Source.LOSSES,
+        default_place=Place.LOSSES,
         scale="simplex: the weights sum to 1",
         state="logits with Adam's moments; losses between `backward` and `after_step`",
         sources={
@@ -76,20 +128,20 @@ class FAMO(WeightBalancer):
         self.gamma = gamma
         self.minima = dict(minima) if isinstance(minima, Mapping) else minima
         self.learner = Learner(learning_rate, "adam", initial=0.0)
-        self.memory = {"logits": self.learner.start(), "before": {}}
+        self.state = {"logits": self.learner.start(), "before": {}}
 
-    def weigh(self, evidence: Evidence) -> Tensor:
+    def weigh(self, inputs: StepInputs) -> Tensor:
         """The weights by the logits; the losses are kept for `after_step`."""
-        minima = self._minima(evidence.tasks, evidence.losses)
-        for task, margin in zip(evidence.tasks, (evidence.losses - minima).tolist(), strict=True):
+        minima = self._minima(inputs.tasks, inputs.losses)
+        for task, margin in zip(inputs.tasks, (inputs.losses - minima).tolist(), strict=True):
             if margin < 0:
                 raise ValueError(
                     f"`losses[{task!r}]` should be at least its minimum: FAMO takes the logarithm of the difference. "
                     f"Found {-margin:g} less. Give FAMO lower `minima`."
                 )
-        self.memory = self.memory | {"before": updated({}, evidence.tasks, evidence.losses)}
-        logits = self.learner.values(self.memory["logits"], evidence.tasks, evidence.losses)
-        return famo_weights(evidence.losses, logits, minima)
+        self.state = self.state | {"before": updated({}, inputs.tasks, inputs.losses)}
+        logits = self.learner.values(self.state["logits"], inputs.tasks, inputs.losses)
+        return famo_weights(inputs.losses, logits, minima)
 
     @torch.no_grad()
     def after_step(self, context: Context | None = None) -> None:
@@ -98,11 +150,11 @@ class FAMO(WeightBalancer):
         Raises:
             ValueError: The context cannot run the batch again, or gives other tasks.
         """
-        held: dict[str, Tensor] = self.memory["before"]
+        held: dict[str, Tensor] = self.state["before"]
         if not held:
             return
         tasks = tuple(held)
-        found = (context or Context()).forward(Need.AGAIN, self.record.name).losses
+        found = (context or Context()).forward(Need.AGAIN, self.info.name).losses
         if found.keys() != held.keys():
             raise ValueError(
                 f"`context.again` should give the losses of {', '.join(tasks)}, as the step did. Found losses of "
@@ -110,12 +162,12 @@ class FAMO(WeightBalancer):
             )
         before = gathered(held, tasks, next(iter(held.values())))
         after = gathered({task: loss.detach().reshape(()) for task, loss in found.items()}, tasks, before[0])
-        processes.mean_(after)
-        memory = self.memory["logits"]
+        distributed.mean_(after)
+        memory = self.state["logits"]
         logits = self.learner.values(memory, tasks, before)
         gradient = famo_gradient(before, after, logits, self._minima(tasks, before)) + self.gamma * logits
         learned = self.learner.learned(memory, tasks, gradient) if bool(gradient.isfinite().all()) else memory
-        self.memory = {"logits": learned, "before": {}}
+        self.state = {"logits": learned, "before": {}}
 
     def _minima(self, tasks: tuple[str, ...], like: Tensor) -> Tensor:
         given = self.minima

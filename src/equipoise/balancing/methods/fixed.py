@@ -4,16 +4,62 @@ import math
 from collections.abc import Mapping
 from typing import Unpack
 
+import torch
 from torch import Tensor
 
+from equipoise._core.errors import require
+from equipoise._core.registry import register
 from equipoise.balancing.balancer import Common
-from equipoise.balancing.bases import WeightBalancer
-from equipoise.balancing.checks import require
-from equipoise.balancing.evidence import Evidence
-from equipoise.balancing.registry import Method
-from equipoise.balancing.source import Source
+from equipoise.balancing.bases.weights import WeightBalancer
+from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.info import MethodInfo, Place
 
 
+@torch.no_grad()
+def fixed_weights(step_weights: Tensor, decay: float = 0.9) -> Tensor:
+    r"""Constant loss weights that stand for a whole run of a balancing method (the recipe of P2).
+
+    The weights are averaged over the steps of an epoch, scaled to sum to 1, and then averaged over the epochs,
+    :math:`q(e) = \beta q(e - 1) + (1 - \beta) \hat w(e)`, starting from the first epoch without bias correction. The
+    last average, scaled to sum to 1, is the result.
+
+    Args:
+        step_weights: Effective weights of every step, shape ``[epochs, steps, T]``.
+        decay: :math:`\beta` in [0, 1).
+
+    Returns:
+        Weights that sum to 1, shape ``[T]``.
+
+    Raises:
+        ValueError: If ``step_weights`` has no epochs or steps, ``decay`` is out of range, or the weights of an epoch
+            have no positive sum, which methods with negative weights can produce.
+
+    Example:
+        >>> import torch
+        >>> fixed_weights(torch.tensor([[[1.0, 3.0], [1.0, 3.0]]]))
+        tensor([0.2500, 0.7500])
+    """
+    if step_weights.ndim != 3 or 0 in step_weights.shape:
+        raise ValueError(
+            f"`step_weights` should have the shape [epochs, steps, T], none of them 0. "
+            f"Found {list(step_weights.shape)}."
+        )
+    if not 0 <= decay < 1:
+        raise ValueError(f"`decay` should be in [0, 1). Found `decay = {decay}`.")
+    epochs = step_weights.mean(1)
+    totals = epochs.sum(1)
+    if not (totals > 0).all():
+        raise ValueError(
+            "`step_weights` should have a positive sum in every epoch to be scaled to 1. "
+            f"Found sums of the epochs' means {totals.tolist()}."
+        )
+    average = epochs[0] / totals[0]
+    for epoch, total in zip(epochs[1:], totals[1:], strict=True):
+        average = decay * average + (1 - decay) * epoch / total
+    return average / average.sum()
+
+
+@register
 class Fixed(WeightBalancer):
     """Constant weights w_i: the loss is sum_i w_i L_i.
 
@@ -35,11 +81,11 @@ class Fixed(WeightBalancer):
         tensor([11., 12.])
     """
 
-    record = Method(
+    info = MethodInfo(
         name="fixed",
         title="Fixed weights",
         paper="grid search in P1 (Guo et al. 2025, section V); distilled from a run in P2 (Gama and Grassi 2025)",
-        sees=Source.LOSSES,
+        default_place=Place.LOSSES,
         scale="as the weights say",
     )
 
@@ -51,8 +97,8 @@ class Fixed(WeightBalancer):
             require(usable, f"weights[{task!r}]", weight, "be a finite number, zero or more")
         self.weights = dict(weights)
 
-    def weigh(self, evidence: Evidence) -> Tensor:
+    def weigh(self, inputs: StepInputs) -> Tensor:
         """The given weights, in the order of the losses."""
-        missing = [task for task in evidence.tasks if task not in self.weights]
+        missing = [task for task in inputs.tasks if task not in self.weights]
         require(not missing, "weights", self.weights, f"hold a weight for every task, also for {', '.join(missing)}")
-        return evidence.losses.new_tensor([self.weights[task] for task in evidence.tasks])
+        return inputs.losses.new_tensor([self.weights[task] for task in inputs.tasks])

@@ -5,15 +5,39 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
+from equipoise._core.registry import register
 from equipoise.balancing.balancer import Common
-from equipoise.balancing.bases import WeightBalancer
-from equipoise.balancing.evidence import Evidence
-from equipoise.balancing.functional import gls
-from equipoise.balancing.positive import positive_losses
-from equipoise.balancing.registry import Method
-from equipoise.balancing.source import Source
+from equipoise.balancing.bases.weights import WeightBalancer
+from equipoise.balancing.engine.update import StepInputs, positive_losses
+from equipoise.balancing.info import MethodInfo, Place
 
 
+@torch.no_grad()
+def gls(losses: Tensor) -> Tensor:
+    r"""Weights of GLS (Chennupati et al., MultiNet++, CVPRW 2019).
+
+    .. math:: L = \Big(\prod_i L_i\Big)^{1/T} = \exp\Big(\tfrac1T \sum_i \log L_i\Big),\qquad
+        w_i = \frac{\partial L}{\partial L_i} = \frac{L}{T L_i}
+
+    Computed by logarithms: the product itself leaves the range of float32 for forty losses of 0.001. Losses have to be
+    positive; a loss below the smallest normal number counts as that.
+
+    Args:
+        losses: Positive losses, shape ``[T]``.
+
+    Returns:
+        Weights, shape ``[T]``; all ``w_i * L_i`` are equal and sum to the geometric mean.
+
+    Example:
+        >>> import torch
+        >>> gls(torch.tensor([1.0, 4.0]))
+        tensor([1.0000, 0.2500])
+    """
+    positive = losses.clamp(min=torch.finfo(losses.dtype).tiny)
+    return positive.log().mean().exp() / (len(losses) * positive)
+
+
+@register
 class GLS(WeightBalancer):
     """Weights w_i = L / (T L_i) with L the geometric mean of the losses, which is what is minimised.
 
@@ -31,20 +55,20 @@ class GLS(WeightBalancer):
         {'a': tensor(1.), 'b': tensor(0.2500)}
     """
 
-    record = Method(
+    info = MethodInfo(
         name="gls",
         title="Geometric loss strategy",
         paper='Chennupati et al., "MultiNet++", CVPRW 2019',
-        sees=Source.LOSSES,
+        default_place=Place.LOSSES,
         scale="mean: T identical tasks give the gradient of one",
     )
 
     def __init__(self, **common: Unpack[Common]) -> None:
         super().__init__(**common)
 
-    def weigh(self, evidence: Evidence) -> Tensor:
+    def weigh(self, inputs: StepInputs) -> Tensor:
         """The derivatives of the geometric mean."""
-        positive = positive_losses(evidence, "gls")
-        weights = torch.zeros_like(evidence.losses)
-        weights[positive] = gls(evidence.losses[positive])
+        positive = positive_losses(inputs, "gls")
+        weights = torch.zeros_like(inputs.losses)
+        weights[positive] = gls(inputs.losses[positive])
         return weights

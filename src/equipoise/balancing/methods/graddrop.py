@@ -1,22 +1,95 @@
 """GradDrop: at every coordinate, only the gradients of one sign."""
 
+from collections.abc import Iterator
 from typing import Literal, Unpack
 
 import torch
 from torch import Tensor
 
-from equipoise.balancing import processes
+from equipoise._core.errors import require
+from equipoise._core.registry import register
 from equipoise.balancing.balancer import Common
-from equipoise.balancing.bases import DirectionBalancer
-from equipoise.balancing.checks import require
-from equipoise.balancing.draws import draw, first_state
-from equipoise.balancing.evidence import Evidence
-from equipoise.balancing.functional import graddrop
-from equipoise.balancing.functional.graddrop import graddrop_mask
-from equipoise.balancing.registry import Method
-from equipoise.balancing.source import Source
+from equipoise.balancing.bases.weights import DirectionBalancer
+from equipoise.balancing.engine import distributed
+from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.info import MethodInfo, Place
+from equipoise.balancing.state.random import draw, first_state
+
+_CACHED_ENTRIES = 1 << 16
 
 
+def blocks(matrix: Tensor) -> Iterator[slice]:
+    """Ranges of the columns of a matrix, [T, D], that cover it: small ones on a processor, else all in one.
+
+    Example:
+        >>> import torch
+        >>> list(blocks(torch.zeros(2, 100)))
+        [slice(0, 100, None)]
+    """
+    tasks, size = matrix.shape
+    step = max(_CACHED_ENTRIES // tasks, 1) if matrix.device.type == "cpu" else max(size, 1)
+    for start in range(0, size, step):
+        yield slice(start, min(start + step, size))
+
+
+@torch.no_grad()
+def graddrop(jacobian: Tensor, uniforms: Tensor, leak: float | Tensor = 0.0) -> Tensor:
+    r"""Direction of GradDrop (Chen et al., NeurIPS 2020, algorithm 1), sum convention.
+
+    .. math:: P = \tfrac12 \Big(1 + \frac{\sum_i g_i}{\sum_i |g_i|}\Big),\qquad
+        d = \sum_i \big(\ell_i + (1 - \ell_i)\, M_i\big)\, g_i,\qquad M_i = [P > U][g_i > 0] + [P < U][g_i < 0]
+
+    at each coordinate. Without leak, every coordinate is the sum of its positive or of its negative entries. This is
+    not a function of the Gram matrix. The paper forms ``jacobian`` from gradients of the shared activations, times the
+    activations' sign, summed over the batch; gradients of parameters are a simplification. One public code rescales the
+    result to the norm of the sum, another inverts the leak; neither is done here. Works on the device and in the dtype
+    of ``jacobian``.
+
+    Args:
+        jacobian: Gradients of the tasks, one a row, shape ``[T, D]``.
+        uniforms: Draws from [0, 1), shared by the tasks, shape ``[D]``.
+        leak: How much of a dropped gradient passes, in [0, 1]: one number, or one for each task, shape ``[T]``.
+
+    Returns:
+        The direction, shape ``[D]``.
+
+    Raises:
+        ValueError: If shapes do not fit, or ``leak`` is a number outside of [0, 1].
+
+    Example:
+        >>> import torch
+        >>> graddrop(torch.tensor([[1.0, 2.0], [-3.0, 2.0]]), uniforms=torch.tensor([0.5, 0.5]))
+        tensor([-3.,  4.])
+    """
+    if jacobian.ndim != 2 or uniforms.shape != jacobian.shape[1:]:
+        raise ValueError(
+            "`jacobian` should have the shape [T, D] and `uniforms` the shape [D]. "
+            f"Found {list(jacobian.shape)} and {list(uniforms.shape)}."
+        )
+    if isinstance(leak, Tensor):
+        if leak.shape != jacobian.shape[:1]:
+            raise ValueError(f"`leak` should have the shape {list(jacobian.shape[:1])}. Found {list(leak.shape)}.")
+        leak = leak.to(jacobian)[:, None]
+    elif not 0 <= leak <= 1:
+        raise ValueError(f"`leak` should be in [0, 1]. Found `leak = {leak}`.")
+    direction = torch.empty_like(jacobian[0])
+    for place in blocks(jacobian):
+        part = jacobian[:, place]
+        kept = graddrop_mask(part, uniforms[place]).to(part)
+        direction[place] = ((leak + (1 - leak) * kept) * part).sum(0)
+    return direction
+
+
+@torch.no_grad()
+def graddrop_mask(jacobian: Tensor, uniforms: Tensor) -> Tensor:
+    """The entries that :func:`graddrop` keeps, boolean, shape ``[T, D]``; arguments as there."""
+    magnitude = jacobian.abs().sum(0)
+    # Where all gradients are zero the probability does not matter: there is nothing to keep.
+    purity = 0.5 * (1 + jacobian.sum(0) / magnitude.where(magnitude > 0, torch.ones_like(magnitude)))
+    return (purity > uniforms) & (jacobian > 0) | (purity < uniforms) & (jacobian < 0)
+
+
+@register
 class GradDrop(DirectionBalancer):
     """Keeps, at every coordinate, either the positive or the negative task gradients.
 
@@ -42,11 +115,11 @@ class GradDrop(DirectionBalancer):
         (tensor([3., 3.]), tensor(1.))
     """
 
-    record = Method(
+    info = MethodInfo(
         name="graddrop",
         title="Gradient sign dropout",
         paper='Chen et al., "Just Pick a Sign", NeurIPS 2020, algorithm 1',
-        sees=Source.SHARED,
+        default_place=Place.SHARED,
         scale="sum: T identical tasks give T times the gradient of one",
         heads="plain",
         state="random generator",
@@ -69,28 +142,28 @@ class GradDrop(DirectionBalancer):
         super().__init__(measure_at=measure_at, **common)
         require(0 <= leak <= 1, "leak", leak, "be in [0, 1]")
         self.leak = leak
-        self.memory = {"generator": first_state(seed)}
+        self.state = {"generator": first_state(seed)}
 
-    def direct(self, evidence: Evidence) -> Tensor:
+    def direct(self, inputs: StepInputs) -> Tensor:
         """The kept gradients, with draws made first."""
-        if evidence.features:
-            parts = evidence.rows.split([feature.numel() for feature in evidence.features], dim=1)
-            pairs = zip(parts, evidence.features, strict=True)
+        if inputs.features:
+            parts = inputs.rows.split([feature.numel() for feature in inputs.features], dim=1)
+            pairs = zip(parts, inputs.features, strict=True)
             return torch.cat([self._at_features(rows, feature) for rows, feature in pairs])
-        return graddrop(evidence.rows, self._uniforms(evidence.rows[0]), self.leak)
+        return graddrop(inputs.rows, self._uniforms(inputs.rows[0]), self.leak)
 
     def _at_features(self, rows: Tensor, feature: Tensor) -> Tensor:
         gradients = rows.view(len(rows), len(feature), -1)
         signs = feature.sign().reshape(len(feature), -1).to(rows)
         signed = (gradients * signs).sum(1)
-        processes.sum_(signed)
+        distributed.sum_(signed)
         kept = graddrop_mask(signed, self._uniforms(signed[0])).to(rows)
         passed = self.leak + (1 - self.leak) * kept
         return (gradients * passed[:, None]).sum(0).view(-1)
 
     def _uniforms(self, like: Tensor) -> Tensor:
         uniforms, state = draw(
-            self.memory["generator"], lambda generator: torch.rand(len(like), generator=generator), like.device
+            self.state["generator"], lambda generator: torch.rand(len(like), generator=generator), like.device
         )
-        self.memory = {"generator": state}
+        self.state = {"generator": state}
         return uniforms.to(like)

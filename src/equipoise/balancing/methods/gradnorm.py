@@ -1,22 +1,95 @@
 """GradNorm: weights trained so that gradient norms follow the tasks' training rates."""
 
 from collections.abc import Sequence
-from typing import Literal, Unpack
+from typing import Literal, NamedTuple, Unpack
 
 import torch
 from torch import Tensor
 
+from equipoise._core.errors import require
+from equipoise._core.registry import register
 from equipoise.balancing.balancer import Common
-from equipoise.balancing.bases import GradientBalancer, Place
-from equipoise.balancing.checks import require
-from equipoise.balancing.evidence import Evidence
-from equipoise.balancing.functional import gradnorm, gradnorm_renormalized
-from equipoise.balancing.learner import Learner
-from equipoise.balancing.registry import Method
-from equipoise.balancing.source import Source
-from equipoise.balancing.taskwise import gathered, updated
+from equipoise.balancing.bases.weights import GradientBalancer, MeasureAt
+from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.info import MethodInfo, Place
+from equipoise.balancing.state.adam import Learner
+from equipoise.balancing.state.per_task import gathered, updated
 
 
+class GradNormForces(NamedTuple):
+    """What GradNorm derives from one step.
+
+    Attributes:
+        targets: The norms that the weighted gradients should have, shape ``[T]``.
+        gradient: The gradient of GradNorm's own loss for the weights, shape ``[T]``.
+    """
+
+    targets: Tensor
+    gradient: Tensor
+
+
+@torch.no_grad()
+def gradnorm(
+    losses: Tensor, initial_losses: Tensor, norms: Tensor, weights: Tensor, alpha: float = 1.5
+) -> GradNormForces:
+    r"""Targets of GradNorm (Chen et al., ICML 2018, algorithm 1) and the gradient for its weights.
+
+    .. math:: G_i = |w_i| n_i,\quad r_i = \frac{L_i / L_i(0)}{\tfrac1T \sum_j L_j / L_j(0)},\quad
+        \hat G_i = r_i^\alpha\, \tfrac1T \sum_j G_j,\qquad
+        \frac{\partial}{\partial w_i} \sum_k |G_k - \hat G_k| = \mathrm{sign}(w_i) \, \mathrm{sign}(G_i - \hat G_i)\,
+        n_i
+
+    The targets count as constants. The model's step uses the weights before their own step; afterwards see
+    :func:`gradnorm_renormalized`. A task without an initial loss counts as training at the average rate.
+
+    Args:
+        losses: Losses of this step, positive, shape ``[T]``.
+        initial_losses: Losses of the first step, shape ``[T]``.
+        norms: Norms of the unweighted task gradients at the last shared layer, shape ``[T]``.
+        weights: Weights of this step, shape ``[T]``.
+        alpha: Strength of the pull towards equal training rates.
+
+    Returns:
+        The targets and the gradient.
+
+    Example:
+        >>> import torch
+        >>> ones = torch.ones(2)
+        >>> gradnorm(losses=ones, initial_losses=ones, norms=torch.tensor([1.0, 3.0]), weights=ones)
+        GradNormForces(targets=tensor([2., 2.]), gradient=tensor([-1.,  3.]))
+    """
+    known = initial_losses > 0
+    rates = torch.where(known, losses / initial_losses, torch.zeros_like(losses))
+    average = rates.sum() / known.sum().clamp(min=1)
+    relative = torch.where(known & (average > 0), rates / average, torch.ones_like(rates))
+    scaled = weights.abs() * norms
+    targets = relative**alpha * scaled.mean()
+    return GradNormForces(targets, weights.sign() * (scaled - targets).sign() * norms)
+
+
+@torch.no_grad()
+def gradnorm_renormalized(weights: Tensor, floor: float = 1e-3) -> Tensor:
+    """The weights after their own step, made to sum to the number of tasks.
+
+    Plain steps can make a weight negative, which no source guards against; weights are clamped first.
+
+    Args:
+        weights: Weights after the step, shape ``[T]``.
+        floor: The least weight before normalisation, positive.
+
+    Returns:
+        Positive weights that sum to ``T``, shape ``[T]``.
+
+    Example:
+        >>> import torch
+        >>> gradnorm_renormalized(torch.tensor([1.0, 3.0]))
+        tensor([0.5000, 1.5000])
+    """
+    positive = weights.clamp(min=floor)
+    return len(weights) * positive / positive.sum()
+
+
+@register
 class GradNorm(GradientBalancer):
     """Weights that pull the norms of the weighted gradients towards r_i^alpha times their mean.
 
@@ -50,11 +123,11 @@ class GradNorm(GradientBalancer):
         {'weak': tensor(1.5000), 'strong': tensor(0.5000)}
     """
 
-    record = Method(
+    info = MethodInfo(
         name="gradnorm",
         title="GradNorm",
         paper='Chen et al., "GradNorm: Gradient Normalization for Adaptive Loss Balancing", ICML 2018, algorithm 1',
-        sees=Source.LAST_LAYER,
+        default_place=Place.LAST_LAYER,
         scale="sum: the weights sum to T",
         state="weights and their moments, first losses",
         sources={
@@ -72,7 +145,7 @@ class GradNorm(GradientBalancer):
         alpha: float = 1.5,
         learning_rate: float = 0.025,
         optimizer: Literal["adam", "sgd"] = "adam",
-        measure_at: Place = "last_layer",
+        measure_at: MeasureAt = "last_layer",
         scale_heads: bool = True,
         **common: Unpack[Common],
     ) -> None:
@@ -80,19 +153,19 @@ class GradNorm(GradientBalancer):
         require(0 <= alpha < float("inf"), "alpha", alpha, "be zero or more, and finite")
         self.alpha = alpha
         self.learner = Learner(learning_rate, optimizer, initial=1.0)
-        self.memory = {"weights": self.learner.start(), "first_losses": {}}
+        self.state = {"weights": self.learner.start(), "first_losses": {}}
 
-    def weigh(self, evidence: Evidence) -> Tensor:
+    def weigh(self, inputs: StepInputs) -> Tensor:
         """The weights before their own step, which is then made by the tasks that have a gradient."""
-        gram = evidence.gram
+        gram = inputs.gram
         if gram is None:
             raise TypeError("GradNorm should see gradients.")
         # In float64, which ratios of losses do not leave; a negative loss has no training rate.
-        losses = evidence.losses.double().clamp(min=0)
-        held, learner = self.memory["weights"], self.learner
-        first = self._first_losses(evidence.tasks, losses)
-        weights = learner.values(held, evidence.tasks, losses)
-        moving = [task for task, norm in zip(evidence.tasks, gram.diagonal().tolist(), strict=True) if norm > 0]
+        losses = inputs.losses.double().clamp(min=0)
+        held, learner = self.state["weights"], self.learner
+        first = self._first_losses(inputs.tasks, losses)
+        weights = learner.values(held, inputs.tasks, losses)
+        moving = [task for task, norm in zip(inputs.tasks, gram.diagonal().tolist(), strict=True) if norm > 0]
         if moving:
             useful = gram.diagonal() > 0
             start = gathered(first, moving, torch.zeros_like(losses[0]))
@@ -101,10 +174,10 @@ class GradNorm(GradientBalancer):
             held = learner.learned(held, moving, forces.gradient)
             moved = gradnorm_renormalized(learner.values(held, moving, losses))
             held = learner.replaced(held, moving, moved * weights[useful].mean())
-        self.memory = {"weights": held, "first_losses": first}
+        self.state = {"weights": held, "first_losses": first}
         return weights
 
     def _first_losses(self, tasks: Sequence[str], losses: Tensor) -> dict[str, Tensor]:
-        held = self.memory["first_losses"]
+        held = self.state["first_losses"]
         new = [index for index, task in enumerate(tasks) if task not in held and losses[index] > 0]
         return updated(held, [tasks[index] for index in new], losses[new])

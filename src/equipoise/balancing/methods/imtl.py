@@ -5,17 +5,49 @@ from typing import Literal, Unpack
 import torch
 from torch import Tensor
 
+from equipoise._core.registry import register
 from equipoise.balancing.balancer import Common
-from equipoise.balancing.bases import Place
-from equipoise.balancing.decision import Decision
-from equipoise.balancing.evidence import Evidence
-from equipoise.balancing.functional import edm, imtl, imtl_l
-from equipoise.balancing.gram_balancer import GramBalancer
-from equipoise.balancing.learner import Learner
-from equipoise.balancing.registry import Method
-from equipoise.balancing.source import Source
+from equipoise.balancing.bases.gram import GramBalancer
+from equipoise.balancing.bases.weights import MeasureAt
+from equipoise.balancing.engine.update import StepInputs, Update
+from equipoise.balancing.info import MethodInfo, Place
+from equipoise.balancing.methods.edm import edm
+from equipoise.balancing.methods.imtl_g import imtl_g
+from equipoise.balancing.methods.imtl_l import imtl_l
+from equipoise.balancing.state.adam import Learner
 
 
+@torch.no_grad()
+def imtl(gram: Tensor, log_scales: Tensor) -> Tensor:
+    r"""Weights of the shared update of IMTL, the hybrid of IMTL-L and IMTL-G (Liu et al., ICLR 2021).
+
+    The scaled losses have the gradients :math:`e^{s_i} g_i`. With :math:`\alpha` of
+    :func:`~equipoise.balancing.methods.imtl_g` for these, :math:`w_i = \alpha_i e^{s_i}`. The task heads take the
+    gradient of the scaled losses, with weights :math:`e^{s_i}`, and ``s`` that of
+    :func:`~equipoise.balancing.methods.imtl_l`, both without :math:`\alpha`. The direction does not depend on ``s``,
+    its length does.
+
+    Args:
+        gram: Gram matrix of the gradients of the unscaled losses, shape ``[T, T]``.
+        log_scales: ``s``, shape ``[T]``.
+
+    Returns:
+        Weights, possibly negative, shape ``[T]``, dtype and device of ``gram``. Solved in float64.
+
+    Raises:
+        ValueError: If ``gram`` is not a finite symmetric matrix.
+        SolverError: As :func:`~equipoise.balancing.methods.imtl_g`.
+
+    Example:
+        >>> import torch
+        >>> imtl(torch.tensor([[4.0, 0.0], [0.0, 1.0]]), torch.tensor([0.0, 0.0]))
+        tensor([0.3333, 0.6667])
+    """
+    scales = log_scales.to(gram).exp()
+    return imtl_g(gram * scales * scales[:, None]) * scales
+
+
+@register
 class IMTL(GramBalancer):
     """Weights alpha_i exp(s_i) with learnt s_i, and the alpha of IMTL-G for the gradients exp(s_i) g_i.
 
@@ -38,11 +70,11 @@ class IMTL(GramBalancer):
         {'a': tensor(0.3333), 'b': tensor(0.6667)}
     """
 
-    record = Method(
+    info = MethodInfo(
         name="imtl",
         title="IMTL",
         paper='Liu et al., "Towards Impartial Multi-task Learning", ICLR 2021, loss and gradient balance',
-        sees=Source.SHARED,
+        default_place=Place.SHARED,
         scale="absolute: by the scales; the alpha sum to 1",
         heads="scaled by exp(s), without alpha",
         state="logarithmic scales and their moments, count of unsolved steps",
@@ -62,27 +94,27 @@ class IMTL(GramBalancer):
         learning_rate: float = 0.025,
         optimizer: Literal["adam", "sgd"] = "adam",
         bound: float = 20.0,
-        measure_at: Place = "shared",
+        measure_at: MeasureAt = "shared",
         scale_heads: bool = True,
         **common: Unpack[Common],
     ) -> None:
         super().__init__(measure_at=measure_at, scale_heads=scale_heads, **common)
         self.learner = Learner(learning_rate, optimizer, 0.0, bound)
-        self.memory = {"scales": self.learner.start()}
+        self.state = {"scales": self.learner.start()}
 
-    def solve(self, evidence: Evidence, gram: Tensor) -> Tensor:
+    def solve(self, inputs: StepInputs, gram: Tensor) -> Tensor:
         """The weights of the shared update."""
-        return imtl(gram, self.learner.values(self.memory["scales"], evidence.tasks, gram))
+        return imtl(gram, self.learner.values(self.state["scales"], inputs.tasks, gram))
 
     def fallback(self, gram: Tensor) -> Tensor:
         """EDM's weights, which have equal projections wherever that is possible without an uphill step."""
         return edm(gram)
 
-    def decide(self, evidence: Evidence) -> Decision:
+    def decide(self, inputs: StepInputs) -> Update:
         """The weights before the step of the scales, which is then made."""
-        weights = self.weigh(evidence).to(evidence.losses)
-        scales = self.learner.values(self.memory["scales"], evidence.tasks, evidence.losses)
-        heads, gradient = imtl_l(evidence.losses, scales)
-        learned = self.learner.learned(self.memory["scales"], evidence.tasks, gradient)
-        self.memory = self.memory | {"scales": learned}
-        return Decision(weights, head_weights=heads if self.scale_heads else torch.ones_like(heads))
+        weights = self.weigh(inputs).to(inputs.losses)
+        scales = self.learner.values(self.state["scales"], inputs.tasks, inputs.losses)
+        heads, gradient = imtl_l(inputs.losses, scales)
+        learned = self.learner.learned(self.state["scales"], inputs.tasks, gradient)
+        self.state = self.state | {"scales": learned}
+        return Update(weights, head_weights=heads if self.scale_heads else torch.ones_like(heads))

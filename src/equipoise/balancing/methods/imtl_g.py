@@ -1,24 +1,96 @@
 """IMTL-G: an affine combination with the same projection onto every gradient."""
 
+import math
+from operator import mul
 from typing import Unpack
 
+import torch
 from torch import Tensor
 
+from equipoise._core.registry import register
 from equipoise.balancing.balancer import Common
-from equipoise.balancing.bases import Place
-from equipoise.balancing.evidence import Evidence
-from equipoise.balancing.functional import edm, imtl_g
-from equipoise.balancing.gram_balancer import GramBalancer
-from equipoise.balancing.registry import Method
-from equipoise.balancing.source import Source
+from equipoise.balancing.bases.gram import GramBalancer
+from equipoise.balancing.bases.weights import MeasureAt
+from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.errors import SolverError
+from equipoise.balancing.info import MethodInfo, Place
+from equipoise.balancing.methods.edm import edm
+from equipoise.balancing.solvers import Gram, Vector, factorized, normalized, read_gram, to_tensor
 
 
+def imtl_g(gram: Tensor) -> Tensor:
+    r"""Weights of IMTL-G (Liu et al., ICLR 2021): ``<d, u_i>`` is the same for all tasks and the weights sum to 1.
+
+    .. math:: w = \frac{v}{\sum_i v_i},\qquad v = G^+ n
+
+    The pseudo-inverse extends the authors' closed form to dependent gradients, where projections can differ; a zero
+    gradient has weight 0. Weights can be negative. For three tasks and more, :math:`\sum_i v_i` can be negative as
+    well: then all projections are negative and ``d`` is an ascent direction for every task. The paper and its codes do
+    not guard against that, neither does this function; :func:`~equipoise.balancing.methods.edm` and
+    :func:`~equipoise.balancing.methods.config` are safe. For ``g`` and ``-g``, where :math:`v = 0`, the weights are
+    ``1 / n_i``, scaled to sum to 1: no update. If all gradients are zero, so are the weights.
+
+    Args:
+        gram: Gram matrix of the task gradients, ``J @ J.T``, shape ``[T, T]``.
+
+    Returns:
+        Weights that sum to 1, shape ``[T]``, dtype and device of ``gram``. Solved in float64.
+
+    Raises:
+        ValueError: If ``gram`` is not a finite symmetric matrix.
+        SolverError: If :math:`\sum_i v_i` vanishes, so that no affine combination has equal projections.
+
+    Example:
+        >>> import torch
+        >>> imtl_g(torch.tensor([[4.0, 0.0], [0.0, 1.0]]))
+        tensor([0.3333, 0.6667])
+    """
+    host = read_gram(gram)
+    norms, cosines = normalized(host)
+    longest = max(norms)
+    if longest == 0:
+        return gram.new_zeros(len(norms))
+    cut = len(norms) * host.precision
+    shortest = min(norm for norm in norms if norm > 0)
+    inverse_norms = [shortest / norm if norm > 0 else 0.0 for norm in norms]
+    triangle = factorized(cosines.matrix)
+    if triangle is not None and triangle.least_pivot() > math.sqrt(host.precision):
+        unscaled = list(map(mul, triangle.solve([1.0] * len(norms)), inverse_norms))
+    else:
+        unscaled = _near_dependence(host, cosines, norms, inverse_norms, cut)
+    total = sum(unscaled)
+    if not abs(total) > cut * sum(map(abs, unscaled)):
+        raise SolverError(
+            "No weights exist: the weights that give equal projections sum to zero and cannot be scaled to sum to 1.",
+            residual=1.0,
+        )
+    return to_tensor([weight / total for weight in unscaled]).to(gram)
+
+
+def _near_dependence(gram: Gram, cosines: Gram, norms: Vector, inverse_norms: Vector, cut: float) -> Vector:
+    values, vectors = torch.linalg.eigh(cosines.matrix)
+    if values[0].item() > cut * values[-1].item():
+        return list(map(mul, (vectors @ (vectors.sum(0) / values)).tolist(), inverse_norms))
+    longest = max(norms)
+    unscaled = _pseudo_inverse_times(gram.matrix / longest**2, to_tensor([norm / longest for norm in norms]), cut)
+    if max(cosines.matrix.sum().item(), unscaled.abs().max().item()) <= cut * len(norms):
+        return inverse_norms
+    return unscaled.tolist()
+
+
+def _pseudo_inverse_times(matrix: Tensor, vector: Tensor, cut: float) -> Tensor:
+    values, vectors = torch.linalg.eigh(matrix)
+    inverse = values.reciprocal().where(values > cut * values[-1], torch.zeros_like(values))
+    return vectors @ (inverse * (vectors.T @ vector))
+
+
+@register
 class IMTLG(GramBalancer):
     """Weights with the sum 1, possibly negative, for which the update has the same projection onto every gradient.
 
     For three tasks and more that common projection can be negative: then the step is uphill for every task. Neither
     paper nor public code guards against it, nor does this method; `edm` and `config` have no such case. Where no such
-    weights exist the step takes those of `edm` and is counted in `memory["unsolved"]`. A zero gradient has the weight
+    weights exist the step takes those of `edm` and is counted in `state["unsolved"]`. A zero gradient has the weight
     0. UnitScal adds a ridge that biases small gradients and is wrong for three tasks and more.
 
     Args:
@@ -32,11 +104,11 @@ class IMTLG(GramBalancer):
         {'a': tensor(0.3333), 'b': tensor(0.6667)}
     """
 
-    record = Method(
+    info = MethodInfo(
         name="imtl_g",
         title="IMTL-G",
         paper='Liu et al., "Towards Impartial Multi-task Learning", ICLR 2021, gradient balance',
-        sees=Source.SHARED,
+        default_place=Place.SHARED,
         scale="mean: the weights sum to 1",
         heads="plain",
         state="count of unsolved steps",
@@ -44,10 +116,12 @@ class IMTLG(GramBalancer):
     )
     mean_type = True
 
-    def __init__(self, *, measure_at: Place = "shared", scale_heads: bool = False, **common: Unpack[Common]) -> None:
+    def __init__(
+        self, *, measure_at: MeasureAt = "shared", scale_heads: bool = False, **common: Unpack[Common]
+    ) -> None:
         super().__init__(measure_at=measure_at, scale_heads=scale_heads, **common)
 
-    def solve(self, evidence: Evidence, gram: Tensor) -> Tensor:
+    def solve(self, inputs: StepInputs, gram: Tensor) -> Tensor:
         """The closed form."""
         return imtl_g(gram)
 

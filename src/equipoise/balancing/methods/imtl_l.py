@@ -2,17 +2,43 @@
 
 from typing import Literal, Unpack
 
+import torch
 from torch import Tensor
 
+from equipoise._core.registry import register
 from equipoise.balancing.balancer import Common
-from equipoise.balancing.bases import WeightBalancer
-from equipoise.balancing.evidence import Evidence
-from equipoise.balancing.functional import imtl_l
-from equipoise.balancing.learner import Learner
-from equipoise.balancing.registry import Method
-from equipoise.balancing.source import Source
+from equipoise.balancing.bases.weights import WeightBalancer
+from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.info import MethodInfo, Place
+from equipoise.balancing.state.adam import Learner
 
 
+@torch.no_grad()
+def imtl_l(losses: Tensor, log_scales: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Weights of IMTL-L (Liu et al., ICLR 2021), and the gradient of its objective for the learnt scales.
+
+    .. math:: O = \sum_i e^{s_i} L_i - s_i,\qquad w_i = e^{s_i},\qquad \frac{\partial O}{\partial s_i} = e^{s_i} L_i - 1
+
+    Losses have to be positive: :math:`s_i` tends to :math:`-\log L_i`. Do not decay ``s``, and bound it: for a loss of
+    zero it grows without end.
+
+    Args:
+        losses: Losses, shape ``[T]``.
+        log_scales: ``s``, shape ``[T]``.
+
+    Returns:
+        The weights and the gradient for ``log_scales``, each of shape ``[T]``.
+
+    Example:
+        >>> import torch
+        >>> imtl_l(torch.tensor([1.0, 4.0]), torch.zeros(2))
+        (tensor([1., 1.]), tensor([0., 3.]))
+    """
+    weights = log_scales.exp()
+    return weights, weights * losses - 1
+
+
+@register
 class IMTLL(WeightBalancer):
     """Weights w_i = exp(s_i) with learnt s_i; the objective is sum_i exp(s_i) L_i - s_i.
 
@@ -34,11 +60,11 @@ class IMTLL(WeightBalancer):
         {'a': tensor(1.), 'b': tensor(1.)}
     """
 
-    record = Method(
+    info = MethodInfo(
         name="imtl_l",
         title="IMTL-L",
         paper='Liu et al., "Towards Impartial Multi-task Learning", ICLR 2021, loss balance',
-        sees=Source.LOSSES,
+        default_place=Place.LOSSES,
         scale="absolute: at rest every weighted loss is 1",
         state="logarithmic scales and their moments",
         sources={
@@ -58,11 +84,11 @@ class IMTLL(WeightBalancer):
     ) -> None:
         super().__init__(**common)
         self.learner = Learner(learning_rate, optimizer, 0.0, bound)
-        self.memory = self.learner.start()
+        self.state = self.learner.start()
 
-    def weigh(self, evidence: Evidence) -> Tensor:
+    def weigh(self, inputs: StepInputs) -> Tensor:
         """The weights before the step of the scales, which is then made."""
-        scales = self.learner.values(self.memory, evidence.tasks, evidence.losses)
-        weights, gradient = imtl_l(evidence.losses, scales)
-        self.memory = self.learner.learned(self.memory, evidence.tasks, gradient)
+        scales = self.learner.values(self.state, inputs.tasks, inputs.losses)
+        weights, gradient = imtl_l(inputs.losses, scales)
+        self.state = self.learner.learned(self.state, inputs.tasks, gradient)
         return weights

@@ -2,20 +2,92 @@
 
 from typing import Literal, Unpack
 
+import torch
 from torch import Tensor
 
+from equipoise._core.errors import require
+from equipoise._core.registry import register
 from equipoise.balancing.balancer import Common
-from equipoise.balancing.bases import Place
-from equipoise.balancing.checks import require
-from equipoise.balancing.evidence import Evidence
-from equipoise.balancing.functional import mgda, mgda_scales
-from equipoise.balancing.gram_balancer import GramBalancer
-from equipoise.balancing.registry import Method
-from equipoise.balancing.source import Source
+from equipoise.balancing.bases.gram import GramBalancer
+from equipoise.balancing.bases.weights import MeasureAt
+from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.info import MethodInfo, Place
+from equipoise.balancing.solvers import minimum_norm_weights, read_gram, to_tensor
+
+
+def mgda(gram: Tensor) -> Tensor:
+    r"""Weights of MGDA (Désidéri 2012; Sener and Koltun, NeurIPS 2018).
+
+    .. math:: w = \arg\min_{w \ge 0,\ \sum_i w_i = 1} w^T G w
+
+    The direction ``d = J.T @ w`` satisfies ``<g_i, d> >= ||d||^2``, with equality where ``w_i > 0``. It is zero exactly
+    at Pareto-stationary points, in particular if a gradient is zero. For dependent gradients (duplicates, more tasks
+    than parameters) the direction is unique and the weights are not. The solver is exact (active set); author codes
+    iterate, do not enforce their iteration limit, clamp the weights of two tasks to [0.001, 0.999] and fail for one
+    task.
+
+    Args:
+        gram: Gram matrix of the gradients, or of normalised ones (see :func:`mgda_scales`), shape ``[T, T]``.
+
+    Returns:
+        Weights on the simplex, shape ``[T]``, dtype and device of ``gram``. Solved in float64.
+
+    Raises:
+        ValueError: If ``gram`` is not a finite symmetric matrix.
+        SolverError: If the optimality condition was not reached.
+
+    Example:
+        >>> import torch
+        >>> mgda(torch.tensor([[4.0, 0.0], [0.0, 1.0]]))
+        tensor([0.2000, 0.8000])
+    """
+    return to_tensor(minimum_norm_weights(read_gram(gram))).to(gram)
+
+
+@torch.no_grad()
+def mgda_scales(gram: Tensor, losses: Tensor, normalization: str) -> Tensor:
+    r"""The divisors :math:`Z_i` of MGDA with normalised gradients (Sener and Koltun, section 5 of their code).
+
+    The weights are those of ``gram / (Z[:, None] * Z)``. Implementations differ in what they do with them: the authors'
+    code applies them to the raw gradients, ``d = J.T @ w``; LibMTL applies them to the normalised ones, ``d = J.T @ (w
+    / Z)``. These are different directions. A divisor of zero (zero gradient or zero loss) is replaced by one.
+
+    Args:
+        gram: Gram matrix of the raw gradients, shape ``[T, T]``.
+        losses: Positive losses, shape ``[T]``.
+        normalization: ``"none"`` (1), ``"l2"`` (norm of the gradient), ``"loss"`` (the loss) or ``"loss+"`` (their
+            product).
+
+    Returns:
+        Divisors, shape ``[T]``, dtype and device of ``gram``.
+
+    Raises:
+        ValueError: If ``normalization`` is none of these.
+
+    Example:
+        >>> import torch
+        >>> mgda_scales(torch.tensor([[4.0, 0.0], [0.0, 1.0]]), torch.tensor([0.5, 3.0]), "loss+")
+        tensor([1., 3.])
+    """
+    norms = gram.diagonal().double().sqrt()
+    scales = {
+        "none": torch.ones_like(norms),
+        "l2": norms,
+        "loss": losses.to(norms),
+        "loss+": norms * losses.to(norms),
+    }
+    if normalization not in scales:
+        raise ValueError(
+            f"`normalization` should be one of {sorted(scales)}. Found `normalization = {normalization!r}`."
+        )
+    chosen = scales[normalization]
+    return chosen.where(chosen != 0, torch.ones_like(chosen)).to(gram)
+
 
 Normalization = Literal["none", "l2", "loss", "loss+"]
 
 
+@register
 class MGDA(GramBalancer):
     """Weights on the simplex that make the update shortest, of gradients divided by Z_i or not.
 
@@ -40,11 +112,11 @@ class MGDA(GramBalancer):
         {'a': tensor(0.2000), 'b': tensor(0.8000)}
     """
 
-    record = Method(
+    info = MethodInfo(
         name="mgda",
         title="Multiple-gradient descent algorithm",
         paper='Sener and Koltun, "Multi-Task Learning as Multi-Objective Optimization", NeurIPS 2018, algorithm 2',
-        sees=Source.SHARED,
+        default_place=Place.SHARED,
         scale="mean: the weights sum to 1",
         heads="plain",
         state="count of unsolved steps",
@@ -62,7 +134,7 @@ class MGDA(GramBalancer):
         *,
         normalization: Normalization = "none",
         normalized_update: bool = False,
-        measure_at: Place = "shared",
+        measure_at: MeasureAt = "shared",
         scale_heads: bool = False,
         **common: Unpack[Common],
     ) -> None:
@@ -71,8 +143,8 @@ class MGDA(GramBalancer):
         require(normalization in known, "normalization", normalization, f"be one of {', '.join(known)}")
         self.normalization, self.normalized_update = normalization, normalized_update
 
-    def solve(self, evidence: Evidence, gram: Tensor) -> Tensor:
+    def solve(self, inputs: StepInputs, gram: Tensor) -> Tensor:
         """The combination of least norm."""
-        scales = mgda_scales(gram, evidence.losses, self.normalization)
+        scales = mgda_scales(gram, inputs.losses, self.normalization)
         weights = mgda(gram / scales / scales[:, None])
         return weights / scales if self.normalized_update else weights

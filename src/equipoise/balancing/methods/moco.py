@@ -1,20 +1,98 @@
 """MoCo: projected steps on the weights with tracked gradients."""
 
-from typing import Unpack
+from typing import NamedTuple, Unpack
 
 import torch
+from torch import Tensor
 
+from equipoise._core.errors import require
+from equipoise._core.registry import register
 from equipoise.balancing.balancer import Balancer, Common
-from equipoise.balancing.checks import require
-from equipoise.balancing.decision import Decision
-from equipoise.balancing.evidence import Evidence
-from equipoise.balancing.functional import MoCoState, moco
-from equipoise.balancing.registry import Method
-from equipoise.balancing.source import Source
-from equipoise.balancing.taskwise import gathered, updated
-from equipoise.balancing.tracked import tracked_rows
+from equipoise.balancing.engine.update import StepInputs, Update
+from equipoise.balancing.info import MethodInfo, Place
+from equipoise.balancing.solvers import project_to_simplex
+from equipoise.balancing.state.per_task import gathered, tracked_rows, updated
 
 
+class MoCoState(NamedTuple):
+    """The memory of MoCo.
+
+    Attributes:
+        tracked: The running averages of the gradients, shape ``[T, D]``, at least float32.
+        weights: The simplex weights, shape ``[T]``.
+        steps: The number of steps taken, a scalar.
+    """
+
+    tracked: Tensor
+    weights: Tensor
+    steps: Tensor
+
+    @classmethod
+    def start(cls, jacobian: Tensor) -> "MoCoState":
+        """The state before the first step, for gradients like these."""
+        tasks = jacobian.shape[0]
+        dtype = torch.promote_types(jacobian.dtype, torch.float32)
+        tracked = torch.zeros_like(jacobian, dtype=dtype)
+        return cls(
+            tracked, torch.full_like(tracked[:, 0], 1 / tasks), torch.zeros((), dtype=dtype, device=jacobian.device)
+        )
+
+
+@torch.no_grad()
+def moco(
+    jacobian: Tensor,
+    state: MoCoState,
+    *,
+    beta: float = 0.1,
+    beta_decay: float = 0.5,
+    gamma: float = 0.2,
+    gamma_decay: float = 0.5,
+    regularization: float = 0.0,
+) -> tuple[Tensor, MoCoState]:
+    r"""Direction of MoCo (Fernando et al., ICLR 2023), and its new state.
+
+    .. math:: Y \leftarrow Y + \beta_t (J - Y),\quad w \leftarrow P_S\big(w - \gamma_t (Y Y^T + \rho I) w\big),\quad
+        d = Y^T w,\qquad \beta_t = \beta / t^{\sigma_\beta},\ \gamma_t = \gamma / t^{\sigma_\gamma}
+
+    The authors' code has the factor 2 of the derivative, so that its gamma of 0.1 is 0.2 here. LibMTL scales every
+    gradient to the norm of its loss and replaces the projection by a softmax: another method. The rate gamma depends on
+    the scale of the gradients. Runs on the device of ``jacobian`` without waiting for it.
+
+    Args:
+        jacobian: Gradients of the tasks, one a row, shape ``[T, D]``.
+        state: The state, at first ``MoCoState.start(jacobian)``.
+        beta: Rate of the tracking.
+        beta_decay: Exponent of its decay.
+        gamma: Rate of the weights.
+        gamma_decay: Exponent of its decay.
+        regularization: :math:`\rho`, non-negative.
+
+    Returns:
+        The direction ``state.tracked.T @ state.weights`` of the new state, shape ``[D]``, and the new state.
+
+    Raises:
+        ValueError: If ``jacobian`` does not fit ``state``.
+
+    Example:
+        >>> import torch
+        >>> jacobian = torch.eye(2)
+        >>> direction, state = moco(jacobian, MoCoState.start(jacobian), beta=1.0)
+        >>> direction
+        tensor([0.5000, 0.5000])
+    """
+    if jacobian.shape != state.tracked.shape:
+        raise ValueError(
+            f"`jacobian` should have the shape of `state.tracked`, {list(state.tracked.shape)}. "
+            f"Found {list(jacobian.shape)}."
+        )
+    count = state.steps + 1
+    tracked = state.tracked.lerp(jacobian.to(state.tracked), beta / count**beta_decay)
+    slope = tracked @ (tracked.T @ state.weights) + regularization * state.weights
+    weights = project_to_simplex(state.weights - gamma / count**gamma_decay * slope)
+    return (tracked.T @ weights).to(jacobian.dtype), MoCoState(tracked, weights, count)
+
+
+@register
 class MoCo(Balancer):
     """The update Y^T w with running averages Y of the task gradients and simplex weights w that follow its least norm.
 
@@ -37,11 +115,11 @@ class MoCo(Balancer):
         ValueError: On `backward`, the shared parameters are not those of the steps before.
     """
 
-    record = Method(
+    info = MethodInfo(
         name="moco",
         title="MoCo",
         paper='Fernando et al., "Mitigating Gradient Bias in Multi-objective Learning", ICLR 2023',
-        sees=Source.SHARED,
+        default_place=Place.SHARED,
         scale="mean: the weights sum to 1; the first steps are short, as the averages begin at zero",
         heads="plain",
         state="tracked gradients (T x P), weights, step counter",
@@ -73,11 +151,11 @@ class MoCo(Balancer):
         require(regularization >= 0, "regularization", regularization, "be zero or more")
         self.beta, self.beta_decay, self.regularization = beta, beta_decay, regularization
         self.gamma, self.gamma_decay = gamma, gamma_decay
-        self.memory = {"tracked": {}, "weights": {}, "step": 0}
+        self.state = {"tracked": {}, "weights": {}, "step": 0}
 
-    def decide(self, evidence: Evidence) -> Decision:
+    def decide(self, inputs: StepInputs) -> Update:
         """The direction of the tracked gradients."""
-        tasks, rows, memory = evidence.tasks, evidence.rows, self.memory
+        tasks, rows, memory = inputs.tasks, inputs.rows, self.state
         fresh = MoCoState.start(rows)
         held = gathered(memory["weights"], tasks, fresh.weights[0])
         total = held.sum()
@@ -92,9 +170,9 @@ class MoCo(Balancer):
             gamma_decay=self.gamma_decay,
             regularization=self.regularization,
         )
-        self.memory = {
+        self.state = {
             "tracked": updated(memory["tracked"], tasks, new.tracked),
             "weights": updated(memory["weights"], tasks, new.weights * torch.where(total > 0, total, 1.0)),
             "step": memory["step"] + 1,
         }
-        return Decision(direction=direction)
+        return Update(direction=direction)

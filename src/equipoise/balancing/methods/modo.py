@@ -2,21 +2,57 @@
 
 from typing import Literal, Unpack
 
+import torch
 from torch import Tensor
 
+from equipoise._core.errors import require
+from equipoise._core.registry import register
 from equipoise.balancing.balancer import Common
-from equipoise.balancing.checks import require
+from equipoise.balancing.bases.cross_gram import CrossGramBalancer
 from equipoise.balancing.context import Need
-from equipoise.balancing.cross_gram_balancer import CrossGramBalancer
-from equipoise.balancing.functional import modo
-from equipoise.balancing.registry import Method
-from equipoise.balancing.source import Source
+from equipoise.balancing.info import MethodInfo, Place
+from equipoise.balancing.methods.sdmgrad import read_cross_gram
+from equipoise.balancing.solvers import project_to_simplex
 
 
+@torch.no_grad()
+def modo(cross_gram: Tensor, weights: Tensor, rate: float = 0.1, regularization: float = 0.1) -> Tensor:
+    r"""New weights of MoDo (Chen, Fernando et al., NeurIPS 2023).
+
+    .. math:: w \leftarrow P_S\big(w - \gamma\,(J_1 J_2^T w + \rho w)\big)
+
+    with the Euclidean projection onto the simplex. The update is :math:`\tfrac12 (J_1 + J_2)^T w` with the new weights
+    (the paper); the authors' code has twice that, LibMTL takes the gradients of a third batch. The rate is not free of
+    units: gradients ``c`` times as long need a rate of :math:`\gamma / c^2`.
+
+    Args:
+        cross_gram: ``J_1 @ J_2.T``, gradients of two independent batches, not symmetric, shape ``[T, T]``.
+        weights: Weights of the last call, shape ``[T]``; ``1 / T`` at the start.
+        rate: :math:`\gamma`, non-negative; LibMTL has 0.001.
+        regularization: :math:`\rho`, non-negative.
+
+    Returns:
+        Weights on the simplex, shape ``[T]``, like ``weights``: they are the state of the next call.
+
+    Raises:
+        ValueError: If ``cross_gram`` is not a finite square matrix.
+
+    Example:
+        >>> import torch
+        >>> modo(torch.tensor([[4.0, 0.0], [0.0, 1.0]]), torch.tensor([0.5, 0.5]))
+        tensor([0.4250, 0.5750])
+    """
+    cross = read_cross_gram(cross_gram, "cross_gram")
+    current = weights.detach().to(cross)
+    step = cross @ current + regularization * current
+    return project_to_simplex(current - rate * step).to(weights)
+
+
+@register
 class MoDo(CrossGramBalancer):
     """Simplex weights that follow the minimum-norm problem by one unbiased projected step at a time.
 
-    Source: Chen, Fernando et al., "Three-Way Trade-Off in Multi-Objective Learning: Optimization, Generalization and
+    Place: Chen, Fernando et al., "Three-Way Trade-Off in Multi-Objective Learning: Optimization, Generalization and
     Conflict-Avoidance", NeurIPS 2023, algorithm 1. Two further batches give the step on the weights, and the batch of
     the step is what they weigh (so also LibMTL). The paper saves that third batch by weighing the mean of the first
     two, which the update then depends on in two ways.
@@ -36,11 +72,11 @@ class MoDo(CrossGramBalancer):
         tensor(True)
     """
 
-    record = Method(
+    info = MethodInfo(
         name="modo",
         title="MoDo",
         paper='Chen, Fernando et al., "Three-Way Trade-Off in Multi-Objective Learning", NeurIPS 2023, algorithm 1',
-        sees=Source.SHARED,
+        default_place=Place.SHARED,
         scale="simplex: T identical gradients give one of them",
         heads="plain",
         state="simplex weights",

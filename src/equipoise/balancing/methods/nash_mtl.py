@@ -4,17 +4,49 @@ from collections.abc import Sequence
 from typing import Unpack
 
 import torch
+from torch import Tensor
 
+from equipoise._core.errors import require
+from equipoise._core.registry import register
 from equipoise.balancing.balancer import Common
-from equipoise.balancing.bargaining_balancer import BargainingBalancer
-from equipoise.balancing.bases import Place
-from equipoise.balancing.checks import require
-from equipoise.balancing.decision import Decision
-from equipoise.balancing.evidence import Evidence
-from equipoise.balancing.registry import Method
-from equipoise.balancing.source import Source
+from equipoise.balancing.bases.gram import BargainingBalancer
+from equipoise.balancing.bases.weights import MeasureAt
+from equipoise.balancing.engine.update import StepInputs, Update
+from equipoise.balancing.info import MethodInfo, Place
+from equipoise.balancing.methods.fairgrad import fairgrad
 
 
+def nash_mtl(gram: Tensor) -> Tensor:
+    r"""Weights of Nash-MTL (Navon et al., ICML 2022), without the clipping of the update.
+
+    .. math:: w_i\,(G w)_i = 1,\quad w > 0
+
+    The solution is unique and gives a direction of norm :math:`\sqrt T` with ``<g_i, d> = 1 / w_i > 0``. It exists
+    unless some convex combination of the gradients vanishes: not for a zero gradient, opposite gradients or a
+    Pareto-stationary point. Author codes return the previous or the initial weights then, and also at several regular
+    points; here :class:`~equipoise.balancing.errors.SolverError` is raised. If all gradients are zero, the weights are
+    zero.
+
+    Args:
+        gram: Gram matrix of the task gradients, ``J @ J.T``, shape ``[T, T]``.
+
+    Returns:
+        Weights, shape ``[T]``, dtype and device of ``gram``. Solved in float64.
+
+    Raises:
+        ValueError: If ``gram`` is not a finite symmetric matrix.
+        SolverError: If no solution exists to the precision of ``gram``, or it is not reached to a relative residual of
+            1e-8; to 1e-6 where gradients are so nearly opposite that 16 digits do not allow more.
+
+    Example:
+        >>> import torch
+        >>> nash_mtl(torch.tensor([[4.0, 0.0], [0.0, 1.0]]))
+        tensor([0.5000, 1.0000])
+    """
+    return fairgrad(gram, alpha=1.0)
+
+
+@register
 class NashMTL(BargainingBalancer):
     """Weights with w_i <g_i, sum_j w_j g_j> = 1: the update improves every task, with the norm sqrt(T) unless clipped.
 
@@ -23,7 +55,7 @@ class NashMTL(BargainingBalancer):
     weights that are larger by the root of that.
 
     A task with a zero gradient is left out. Where no solution exists the step takes the convex combination of least
-    norm, which is next to no update, and is counted in `memory["unsolved"]`.
+    norm, which is next to no update, and is counted in `state["unsolved"]`.
 
     Args:
         max_norm: Largest norm of the update of the shared parameters; none for sqrt(T). As in the authors' code the
@@ -41,11 +73,11 @@ class NashMTL(BargainingBalancer):
         {'a': tensor(0.5000), 'b': tensor(1.)}
     """
 
-    record = Method(
+    info = MethodInfo(
         name="nash_mtl",
         title="Nash-MTL",
         paper='Navon et al., "Multi-Task Learning as a Bargaining Game", ICML 2022',
-        sees=Source.SHARED,
+        default_place=Place.SHARED,
         scale="absolute: the update has the norm max_norm, at most sqrt(T)",
         state="weights between solutions, step counter, count of unsolved steps",
         sources={
@@ -61,35 +93,35 @@ class NashMTL(BargainingBalancer):
         *,
         max_norm: float | None = 1.0,
         every: int = 1,
-        measure_at: Place = "shared",
+        measure_at: MeasureAt = "shared",
         scale_heads: bool = True,
         **common: Unpack[Common],
     ) -> None:
         super().__init__(max_norm=max_norm, measure_at=measure_at, scale_heads=scale_heads, **common)
         require(every >= 1, "every", every, "be at least 1")
         self.every = every
-        self.memory = {"step": 0, "shared": {}, "heads": {}}
+        self.state = {"step": 0, "shared": {}, "heads": {}}
 
-    def source(self, tasks: Sequence[str]) -> Source:
+    def source(self, tasks: Sequence[str]) -> Place:
         """The chosen place when a solution is due or a task has no weight yet, else the losses alone."""
-        due = self.memory["step"] % self.every == 0 or any(task not in self.memory["shared"] for task in tasks)
-        return super().source(tasks) if due else Source.LOSSES
+        due = self.state["step"] % self.every == 0 or any(task not in self.state["shared"] for task in tasks)
+        return super().source(tasks) if due else Place.LOSSES
 
-    def decide(self, evidence: Evidence) -> Decision:
+    def decide(self, inputs: StepInputs) -> Update:
         """A new solution, or the last one."""
-        if evidence.gram is None:
+        if inputs.gram is None:
             shared, heads = (
-                torch.stack([self.memory[part][task] for task in evidence.tasks]) for part in ("shared", "heads")
+                torch.stack([self.state[part][task] for task in inputs.tasks]) for part in ("shared", "heads")
             )
-            decision = Decision(shared, head_weights=heads)
+            update = Update(shared, head_weights=heads)
         else:
-            decision = super().decide(evidence)
-            if self.every > 1 and decision.weights is not None and decision.head_weights is not None:
+            update = super().decide(inputs)
+            if self.every > 1 and update.weights is not None and update.head_weights is not None:
                 # A zero gradient says nothing about the steps to come.
-                solved = evidence.gram.diagonal() > 0
-                for part, weights in (("shared", decision.weights), ("heads", decision.head_weights)):
-                    entries = zip(evidence.tasks, weights, solved.tolist(), strict=True)
+                solved = inputs.gram.diagonal() > 0
+                for part, weights in (("shared", update.weights), ("heads", update.head_weights)):
+                    entries = zip(inputs.tasks, weights, solved.tolist(), strict=True)
                     new = {task: weight.clone() for task, weight, useful in entries if useful}
-                    self.memory = self.memory | {part: self.memory[part] | new}
-        self.memory = self.memory | {"step": self.memory["step"] + 1}
-        return decision
+                    self.state = self.state | {part: self.state[part] | new}
+        self.state = self.state | {"step": self.state["step"] + 1}
+        return update

@@ -1,20 +1,76 @@
 """PCGrad: every gradient, projected onto the normal plane of those it conflicts with, in random order."""
 
+from collections.abc import Sequence
 from typing import Literal, Unpack
 
 from torch import Tensor
 
+from equipoise._core.errors import require
+from equipoise._core.registry import register
 from equipoise.balancing.balancer import Common
-from equipoise.balancing.bases import Place
-from equipoise.balancing.checks import require
-from equipoise.balancing.draws import first_state, random_orders
-from equipoise.balancing.evidence import Evidence
-from equipoise.balancing.functional import pcgrad
-from equipoise.balancing.gram_balancer import GramBalancer
-from equipoise.balancing.registry import Method
-from equipoise.balancing.source import Source
+from equipoise.balancing.bases.gram import GramBalancer
+from equipoise.balancing.bases.weights import MeasureAt
+from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.info import MethodInfo, Place
+from equipoise.balancing.solvers import read_gram, to_tensor
+from equipoise.balancing.state.random import first_state, random_orders
 
 
+def check_order(order: Sequence[Sequence[int]], tasks: int) -> None:
+    """Refuse an order that does not give, for each of the tasks, indices of tasks to visit.
+
+    Raises:
+        ValueError: If the number of sequences is not the number of tasks, or an index is out of range.
+    """
+    if len(order) != tasks:
+        raise ValueError(
+            f"`order` should have one sequence for each of the {tasks} tasks. Found {len(order)} sequences."
+        )
+    for task, visited in enumerate(order):
+        wrong = [other for other in visited if not 0 <= other < tasks]
+        if wrong:
+            raise ValueError(f"`order[{task}]` should hold indices from 0 to {tasks - 1}. Found {wrong}.")
+
+
+def pcgrad(gram: Tensor, order: Sequence[Sequence[int]]) -> Tensor:
+    r"""Weights of PCGrad (Yu et al., NeurIPS 2020, algorithm 1), sum convention.
+
+    For each task ``i`` the gradient visits the others: where ``<g_i', g_j> < 0``, ``g_i' -= <g_i', g_j> / ||g_j||^2
+    g_j``, with the current ``g_i'`` and the original ``g_j``. The update is the sum of the results. The paper draws the
+    order anew for every task; the authors' code discards its shuffle, and several codes visit ``j = i`` too, which
+    changes the result where the modified gradient conflicts with its own original. For two tasks the update is twice
+    that of UPGrad; for more it can conflict. Zero gradients are skipped.
+
+    Args:
+        gram: Gram matrix of the task gradients, ``J @ J.T``, shape ``[T, T]``.
+        order: For each task, the other tasks in the order in which it visits them.
+
+    Returns:
+        Weights, shape ``[T]``, dtype and device of ``gram``. Computed in float64.
+
+    Raises:
+        ValueError: If ``gram`` is not a finite symmetric matrix or ``order`` does not fit it.
+
+    Example:
+        >>> import torch
+        >>> pcgrad(torch.tensor([[1.0, -1.0], [-1.0, 4.0]]), order=[[1], [0]])
+        tensor([2.0000, 1.2500])
+    """
+    rows = read_gram(gram).rows
+    check_order(order, len(rows))
+    totals = [1.0] * len(rows)
+    for task, visited in enumerate(order):
+        products = rows[task]
+        for other in visited:
+            product = products[other]
+            if product < 0 < rows[other][other]:
+                share = product / rows[other][other]
+                products = [current - share * change for current, change in zip(products, rows[other], strict=True)]
+                totals[other] -= share
+    return to_tensor(totals).to(gram)
+
+
+@register
 class PCGrad(GramBalancer):
     """The sum of the task gradients, each without its components against others (Yu et al., algorithm 1).
 
@@ -36,11 +92,11 @@ class PCGrad(GramBalancer):
         tensor([0.8000, 2.4000])
     """
 
-    record = Method(
+    info = MethodInfo(
         name="pcgrad",
         title="Projecting conflicting gradients",
         paper='Yu et al., "Gradient Surgery for Multi-Task Learning", NeurIPS 2020, algorithm 1',
-        sees=Source.SHARED,
+        default_place=Place.SHARED,
         scale="sum: T identical tasks give T times the gradient of one",
         heads="plain",
         state="random generator",
@@ -57,17 +113,17 @@ class PCGrad(GramBalancer):
         *,
         reduction: Literal["sum", "mean"] = "sum",
         seed: int = 0,
-        measure_at: Place = "shared",
+        measure_at: MeasureAt = "shared",
         scale_heads: bool = False,
         **common: Unpack[Common],
     ) -> None:
         super().__init__(measure_at=measure_at, scale_heads=scale_heads, **common)
         require(reduction in ("sum", "mean"), "reduction", reduction, "be 'sum' or 'mean'")
         self.reduction = reduction
-        self.memory = {"generator": first_state(seed)}
+        self.state = {"generator": first_state(seed)}
 
-    def solve(self, evidence: Evidence, gram: Tensor) -> Tensor:
+    def solve(self, inputs: StepInputs, gram: Tensor) -> Tensor:
         """The projections, in orders that are drawn first."""
-        orders, state = random_orders(self.memory["generator"], len(gram), gram.device)
-        self.memory = self.memory | {"generator": state}
+        orders, state = random_orders(self.state["generator"], len(gram), gram.device)
+        self.state = self.state | {"generator": state}
         return pcgrad(gram, orders) / (len(gram) if self.reduction == "mean" else 1)

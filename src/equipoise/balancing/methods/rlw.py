@@ -5,16 +5,38 @@ from typing import Literal, Unpack
 import torch
 from torch import Tensor
 
+from equipoise._core.errors import require
+from equipoise._core.registry import register
 from equipoise.balancing.balancer import Common
-from equipoise.balancing.bases import WeightBalancer
-from equipoise.balancing.checks import require
-from equipoise.balancing.draws import draw, first_state
-from equipoise.balancing.evidence import Evidence
-from equipoise.balancing.functional import rlw
-from equipoise.balancing.registry import Method
-from equipoise.balancing.source import Source
+from equipoise.balancing.bases.weights import WeightBalancer
+from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.info import MethodInfo, Place
+from equipoise.balancing.state.random import draw, first_state
 
 
+@torch.no_grad()
+def rlw(draws: Tensor) -> Tensor:
+    r"""Weights of RLW (Lin et al., TMLR 2022): :math:`w = \mathrm{softmax}(z)`, anew at every step.
+
+    They are positive and sum to 1, so that the expected update is that of the mean loss; some codes multiply by the
+    number of tasks.
+
+    Args:
+        draws: ``z``, one draw for each task, shape ``[T]``; from the standard normal distribution by default in the
+            paper.
+
+    Returns:
+        Weights, shape ``[T]``.
+
+    Example:
+        >>> import torch
+        >>> rlw(torch.tensor([0.0, 0.0]))
+        tensor([0.5000, 0.5000])
+    """
+    return draws.softmax(0)
+
+
+@register
 class RLW(WeightBalancer):
     """Weights w = softmax(z) with z drawn from the standard normal distribution at every step.
 
@@ -34,11 +56,11 @@ class RLW(WeightBalancer):
         1.0
     """
 
-    record = Method(
+    info = MethodInfo(
         name="rlw",
         title="Random loss weighting",
         paper='Lin et al., "Reasonable Effectiveness of Random Weighting", TMLR 2022',
-        sees=Source.LOSSES,
+        default_place=Place.LOSSES,
         scale="mean: the weights sum to 1",
         state="random generator",
         sources={
@@ -60,14 +82,14 @@ class RLW(WeightBalancer):
         require(distribution in _LOGITS, "distribution", distribution, f"be one of {', '.join(_LOGITS)}")
         require(reduction in ("mean", "sum"), "reduction", reduction, "be 'mean' or 'sum'")
         self.distribution, self.reduction = distribution, reduction
-        self.memory = {"generator": first_state(seed)}
+        self.state = {"generator": first_state(seed)}
 
-    def weigh(self, evidence: Evidence) -> Tensor:
+    def weigh(self, inputs: StepInputs) -> Tensor:
         """A fresh draw."""
-        tasks = len(evidence.tasks)
+        tasks = len(inputs.tasks)
         sample = _LOGITS[self.distribution]
-        logits, state = draw(self.memory["generator"], lambda g: sample(tasks, g), evidence.losses.device)
-        self.memory = {"generator": state}
+        logits, state = draw(self.state["generator"], lambda g: sample(tasks, g), inputs.losses.device)
+        self.state = {"generator": state}
         return rlw(logits) * (tasks if self.reduction == "sum" else 1)
 
 

@@ -1,28 +1,111 @@
 """RotoGrad: rotations of the features before each head, and equal lengths of the gradients that come back."""
 
+from collections.abc import Sequence
 from typing import Any, Literal, Unpack, cast
 
 import torch
 from torch import Tensor
 
-from equipoise.balancing import processes
+from equipoise._core.errors import require
+from equipoise._core.registry import register
 from equipoise.balancing.balancer import Common, Features
-from equipoise.balancing.bases import WeightBalancer
-from equipoise.balancing.checks import require
+from equipoise.balancing.bases.weights import WeightBalancer
 from equipoise.balancing.context import Need
-from equipoise.balancing.evidence import Evidence
-from equipoise.balancing.functional.rotograd import rotograd, rotograd_slopes, turned
-from equipoise.balancing.moments import adam
-from equipoise.balancing.registry import Method
-from equipoise.balancing.rows import Rows
-from equipoise.balancing.source import Source
-from equipoise.balancing.taskwise import gathered
+from equipoise.balancing.engine import distributed
+from equipoise.balancing.engine.task_gradients import TaskGradients
+from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.info import MethodInfo, Place
+from equipoise.balancing.state.adam import adam
+from equipoise.balancing.state.per_task import gathered
 
 
+@torch.no_grad()
+def rotograd(norms: Tensor, initial_norms: Tensor) -> Tensor:
+    r"""Weights of the task gradients at the features in RotoGrad (Javaloy and Valera, ICLR 2022).
+
+    .. math:: w_i = \frac{C}{n_i},\qquad C = \sum_j a_j n_j,\qquad a_j \propto n_j / n_j(0)
+
+    so that every task contributes a gradient of the same length, which tasks that have come down least determine most.
+
+    Args:
+        norms: Norms of the task gradients over the whole batch, shape ``[T]``.
+        initial_norms: The same at the start of the training, positive, shape ``[T]``.
+
+    Returns:
+        Weights, shape ``[T]``; zero where the gradient is, and all ones if all gradients are zero.
+
+    Example:
+        >>> import torch
+        >>> rotograd(torch.tensor([1.0, 3.0]), torch.tensor([1.0, 3.0]))
+        tensor([2.0000, 0.6667])
+    """
+    nonzero = norms > 0
+    ratios = torch.where(nonzero, norms / initial_norms, 0)
+    total = ratios.sum()
+    length = (ratios * norms).sum() / torch.where(total > 0, total, 1)
+    weights = torch.where(nonzero, length / torch.where(nonzero, norms, 1), 0)
+    return torch.where(nonzero.any(), weights, torch.ones_like(norms))
+
+
+@torch.no_grad()
+def rotograd_slopes(gradients: Sequence[Tensor], norms: Tensor, mean_norm: Tensor) -> Tensor:
+    r"""Slopes of the rotations of RotoGrad, as skew-symmetric matrices.
+
+    Rotation :math:`R_i` should minimise :math:`\|R_i V - R_i^- G_i\|^2`, where :math:`G_i` is the gradient of loss i at
+    the features, :math:`R_i^-` the rotation that it came through, and :math:`V` the mean of all :math:`G_j`, brought to
+    the length of the plain mean gradient. In the tangent space, where :math:`R_i` becomes :math:`R_i e^S`, the gradient
+    with respect to the skew-symmetric S is
+
+    .. math:: S_i = 2 (V G_i^T - G_i V^T)
+
+    It does not depend on the rotations. Samples and positions are summed over, as the authors' package does for plain
+    features; for feature maps it takes the mean over the batch.
+
+    Args:
+        gradients: :math:`G_i` with samples and positions as columns, T tensors of shape ``[d, N]``.
+        norms: Norms of the tasks' gradients, shape ``[T]``.
+        mean_norm: Norm of the mean of the tasks' gradients, a scalar.
+
+    Returns:
+        Slopes, shape ``[T, d, d]``: a step goes to ``R_i @ matrix_exp(-rate * slope)``.
+
+    Example:
+        >>> import torch
+        >>> alike = [torch.tensor([[1.0], [0.0]])] * 2
+        >>> rotograd_slopes(alike, torch.ones(2), torch.tensor(1.0)).abs().max()
+        tensor(0.)
+    """
+    factors = torch.where(norms > 0, mean_norm / torch.where(norms > 0, norms, 1), 0) / len(gradients)
+    pairs = zip(gradients, factors, strict=True)
+    target = torch.stack([gradient * factor.to(gradient) for gradient, factor in pairs]).sum(0)
+    products = torch.stack([target @ gradient.T for gradient in gradients])
+    return 2 * (products - products.mT)
+
+
+@torch.no_grad()
+def turned(rotation: Tensor, step: Tensor) -> Tensor:
+    r"""A rotation after a step in its tangent space, :math:`R e^S`, kept orthogonal against rounding.
+
+    Args:
+        rotation: Shape ``[..., d, d]``, orthogonal.
+        step: Shape ``[..., d, d]``, skew-symmetric.
+
+    Example:
+        >>> import torch
+        >>> turned(torch.eye(2), torch.tensor([[0.0, -torch.pi / 2], [torch.pi / 2, 0.0]])).round().abs()
+        tensor([[0., 1.],
+                [1., 0.]])
+    """
+    moved = rotation @ torch.matrix_exp(step)
+    # One step of Newton's iteration towards the nearest orthogonal matrix.
+    return moved @ (3 * torch.eye(moved.shape[-1], dtype=moved.dtype, device=moved.device) - moved.mT @ moved) / 2
+
+
+@register
 class RotoGrad(WeightBalancer):
     """Each task's head reads the features through a rotation of its own, learnt so that the task gradients agree.
 
-    Source: Javaloy and Valera, "RotoGrad: Gradient Homogenization in Multitask Learning", ICLR 2022. The gradients that
+    Place: Javaloy and Valera, "RotoGrad: Gradient Homogenization in Multitask Learning", ICLR 2022. The gradients that
     come back to the features get equal lengths (see `functional.rotograd`), and every rotation takes a step towards
     turning its task's gradient to the common direction. Rotations act on the channels (axis 1), alike at each position;
     of several feature tensors each has its own.
@@ -55,11 +138,11 @@ class RotoGrad(WeightBalancer):
         torch.Size([2, 4])
     """
 
-    record = Method(
+    info = MethodInfo(
         name="rotograd",
         title="RotoGrad",
         paper='Javaloy and Valera, "RotoGrad: Gradient Homogenization in Multitask Learning", ICLR 2022',
-        sees=Source.FEATURES,
+        default_place=Place.FEATURES,
         scale="sum-type: T identical gradients give T of them",
         heads="plain",
         state="a rotation a task with its moments; initial norms; step counter",
@@ -89,7 +172,7 @@ class RotoGrad(WeightBalancer):
         require(burn_in >= 0, "burn_in", burn_in, "be non-negative")
         self.learning_rate, self.optimizer, self.size = learning_rate, optimizer, size
         self.equal_lengths, self.burn_in = equal_lengths, burn_in
-        self.memory = {"step": 0, "initial_norms": {}, "rotations": {}, "moments": {}}
+        self.state = {"step": 0, "initial_norms": {}, "rotations": {}, "moments": {}}
         self._adapted: set[str] = set()
 
     def adapt(self, task: str, features: Features) -> Features:
@@ -103,7 +186,7 @@ class RotoGrad(WeightBalancer):
             ValueError: There are more or fewer tensors, or other channels, than in the steps before.
         """
         self._adapted.add(task)
-        rotations: dict[str, Tensor] = self.memory["rotations"].get(task, {})
+        rotations: dict[str, Tensor] = self.state["rotations"].get(task, {})
         if not rotations:
             return features
         tensors = [features] if isinstance(features, Tensor) else list(features)
@@ -117,12 +200,12 @@ class RotoGrad(WeightBalancer):
         turned_features = [_rotated(f, r) for f, r in zip(tensors, rotations.values(), strict=True)]
         return cast(Features, turned_features[0] if isinstance(features, Tensor) else turned_features)
 
-    def weigh(self, evidence: Evidence) -> Tensor:
+    def weigh(self, inputs: StepInputs) -> Tensor:
         """The weights at the features; the rotations take their step."""
-        assert evidence.gradients is not None
-        assert evidence.gram is not None
-        held: dict[str, dict[str, Tensor]] = self.memory["rotations"]
-        forgotten = [task for task in evidence.tasks if task in held and task not in self._adapted]
+        assert inputs.gradients is not None
+        assert inputs.gram is not None
+        held: dict[str, dict[str, Tensor]] = self.state["rotations"]
+        forgotten = [task for task in inputs.tasks if task in held and task not in self._adapted]
         if forgotten:
             raise ValueError(
                 f"`losses[{forgotten[0]!r}]` should come from features that went through `adapt`: RotoGrad rotates "
@@ -130,25 +213,25 @@ class RotoGrad(WeightBalancer):
                 f"{forgotten[0]!r}, features)`."
             )
         self._adapted = set()
-        norms = evidence.gram.diagonal().clamp(min=0).sqrt()
-        initial: dict[str, Tensor] = self.memory["initial_norms"]
-        anew = self.memory["step"] == self.burn_in
+        norms = inputs.gram.diagonal().clamp(min=0).sqrt()
+        initial: dict[str, Tensor] = self.state["initial_norms"]
+        anew = self.state["step"] == self.burn_in
         # A gradient of zero is no length to compare later ones with.
-        measured = zip(evidence.tasks, norms, (norms > 0).tolist(), strict=True)
+        measured = zip(inputs.tasks, norms, (norms > 0).tolist(), strict=True)
         initial = initial | {t: norm.clone() for t, norm, good in measured if good and (anew or t not in initial)}
-        self._turn(evidence.tasks, evidence.gradients, norms, evidence.gram.mean().clamp(min=0).sqrt())
-        self.memory = self.memory | {"step": self.memory["step"] + 1, "initial_norms": initial}
+        self._turn(inputs.tasks, inputs.gradients, norms, inputs.gram.mean().clamp(min=0).sqrt())
+        self.state = self.state | {"step": self.state["step"] + 1, "initial_norms": initial}
         if not self.equal_lengths:
             return torch.ones_like(norms)
-        return rotograd(norms, gathered(initial, evidence.tasks, torch.ones_like(norms[0])))
+        return rotograd(norms, gathered(initial, inputs.tasks, torch.ones_like(norms[0])))
 
-    def head_weights(self, evidence: Evidence, weights: Tensor) -> Tensor | None:
+    def head_weights(self, inputs: StepInputs, weights: Tensor) -> Tensor | None:
         """Ones."""
         return torch.ones_like(weights)
 
-    def _turn(self, tasks: tuple[str, ...], rows: Rows, norms: Tensor, mean_norm: Tensor) -> None:
-        rotations: dict[str, dict[str, Tensor]] = {task: dict(self.memory["rotations"].get(task, {})) for task in tasks}
-        moments: dict[str, dict[str, Any]] = {task: dict(self.memory["moments"].get(task, {})) for task in tasks}
+    def _turn(self, tasks: tuple[str, ...], rows: TaskGradients, norms: Tensor, mean_norm: Tensor) -> None:
+        rotations: dict[str, dict[str, Tensor]] = {task: dict(self.state["rotations"].get(task, {})) for task in tasks}
+        moments: dict[str, dict[str, Any]] = {task: dict(self.state["moments"].get(task, {})) for task in tasks}
         for level, (feature, column) in enumerate(zip(rows.like, zip(*rows.pieces, strict=True), strict=True)):
             if feature.ndim < 2:
                 raise ValueError(
@@ -161,7 +244,7 @@ class RotoGrad(WeightBalancer):
                 for piece in column
             ]
             slopes = rotograd_slopes([g.to(rows.dtype) / rows.scale for g in gradients], norms, mean_norm)
-            processes.sum_(slopes)
+            distributed.sum_(slopes)
             identity = torch.eye(size, dtype=slopes.dtype, device=slopes.device)
             for task, slope in zip(tasks, slopes, strict=True):
                 key = str(level)
@@ -172,9 +255,9 @@ class RotoGrad(WeightBalancer):
                 else:
                     step = -self.learning_rate * slope
                 rotations[task][key] = turned(rotations[task].get(key, identity), step)
-        self.memory = self.memory | {
-            "rotations": self.memory["rotations"] | rotations,
-            "moments": self.memory["moments"] | moments,
+        self.state = self.state | {
+            "rotations": self.state["rotations"] | rotations,
+            "moments": self.state["moments"] | moments,
         }
 
 

@@ -1,22 +1,103 @@
 """SDMGrad: MGDA near the mean, with gradients of independent batches."""
 
+import math
 from typing import Literal, Unpack
 
+import torch
 from torch import Tensor
 
+from equipoise._core.errors import require
+from equipoise._core.registry import register
 from equipoise.balancing.balancer import Common
-from equipoise.balancing.checks import require
+from equipoise.balancing.bases.cross_gram import CrossGramBalancer
 from equipoise.balancing.context import Need
-from equipoise.balancing.cross_gram_balancer import CrossGramBalancer
-from equipoise.balancing.functional import sdmgrad
-from equipoise.balancing.registry import Method
-from equipoise.balancing.source import Source
+from equipoise.balancing.info import MethodInfo, Place
+from equipoise.balancing.solvers import project_to_simplex
 
 
+@torch.no_grad()
+def sdmgrad(
+    cross_gram: Tensor,
+    weights: Tensor,
+    regularization: float = 0.3,
+    *,
+    steps: int = 20,
+    rate: float = 10.0,
+    momentum: float = 0.5,
+) -> tuple[Tensor, Tensor]:
+    r"""Weights of SDMGrad (Xiao, Ban and Ji, NeurIPS 2023), and its new simplex weights.
+
+    A number of projected steps with momentum, from the weights of the last call, on the gradient
+
+    .. math:: A w + \lambda A \tfrac1T 1,\qquad A = \frac{J_1 J_2^T}{s},\quad
+        s = \Big(\tfrac1T \sum_i \sqrt{\max(0, (J_1 J_2^T)_{ii})}\Big)^2
+
+    The update is :math:`J^T (w + \lambda / T) / (1 + \lambda)`, with the gradients of a third batch. At the usual rate
+    of 10 the inner steps do not converge, they are part of the method. The authors' code sums the update to ``T`` times
+    this, and, by aliasing, uses one batch three times. Momentum starts anew in every call and is not projected. If the
+    diagonal has no positive entry, the weights stay.
+
+    Args:
+        cross_gram: ``J_1 @ J_2.T``, gradients of two independent batches, not symmetric, shape ``[T, T]``.
+        weights: Simplex weights of the last call, shape ``[T]``; ``1 / T`` at the start.
+        regularization: :math:`\lambda`, non-negative; large values give the mean.
+        steps: Number of inner steps.
+        rate: Learning rate of the inner steps; LibMTL has 5.
+        momentum: Momentum of the inner steps.
+
+    Returns:
+        The effective weights, which sum to 1, in the dtype and on the device of ``cross_gram``, and the new simplex
+        weights, like ``weights``, each of shape ``[T]``.
+
+    Raises:
+        ValueError: If ``cross_gram`` is not a finite square matrix or ``regularization`` is negative.
+
+    Example:
+        >>> import torch
+        >>> effective, simplex = sdmgrad(torch.eye(2), torch.tensor([0.5, 0.5]))
+        >>> effective
+        tensor([0.5000, 0.5000])
+    """
+    if not 0 <= regularization < math.inf:
+        raise ValueError(f"`regularization` should be non-negative. Found `regularization = {regularization}`.")
+    cross = read_cross_gram(cross_gram, "cross_gram")
+    simplex = weights.detach().to(cross)
+    scale = cross.diagonal().clamp(min=0).sqrt().mean().item() ** 2
+    if scale > 0:
+        cross = cross / scale
+        pull = regularization * cross.mean(1)
+        velocity = torch.zeros_like(simplex)
+        for _ in range(steps):
+            velocity = momentum * velocity + cross @ simplex + pull
+            simplex = project_to_simplex(simplex - rate * velocity)
+    effective = (simplex + regularization / len(simplex)) / (1 + regularization)
+    return effective.to(cross_gram), simplex.to(weights)
+
+
+def read_cross_gram(cross_gram: Tensor, name: str) -> Tensor:
+    """Check a product of two Jacobians and bring it to the host in float64.
+
+    Raises:
+        ValueError: If it is not a finite square floating-point matrix.
+    """
+    if cross_gram.ndim != 2 or cross_gram.shape[0] != cross_gram.shape[1] or not cross_gram.is_floating_point():
+        raise ValueError(
+            f"`{name}` should be a square floating-point matrix with one row per task. "
+            f"Found `{name}` of shape {list(cross_gram.shape)} and dtype {cross_gram.dtype}."
+        )
+    host = cross_gram.detach().to("cpu", torch.float64)
+    if not math.isfinite(host.sum().item()):
+        raise ValueError(
+            f"`{name}` should be finite. Found NaN or infinity: check the losses and gradients it came from."
+        )
+    return host
+
+
+@register
 class SDMGrad(CrossGramBalancer):
     """The common descent direction that stays near the mean of the task gradients, without the bias of one batch.
 
-    Source: Xiao, Ban and Ji, "Direction-oriented Multi-objective Learning: Simple and Provable Stochastic Algorithms",
+    Place: Xiao, Ban and Ji, "Direction-oriented Multi-objective Learning: Simple and Provable Stochastic Algorithms",
     NeurIPS 2023, algorithm 1. The weights (w + lambda / T) / (1 + lambda), which sum to 1, follow from a few projected
     steps on the simplex weights w, from where the last step left them. The authors' code multiplies the update by T.
     It also has, by an error, one batch in all three places, so that their numbers are those of `batches=1`.
@@ -38,11 +119,11 @@ class SDMGrad(CrossGramBalancer):
         1.0
     """
 
-    record = Method(
+    info = MethodInfo(
         name="sdmgrad",
         title="SDMGrad",
         paper='Xiao, Ban and Ji, "Direction-oriented Multi-objective Learning", NeurIPS 2023, algorithm 1',
-        sees=Source.SHARED,
+        default_place=Place.SHARED,
         scale="simplex: T identical gradients give one of them",
         heads="plain",
         state="simplex weights",

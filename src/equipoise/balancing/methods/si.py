@@ -5,15 +5,35 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
+from equipoise._core.registry import register
 from equipoise.balancing.balancer import Common
-from equipoise.balancing.bases import WeightBalancer
-from equipoise.balancing.evidence import Evidence
-from equipoise.balancing.functional import si
-from equipoise.balancing.positive import positive_losses
-from equipoise.balancing.registry import Method
-from equipoise.balancing.source import Source
+from equipoise.balancing.bases.weights import WeightBalancer
+from equipoise.balancing.engine.update import StepInputs, positive_losses
+from equipoise.balancing.info import MethodInfo, Place
 
 
+@torch.no_grad()
+def si(losses: Tensor) -> Tensor:
+    r"""Weights of the scale-invariant baseline (Navon et al., ICML 2022), sum convention.
+
+    The loss is :math:`\sum_i \log L_i`, so that :math:`w_i = 1 / L_i` and scaling a loss changes nothing. One code
+    takes the mean, ``w / T``. Losses have to be positive; a loss below the smallest normal number counts as that.
+
+    Args:
+        losses: Positive losses, shape ``[T]``.
+
+    Returns:
+        Weights, shape ``[T]``.
+
+    Example:
+        >>> import torch
+        >>> si(torch.tensor([0.5, 4.0]))
+        tensor([2.0000, 0.2500])
+    """
+    return losses.clamp(min=torch.finfo(losses.dtype).tiny).reciprocal()
+
+
+@register
 class SI(WeightBalancer):
     """Weights w_i = 1 / L_i: the loss is sum_i log L_i, and scaling a loss changes nothing.
 
@@ -30,18 +50,18 @@ class SI(WeightBalancer):
         {'a': tensor(0.5000), 'b': tensor(0.0050)}
     """
 
-    record = Method(
+    info = MethodInfo(
         name="si",
         title="Scale-invariant loss",
         paper='baseline of Navon et al., "Multi-Task Learning as a Bargaining Game", ICML 2022',
-        sees=Source.LOSSES,
+        default_place=Place.LOSSES,
         scale="sum of logarithms: every weighted loss is 1",
     )
 
     def __init__(self, **common: Unpack[Common]) -> None:
         super().__init__(**common)
 
-    def weigh(self, evidence: Evidence) -> Tensor:
+    def weigh(self, inputs: StepInputs) -> Tensor:
         """The reciprocals of the losses."""
-        positive = positive_losses(evidence, "si")
-        return torch.where(positive, si(evidence.losses), torch.zeros_like(evidence.losses))
+        positive = positive_losses(inputs, "si")
+        return torch.where(positive, si(inputs.losses), torch.zeros_like(inputs.losses))

@@ -6,16 +6,86 @@ from typing import Any, Unpack
 import torch
 from torch import Tensor
 
+from equipoise._core.errors import require
+from equipoise._core.registry import register
 from equipoise.balancing.balancer import Common
-from equipoise.balancing.checks import require
-from equipoise.balancing.epoch_balancer import EpochBalancer
-from equipoise.balancing.evidence import Evidence
-from equipoise.balancing.functional import si, stch_of_logarithms
-from equipoise.balancing.positive import positive_losses
-from equipoise.balancing.registry import Method
-from equipoise.balancing.source import Source
+from equipoise.balancing.bases.epoch import EpochBalancer
+from equipoise.balancing.engine.update import StepInputs, positive_losses
+from equipoise.balancing.info import MethodInfo, Place
+from equipoise.balancing.methods.si import si
 
 
+@torch.no_grad()
+def stch(losses: Tensor, mu: float = 1.0, *, preference: Tensor | None = None, ideal: Tensor | None = None) -> Tensor:
+    r"""Weights of smooth Tchebycheff scalarisation (Lin et al., ICML 2024, equation of the plain method).
+
+    .. math:: S = \mu \log \sum_i \exp\big(\lambda_i (L_i - z_i) / \mu\big),\qquad
+        w_i = \lambda_i\, \mathrm{softmax}_i\big(\lambda (L - z) / \mu\big)
+
+    The paper's multi-task experiments use another recipe: :func:`stch_of_logarithms`.
+
+    Args:
+        losses: Losses, shape ``[T]``.
+        mu: Smoothness, positive; towards 0 the largest entry takes all the weight.
+        preference: :math:`\lambda`, shape ``[T]``; ``1 / T`` by default.
+        ideal: :math:`z`, the lowest attainable losses, shape ``[T]``; 0 by default.
+
+    Returns:
+        Weights, shape ``[T]``.
+
+    Raises:
+        ValueError: If ``mu`` is not positive.
+
+    Example:
+        >>> import torch
+        >>> stch(torch.tensor([1.0, 1.0]))
+        tensor([0.2500, 0.2500])
+    """
+    _check(mu)
+    scale = torch.full_like(losses, 1 / len(losses)) if preference is None else preference
+    excess = losses if ideal is None else losses - ideal
+    return scale * (scale * excess / mu).softmax(0)
+
+
+@torch.no_grad()
+def stch_of_logarithms(losses: Tensor, nadir: Tensor, mu: float = 1.0) -> Tensor:
+    r"""Weights of STCH as its authors train networks with it: on logarithms, relative to the end of a warm-up.
+
+    .. math:: S = T \mu \log \sum_i \exp(f_i / \mu),\quad f_i = \log(L_i / \bar L_i),\qquad
+        w_i = \frac{T}{L_i}\, \mathrm{softmax}_i(f / \mu)
+
+    During the warm-up (four epochs in the authors' code) the loss is the sum of the logarithms, whose weights are those
+    of :func:`~equipoise.balancing.methods.si`. Scaling a loss with its nadir changes nothing.
+
+    Args:
+        losses: Positive losses, shape ``[T]``.
+        nadir: :math:`\bar L`, the average losses of the last warm-up epoch, positive, shape ``[T]``.
+        mu: Smoothness, positive.
+
+    Returns:
+        Weights, shape ``[T]``.
+
+    Raises:
+        ValueError: If ``mu`` is not positive.
+
+    Example:
+        >>> import torch
+        >>> stch_of_logarithms(torch.tensor([1.0, 4.0]), nadir=torch.tensor([1.0, 4.0]))
+        tensor([1.0000, 0.2500])
+    """
+    _check(mu)
+    tiny = torch.finfo(losses.dtype).tiny
+    positive = losses.clamp(min=tiny)
+    ratios = positive.log() - nadir.clamp(min=tiny).log()
+    return len(losses) * (ratios / mu).softmax(0) / positive
+
+
+def _check(mu: float) -> None:
+    if not mu > 0:
+        raise ValueError(f"`mu` should be positive. Found `mu = {mu}`.")
+
+
+@register
 class STCH(EpochBalancer):
     """Weights w = T softmax(f / mu) / L with f_i = log(L_i / nadir_i), the gradient of T mu log sum_i exp(f_i / mu).
 
@@ -46,11 +116,11 @@ class STCH(EpochBalancer):
         {'constant': tensor(0.2500), 'rising': tensor(0.2500)}
     """
 
-    record = Method(
+    info = MethodInfo(
         name="stch",
         title="Smooth Tchebycheff scalarization",
         paper='Lin et al., "Smooth Tchebycheff Scalarization for Multi-Objective Optimization", ICML 2024',
-        sees=Source.LOSSES,
+        default_place=Place.LOSSES,
         scale="sum of logarithms: the weighted losses sum to T",
         state="average losses of the current epoch, nadir, number of epochs",
         sources={"mu": "authors' code", "warmup_epochs": "authors' code", "window": "authors' code: epochs"},
@@ -63,20 +133,20 @@ class STCH(EpochBalancer):
         require(mu > 0, "mu", mu, "be positive")
         require(warmup_epochs >= 1, "warmup_epochs", warmup_epochs, "be at least 1")
         self.mu, self.warmup_epochs = mu, warmup_epochs
-        self.memory = self.memory | {"epochs": 0, "nadir": {}}
+        self.state = self.state | {"epochs": 0, "nadir": {}}
 
-    def weights_now(self, evidence: Evidence) -> Tensor:
+    def weights_now(self, inputs: StepInputs) -> Tensor:
         """Those of the warm-up, or of the smooth maximum among the positive losses."""
-        positive = positive_losses(evidence, "stch")
-        losses = evidence.losses.double()
-        if self.memory["epochs"] < self.warmup_epochs:
+        positive = positive_losses(inputs, "stch")
+        losses = inputs.losses.double()
+        if self.state["epochs"] < self.warmup_epochs:
             return torch.where(positive, si(losses), torch.zeros_like(losses))
-        nadir = [self.memory["nadir"].get(t, loss) for t, loss in zip(evidence.tasks, losses, strict=True)]
+        nadir = [self.state["nadir"].get(t, loss) for t, loss in zip(inputs.tasks, losses, strict=True)]
         weights = torch.zeros_like(losses)
         weights[positive] = stch_of_logarithms(losses[positive], torch.stack(nadir)[positive], self.mu)
         return weights
 
     def learned(self, averages: Mapping[str, Tensor]) -> dict[str, Any]:
         """The nadir at the end of the warm-up, and later that of tasks without one."""
-        epochs, nadir = self.memory["epochs"] + 1, self.memory["nadir"]
+        epochs, nadir = self.state["epochs"] + 1, self.state["nadir"]
         return {"epochs": epochs, "nadir": dict(averages) | nadir if epochs >= self.warmup_epochs else nadir}

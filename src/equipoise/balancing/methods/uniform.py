@@ -5,13 +5,14 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
+from equipoise._core.registry import register
 from equipoise.balancing.balancer import Common
-from equipoise.balancing.bases import WeightBalancer
-from equipoise.balancing.evidence import Evidence
-from equipoise.balancing.registry import Method
-from equipoise.balancing.source import Source
+from equipoise.balancing.bases.weights import WeightBalancer
+from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.info import MethodInfo, Place
 
 
+@register
 class Uniform(WeightBalancer):
     """The plain sum of the losses: every weight is 1.
 
@@ -26,17 +27,17 @@ class Uniform(WeightBalancer):
         tensor([3., 5.])
     """
 
-    record = Method(
+    info = MethodInfo(
         name="uniform",
         title="Uniform weights",
         paper="the plain sum of losses",
-        sees=Source.LOSSES,
+        default_place=Place.LOSSES,
         scale="sum: T identical tasks give T times the gradient of one",
     )
 
     def __init__(self, **common: Unpack[Common]) -> None:
         super().__init__(**common)
 
-    def weigh(self, evidence: Evidence) -> Tensor:
+    def weigh(self, inputs: StepInputs) -> Tensor:
         """All ones."""
-        return torch.ones_like(evidence.losses)
+        return torch.ones_like(inputs.losses)

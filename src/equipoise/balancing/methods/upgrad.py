@@ -2,17 +2,53 @@
 
 from typing import Unpack
 
+import torch
 from torch import Tensor
 
+from equipoise._core.registry import register
 from equipoise.balancing.balancer import Common
-from equipoise.balancing.bases import Place
-from equipoise.balancing.evidence import Evidence
-from equipoise.balancing.functional import upgrad
-from equipoise.balancing.gram_balancer import GramBalancer
-from equipoise.balancing.registry import Method
-from equipoise.balancing.source import Source
+from equipoise.balancing.bases.gram import GramBalancer
+from equipoise.balancing.bases.weights import MeasureAt
+from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.info import MethodInfo, Place
+from equipoise.balancing.solvers import nonnegative_multipliers, normalized, read_gram, to_tensor
 
 
+def upgrad(gram: Tensor) -> Tensor:
+    r"""Weights of UPGrad (Quinton and Rey 2024), mean convention.
+
+    .. math:: d = \frac1T \sum_i \pi(g_i),\quad \pi(x) = \arg\min_{y:\ J y \ge 0} \lVert y - x \rVert
+
+    ``d`` conflicts with no task, ``J @ d >= 0``, and is the mean gradient if no two gradients conflict. Zero gradients
+    and Pareto-stationary points need no exception. For dependent gradients the direction is unique and the weights are
+    not. The projections are exact; TorchJD's regularisation moves the answer by up to 30 percent where norms differ by
+    1000 and its threshold returns the conflicting mean for small gradients.
+
+    Args:
+        gram: Gram matrix of the task gradients, ``J @ J.T``, shape ``[T, T]``.
+
+    Returns:
+        Weights, non-negative, shape ``[T]``, dtype and device of ``gram``. Solved in float64.
+
+    Raises:
+        ValueError: If ``gram`` is not a finite symmetric matrix.
+        SolverError: If the optimality condition was not reached.
+
+    Example:
+        >>> import torch
+        >>> upgrad(torch.tensor([[1.0, -1.0], [-1.0, 4.0]]))
+        tensor([1.0000, 0.6250])
+    """
+    lengths, angles = normalized(read_gram(gram))
+    norms, cosines = to_tensor(lengths), angles.matrix
+    # The cone does not depend on the norms: project unit gradients, with a unit diagonal for zero ones as well.
+    cosines.diagonal().fill_(1.0)
+    multipliers = nonnegative_multipliers(cosines, cosines, cosines < 0, angles.precision)
+    # A zero gradient is in nobody's projection: its multipliers are zero.
+    return ((1 + (norms @ multipliers) / norms.clamp(min=torch.finfo(norms.dtype).tiny)) / len(norms)).to(gram)
+
+
+@register
 class UPGrad(GramBalancer):
     """The mean of the task gradients, each projected onto the directions that make no loss rise.
 
@@ -31,11 +67,11 @@ class UPGrad(GramBalancer):
         tensor([0.4000, 1.2000])
     """
 
-    record = Method(
+    info = MethodInfo(
         name="upgrad",
         title="Unconflicting projection of gradients",
         paper='Quinton and Rey, "Jacobian Descent for Multi-Objective Optimization", 2024',
-        sees=Source.SHARED,
+        default_place=Place.SHARED,
         scale="mean: T identical tasks give the gradient of one",
         heads="plain",
         state="count of unsolved steps",
@@ -43,9 +79,11 @@ class UPGrad(GramBalancer):
     )
     mean_type = True
 
-    def __init__(self, *, measure_at: Place = "shared", scale_heads: bool = False, **common: Unpack[Common]) -> None:
+    def __init__(
+        self, *, measure_at: MeasureAt = "shared", scale_heads: bool = False, **common: Unpack[Common]
+    ) -> None:
         super().__init__(measure_at=measure_at, scale_heads=scale_heads, **common)
 
-    def solve(self, evidence: Evidence, gram: Tensor) -> Tensor:
+    def solve(self, inputs: StepInputs, gram: Tensor) -> Tensor:
         """The projections."""
         return upgrad(gram)

@@ -7,22 +7,60 @@ from zlib import crc32
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from equipoise._core.errors import require
+from equipoise._core.registry import register
 from equipoise.balancing.balancer import Balancer, Common
-from equipoise.balancing.checks import require
 from equipoise.balancing.context import Context, Need, missing
-from equipoise.balancing.decision import Decision
-from equipoise.balancing.evidence import Evidence
-from equipoise.balancing.functional.url import url_distance
-from equipoise.balancing.moments import adam
-from equipoise.balancing.registry import Method
-from equipoise.balancing.source import Source
+from equipoise.balancing.engine.update import StepInputs, Update
+from equipoise.balancing.info import MethodInfo, Place
+from equipoise.balancing.state.adam import adam
 
 
+def url_distance(students: Sequence[Tensor], teacher: Tensor, adaptors: Sequence[Tensor]) -> Tensor:
+    r"""Distance of universal representation learning (Li, Liu and Bilen, IJCV 2023), for one task.
+
+    .. math:: \sum_l \operatorname{mean}_{n, x} \big\| u(\text{resize}(A_l f_l))_{n x} - u(t)_{n x} \big\|^2,\qquad
+        u(v) = v / \max(\|v\|, 10^{-12})
+
+    with norms over the channels at each position. Differentiable, unlike its neighbours.
+
+    Args:
+        students: Features f of the multi-task network, a tensor a level, ``[B, C, H, W]``, or ``[B, C]`` where there
+            are no positions.
+        teacher: Last features t of the task's own network, ``[B, D, H', W']`` or ``[B, D]``; resizing is bilinear, to
+            this size.
+        adaptors: A linear map A for each level, ``[D, C]``.
+
+    Returns:
+        A scalar between 0 and 4 a level; zero where all directions agree.
+
+    Example:
+        >>> import torch
+        >>> features = torch.randn(1, 3, 2, 2)
+        >>> url_distance([features], 5 * features, [torch.eye(3)]).item() < 1e-10
+        True
+    """
+    target = F.normalize(_map(teacher.detach()), dim=1, eps=1e-12)
+    total = target.new_zeros(())
+    for student, adaptor in zip(students, adaptors, strict=True):
+        adapted = F.conv2d(_map(student).to(adaptor.dtype), adaptor[:, :, None, None])
+        if adapted.shape[-2:] != target.shape[-2:]:
+            adapted = F.interpolate(adapted, target.shape[-2:], mode="bilinear", align_corners=False)
+        total = total + (F.normalize(adapted, dim=1, eps=1e-12) - target).square().sum(1).mean()
+    return total
+
+
+def _map(features: Tensor) -> Tensor:
+    return features[:, :, None, None] if features.ndim == 2 else features
+
+
+@register
 class URL(Balancer):
     """Distillation: to each loss comes the distance between the adapted features and those of a single-task network.
 
-    Source: Li, Liu and Bilen, "Universal Representations: A Unified Look at Multiple Task and Domain Learning", IJCV
+    Place: Li, Liu and Bilen, "Universal Representations: A Unified Look at Multiple Task and Domain Learning", IJCV
     2023 (before: "Knowledge Distillation for Multi-task Learning", ECCVW 2020). A task's adaptors, 1x1 maps without
     bias, one for each feature tensor, are trained beside the network by their own Adam when `after_step` is called, and
     are not part of it afterwards. The distance is `functional.url_distance`.
@@ -50,11 +88,11 @@ class URL(Balancer):
         >>> balancer.after_step()
     """
 
-    record = Method(
+    info = MethodInfo(
         name="url",
         title="URL",
         paper='Li, Liu and Bilen, "Universal Representations", IJCV 2023',
-        sees=Source.FEATURES,
+        default_place=Place.FEATURES,
         scale="sum-type: T identical gradients give T of them",
         heads="plain",
         state="adaptors with their moments; step counter",
@@ -86,7 +124,7 @@ class URL(Balancer):
         require(steps is None or steps >= 1, "steps", steps, "be at least 1 or None")
         self.strength = dict(strength) if isinstance(strength, Mapping) else strength
         self.learning_rate, self.weight_decay, self.steps, self.seed = learning_rate, weight_decay, steps, seed
-        self.memory = {"step": 0, "adaptors": {}, "moments": {}}
+        self.state = {"step": 0, "adaptors": {}, "moments": {}}
         # Between `backward` and `after_step`: the adaptors as leaves of the graph, and what their `.grad` is scaled by.
         self._leaves: dict[str, list[Tensor]] = {}
         self._scale = 1.0
@@ -100,7 +138,7 @@ class URL(Balancer):
             ValueError: There are no features, or no teacher for a task.
         """
         if context.teachers is None:
-            raise missing(Need.TEACHERS, self.record.name, "lambda: {task: features of its own network}")
+            raise missing(Need.TEACHERS, self.info.name, "lambda: {task: features of its own network}")
         if not features or any(feature.ndim not in (2, 4) for feature in features):
             raise ValueError(
                 "`features` should be of shape [B, C, H, W], or [B, C]: URL compares them with those of single-task "
@@ -119,14 +157,14 @@ class URL(Balancer):
             total[task] = loss + (strength * distance).to(loss.dtype)
         return total
 
-    def source(self, tasks: Sequence[str]) -> Source:
+    def source(self, tasks: Sequence[str]) -> Place:
         """The losses alone: the features come in through `objectives`."""
-        return Source.LOSSES
+        return Place.LOSSES
 
-    def decide(self, evidence: Evidence) -> Decision:
+    def decide(self, inputs: StepInputs) -> Update:
         """The plain sum."""
-        self._scale = evidence.scale
-        return Decision(torch.ones_like(evidence.losses), complete=False)
+        self._scale = inputs.scale
+        return Update(torch.ones_like(inputs.losses), complete=False)
 
     @torch.no_grad()
     def after_step(self, context: Context | None = None) -> None:
@@ -136,9 +174,9 @@ class URL(Balancer):
         gradients = {task: found for task, found in gradients.items() if found}
         if not gradients or not all(bool(g.isfinite().all()) for found in gradients.values() for g in found):
             return
-        done = 0.0 if self.steps is None else min(1.0, self.memory["step"] / self.steps)
+        done = 0.0 if self.steps is None else min(1.0, self.state["step"] / self.steps)
         rate = self.learning_rate * (1 + math.cos(math.pi * done)) / 2
-        adaptors, moments = dict(self.memory["adaptors"]), dict(self.memory["moments"])
+        adaptors, moments = dict(self.state["adaptors"]), dict(self.state["moments"])
         for task, found in gradients.items():
             values: dict[str, Tensor] = {}
             kept: dict[str, Any] = {}
@@ -148,11 +186,11 @@ class URL(Balancer):
                     leaf.detach(), gradient / self._scale, old, rate, self.weight_decay
                 )
             adaptors[task], moments[task] = values, kept
-        self.memory = {"step": self.memory["step"] + 1, "adaptors": adaptors, "moments": moments}
+        self.state = {"step": self.state["step"] + 1, "adaptors": adaptors, "moments": moments}
 
     def _adaptors(self, task: str, features: Sequence[Tensor], teacher: Tensor) -> list[Tensor]:
         if task not in self._leaves:
-            held = self.memory["adaptors"].get(task)
+            held = self.state["adaptors"].get(task)
             values = _initial(task, features, teacher, self.seed) if held is None else list(held.values())
             self._leaves[task] = [value.detach().to(features[0].device).clone().requires_grad_() for value in values]
         shapes = [(teacher.shape[1], feature.shape[1]) for feature in features]

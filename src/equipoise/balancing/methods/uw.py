@@ -4,22 +4,50 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, Unpack
 
+import torch
 from torch import Tensor
 
+from equipoise._core.errors import require
+from equipoise._core.registry import register
 from equipoise.balancing.balancer import Common
-from equipoise.balancing.bases import WeightBalancer
-from equipoise.balancing.checks import require
-from equipoise.balancing.evidence import Evidence
-from equipoise.balancing.functional import uw
-from equipoise.balancing.learner import Learner
-from equipoise.balancing.registry import Method
-from equipoise.balancing.source import Source
+from equipoise.balancing.bases.weights import WeightBalancer
+from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.info import MethodInfo, Place
+from equipoise.balancing.state.adam import Learner
+
+
+@torch.no_grad()
+def uw(losses: Tensor, log_variances: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Weights of UW (Kendall et al., CVPR 2018), and the gradient of its objective for the learnt variances.
+
+    .. math:: O = \sum_i \tfrac12 e^{-s_i} L_i + \tfrac12 s_i,\quad w_i = \tfrac12 e^{-s_i},
+        \quad \frac{\partial O}{\partial s_i} = \tfrac12 \big(1 - e^{-s_i} L_i\big)
+
+    This is the regression form for every task, as in most codes; others weight classification losses twice as much. The
+    stationary point is :math:`e^{s_i} = L_i`: losses have to be positive. Do not decay ``s``.
+
+    Args:
+        losses: Losses, shape ``[T]``.
+        log_variances: ``s``, shape ``[T]``.
+
+    Returns:
+        The weights and the gradient for ``log_variances``, each of shape ``[T]``.
+
+    Example:
+        >>> import torch
+        >>> uw(torch.tensor([1.0, 4.0]), torch.zeros(2))
+        (tensor([0.5000, 0.5000]), tensor([ 0.0000, -1.5000]))
+    """
+    weights = 0.5 * (-log_variances).exp()
+    return weights, 0.5 - weights * losses
+
 
 Kind = Literal["regression", "classification"]
 
 _FACTORS = {"regression": 1.0, "classification": 2.0}
 
 
+@register
 class UW(WeightBalancer):
     """Weights w_i = k_i exp(-s_i) / 2 with learnt log-variances s_i; the objective is sum_i w_i L_i + s_i / 2.
 
@@ -45,11 +73,11 @@ class UW(WeightBalancer):
         {'a': tensor(0.5000), 'b': tensor(0.5000)}
     """
 
-    record = Method(
+    info = MethodInfo(
         name="uw",
         title="Uncertainty weighting",
         paper='Kendall et al., "Multi-Task Learning Using Uncertainty to Weigh Losses", CVPR 2018',
-        sees=Source.LOSSES,
+        default_place=Place.LOSSES,
         scale="absolute: at rest every weighted loss is 1/2",
         state="log-variances and their moments",
         sources={
@@ -76,12 +104,12 @@ class UW(WeightBalancer):
             require(kind in _FACTORS, f"kinds[{task!r}]", kind, f"be one of {', '.join(_FACTORS)}")
         self.factors = {task: _FACTORS[kind] for task, kind in kinds.items()}
         self.learner = Learner(learning_rate, optimizer, initial, bound)
-        self.memory = self.learner.start()
+        self.state = self.learner.start()
 
-    def weigh(self, evidence: Evidence) -> Tensor:
+    def weigh(self, inputs: StepInputs) -> Tensor:
         """The weights before the step of the log-variances, which is then made."""
-        losses = evidence.losses
-        factors = losses.new_tensor([self.factors.get(task, 1.0) for task in evidence.tasks])
-        weights, gradient = uw(factors * losses, self.learner.values(self.memory, evidence.tasks, losses))
-        self.memory = self.learner.learned(self.memory, evidence.tasks, gradient)
+        losses = inputs.losses
+        factors = losses.new_tensor([self.factors.get(task, 1.0) for task in inputs.tasks])
+        weights, gradient = uw(factors * losses, self.learner.values(self.state, inputs.tasks, losses))
+        self.state = self.learner.learned(self.state, inputs.tasks, gradient)
         return factors * weights

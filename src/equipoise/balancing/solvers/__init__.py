@@ -6,10 +6,18 @@ Every solver verifies the optimality condition of what it returns and raises
 
 from equipoise.balancing.solvers.ball import ball_multipliers
 from equipoise.balancing.solvers.bargaining import bargaining_weights
-from equipoise.balancing.solvers.gram import Gram, Vector, normalized, read_gram, stationarity_floor, to_tensor
-from equipoise.balancing.solvers.nonnegative import nonnegative_multipliers
-from equipoise.balancing.solvers.simplex import minimum_norm_weights, project_to_simplex
-from equipoise.balancing.solvers.triangular import Triangle, factorized, product
+from equipoise.balancing.solvers.gram import (
+    Gram,
+    Triangle,
+    Vector,
+    factorized,
+    normalized,
+    product,
+    read_gram,
+    stationarity_floor,
+    to_tensor,
+)
+from equipoise.balancing.solvers.simplex import minimum_norm_weights, nonnegative_multipliers, project_to_simplex
 
 __all__ = [
     "Gram",

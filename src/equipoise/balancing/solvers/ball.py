@@ -8,8 +8,7 @@ from torch import Tensor
 
 from equipoise.balancing.errors import SolverError
 from equipoise.balancing.solvers.gram import Gram, stationarity_floor, to_tensor
-from equipoise.balancing.solvers.nonnegative import nonnegative_multipliers
-from equipoise.balancing.solvers.simplex import minimum_norm_weights
+from equipoise.balancing.solvers.simplex import minimum_norm_weights, nonnegative_multipliers
 
 _EXCHANGES = 16
 _SEARCHES = 100

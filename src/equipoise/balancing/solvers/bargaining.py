@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from equipoise.balancing.errors import SolverError
-from equipoise.balancing.solvers.gram import Gram, Vector, stationarity_floor, to_tensor
-from equipoise.balancing.solvers.triangular import factorized_rows
+from equipoise.balancing.solvers.gram import Gram, Vector, factorized_rows, stationarity_floor, to_tensor
 
 _EXACT = 1e-12
 _TOLERANCE = 1e-8

@@ -5,9 +5,184 @@ from operator import mul
 import torch
 from torch import Tensor
 
-from equipoise.balancing.solvers.gram import Gram, Vector
-from equipoise.balancing.solvers.nonnegative import nonnegative_multipliers
-from equipoise.balancing.solvers.triangular import factorized, product
+from equipoise.balancing.errors import SolverError
+from equipoise.balancing.solvers.gram import Gram, Vector, factorized, product
+
+
+def solve_by_active_set(matrix: Tensor, offset: Tensor, guess: Tensor, precision: float) -> Tensor:
+    r"""Solve :math:`\min_{x \ge 0} \tfrac12 x^T Q x + q^T x`, one coordinate entering at a time.
+
+    The gradients of the positive coordinates stay independent: one that depends on them enters by exchange.
+
+    Args:
+        matrix: :math:`Q`, positive semi-definite with a unit diagonal, shape ``[T, T]``, float64.
+        offset: :math:`q`, shape ``[T]``.
+        guess: The coordinates to try as positive ones first, boolean, shape ``[T]``.
+        precision: Relative precision of the entries of :math:`Q`.
+
+    Returns:
+        ``x``, shape ``[T]``: optimal unless rounding or the limit of steps was in the way.
+    """
+    dependent = 4 * matrix.shape[0] * precision
+    scale = offset.abs().max().item()
+    chosen, solution = _start(matrix, offset, guess.nonzero()[:, 0], dependent)
+    for _ in range(20 * matrix.shape[0]):
+        slack = torch.addmv(offset, matrix, solution)
+        slack[chosen] = 0.0
+        least, entering = slack.min(0)
+        if least.item() >= -_SIGN * scale:
+            break
+        candidates = torch.cat((chosen, entering[None]))
+        triangle = _triangle(matrix, candidates)
+        if not triangle[-1, -1].item() ** 2 > dependent:
+            # The matrix is flat along the exchange of these gradients, and the slack says downhill: go to the end.
+            share = torch.linalg.solve_triangular(triangle[:-1, :-1].T, triangle[-1, :-1, None], upper=True)[:, 0]
+            if not (share > 0).any().item():
+                break
+            lengths = torch.where(share > 0, solution[chosen] / share, torch.full_like(share, torch.inf))
+            length, leaving = lengths.min(0)
+            solution[chosen] -= length * share
+            solution[entering] = length
+            candidates = _without(candidates, int(leaving))
+            triangle = _triangle(matrix, candidates)
+        chosen, solution = _descend(matrix, offset, candidates, triangle, solution)
+    return solution
+
+
+def _start(matrix: Tensor, offset: Tensor, chosen: Tensor, dependent: float) -> tuple[Tensor, Tensor]:
+    """The minimum over coordinates of the guess that are positive there, or nothing chosen if they are dependent."""
+    solution = torch.zeros_like(offset)
+    while len(chosen) > 0:
+        triangle = _triangle(matrix, chosen)
+        if not triangle.diagonal().min().item() ** 2 > dependent:
+            return chosen[:0], solution
+        best = _minimum(triangle, offset[chosen])
+        if best.min().item() > 0:
+            solution[chosen] = best
+            break
+        chosen = chosen[best > 0]
+    return chosen, solution
+
+
+def _descend(
+    matrix: Tensor, offset: Tensor, chosen: Tensor, triangle: Tensor, solution: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Go to the minimum over the chosen coordinates, dropping those that reach zero on the way."""
+    while True:
+        current = solution[chosen]
+        best = _minimum(triangle, offset[chosen])
+        solution = torch.zeros_like(solution)
+        if best.min().item() > 0:
+            solution[chosen] = best
+            return chosen, solution
+        lengths = torch.where(best <= 0, current / (current - best), torch.ones_like(best))
+        length, blocking = lengths.min(0)
+        solution[chosen] = (current + length * (best - current)).clamp(min=0)
+        solution[chosen[blocking]] = 0.0
+        chosen = _without(chosen, int(blocking))
+        if len(chosen) == 0:
+            return chosen, solution
+        triangle = _triangle(matrix, chosen)
+
+
+def _without(chosen: Tensor, place: int) -> Tensor:
+    return torch.cat((chosen[:place], chosen[place + 1 :]))
+
+
+def _triangle(matrix: Tensor, chosen: Tensor) -> Tensor:
+    """The Cholesky factor for the chosen coordinates; the last pivot is about zero if the last of them is dependent."""
+    return torch.linalg.cholesky_ex(matrix[chosen[:, None], chosen]).L
+
+
+def _minimum(triangle: Tensor, offset: Tensor) -> Tensor:
+    half = torch.linalg.solve_triangular(triangle, -offset[:, None], upper=False)
+    return torch.linalg.solve_triangular(triangle.T, half, upper=True)[:, 0]
+
+
+_EXCHANGES = 12
+_REFINEMENTS = 3
+_SIGN = 1e-12
+_EXACT_SOLUTION = 1e-12
+_TOLERANCE = 1e-9
+
+
+def nonnegative_multipliers(matrix: Tensor, offsets: Tensor, active: Tensor, precision: float) -> Tensor:
+    r"""Solve several problems :math:`\min_{x \ge 0} \tfrac12 x^T Q x + q^T x` that share the matrix :math:`Q`.
+
+    Equivalently: :math:`x \ge 0,\ s = Q x + q \ge 0,\ x^T s = 0`. Block principal pivoting solves all problems at once:
+    the coordinates whose multiplier or slack has the wrong sign change sides together, which takes a handful of
+    factorisations. What it leaves (nearly dependent gradients make it cycle) goes to an active-set method, one by one.
+
+    Args:
+        matrix: :math:`Q`, positive semi-definite with a unit diagonal, shape ``[T, T]``, float64.
+        offsets: The vectors :math:`q`, one a row, shape ``[B, T]``.
+        active: A guess of the coordinates that are positive, boolean, shape ``[B, T]``.
+        precision: Relative precision of the entries of :math:`Q`.
+
+    Returns:
+        The solutions, shape ``[B, T]``. Where :math:`Q` is singular they are not unique; :math:`Q x` is.
+
+    Raises:
+        SolverError: If a problem has no solution, or a solution violates its optimality condition by more than 1e-9,
+            or what ``precision`` explains.
+    """
+    # Rounding can make a singular matrix slightly indefinite, or turn opposite gradients into a thin cone that is not
+    # there. This shift hides it and is itself below rounding.
+    shifted = matrix.clone()
+    shifted.diagonal().add_(4 * matrix.shape[0] * precision)
+    solution = torch.zeros_like(offsets)
+    for _ in range(_EXCHANGES):
+        kept = active.to(matrix.dtype)
+        system = shifted * (kept[:, :, None] * kept[:, None, :])
+        system.diagonal(dim1=1, dim2=2).add_(1 - kept)
+        solution = torch.linalg.solve_ex(system, -kept * offsets).result
+        slack = torch.addmm(offsets, solution, matrix)
+        # One of the two is zero at every coordinate, so that the sum shows the sign of the other.
+        wrong = (solution + slack) < -_SIGN
+        if not wrong.any().item():
+            if (slack * kept).abs().max().item() <= _EXACT_SOLUTION:
+                return solution.clamp(min=0)
+            solution = _refined(matrix, offsets, solution, system, kept)
+            break
+        active = active ^ wrong
+    return _verified(matrix, offsets, solution.clamp(min=0), precision)
+
+
+def _refined(matrix: Tensor, offsets: Tensor, solution: Tensor, system: Tensor, kept: Tensor) -> Tensor:
+    """Take back what the shift has done to large multipliers, where it is small enough to be told from rounding."""
+    for _ in range(_REFINEMENTS):
+        slack = torch.addmm(offsets, solution, matrix)
+        correction = torch.linalg.solve_ex(system, -kept * slack).result
+        small = correction.abs().amax(1, keepdim=True) <= 0.1 * solution.abs().amax(1, keepdim=True)
+        refined = solution + correction * small
+        solution = refined.where((refined * kept >= 0).all(1, keepdim=True), solution)
+    return solution
+
+
+def _verified(matrix: Tensor, offsets: Tensor, solution: Tensor, precision: float) -> Tensor:
+    """Solve the problems again whose solutions are not optimal, one by one."""
+    residuals = _residuals(matrix, offsets, solution, precision)
+    tolerance = max(_TOLERANCE, 8 * matrix.shape[0] * precision)
+    for row in (~(residuals <= tolerance)).nonzero().flatten().tolist():
+        solution[row] = solve_by_active_set(matrix, offsets[row], solution[row] > 0, precision)
+        residuals[row] = _residuals(matrix, offsets[row : row + 1], solution[row : row + 1], precision)[0]
+    worst = residuals.max().item()
+    if not worst <= tolerance:
+        raise SolverError(
+            f"The non-negative least-squares problem stopped at the relative residual {worst:.3g}.", worst
+        )
+    return solution
+
+
+def _residuals(matrix: Tensor, offsets: Tensor, solution: Tensor, precision: float) -> Tensor:
+    """How far each solution is from optimal: negative slack, or slack at a positive coordinate.
+
+    Relative to ``offsets``, beyond the rounding of the product with the matrix.
+    """
+    slack = torch.addmm(offsets, solution, matrix)
+    violation = torch.maximum(-slack, slack * (solution > 0)).amax(1) - 16 * precision * solution.sum(1)
+    return violation / offsets.abs().amax(1).clamp(min=torch.finfo(matrix.dtype).tiny)
+
 
 _EXACT = 1e-12
 

@@ -1,6 +1,10 @@
 """Multi-MNIST: two overlapping digits in one image."""
 
+import gzip
+import math
 import random
+import struct
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -8,14 +12,44 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from equipoise.data.base import NO_OPTIONS, Dataset
-from equipoise.data.errors import DatasetError
-from equipoise.data.readers.files import read_lines
-from equipoise.data.readers.idx import read_idx
-from equipoise.data.sample import Transform
+from equipoise._core.registry import register
+from equipoise.data.core.dataset import NO_OPTIONS, Dataset
+from equipoise.data.core.sample import DatasetError, Transform
+from equipoise.data.storage.files import read_lines
 from equipoise.tasks import Task
 from equipoise.tasks.classification import Classification
 from equipoise.tasks.reconstruction import Reconstruction
+
+UNSIGNED_BYTES = 0x08
+"""How the format calls the type of the values."""
+
+
+def read_idx(path: Path) -> Tensor:
+    """Return the array of an IDX file, as it is or compressed (``.gz``), as uint8.
+
+    The file begins with two zero bytes, the type of the values, the number of axes, and their lengths, each of four
+    bytes with the most significant first.
+
+    Raises:
+        DatasetError: The file is missing, damaged or of another type.
+    """
+    try:
+        content = path.read_bytes()
+        if path.suffix == ".gz":
+            content = gzip.decompress(content)
+        zeros, kind, axes = struct.unpack_from(">HBB", content)
+        shape = struct.unpack_from(f">{axes}I", content, 4)
+    except FileNotFoundError as error:
+        raise DatasetError(path, "is missing") from error
+    except (OSError, EOFError, zlib.error, struct.error) as error:
+        raise DatasetError(path, f"cannot be read ({error})") from error
+    if zeros != 0 or kind != UNSIGNED_BYTES:
+        raise DatasetError(path, f"should be an IDX file of bytes; it begins with {content[:4].hex(' ')}")
+    values = content[4 + 4 * axes :]
+    if len(values) != math.prod(shape):
+        raise DatasetError(path, f"should hold {math.prod(shape)} values, of the shape {shape}; it holds {len(values)}")
+    return torch.frombuffer(bytearray(values), dtype=torch.uint8).reshape(shape)
+
 
 SIDE, CANVAS, START = 28, 36, 6
 """In pixels: the side of a digit and of the canvas, and the row and column where the right digit starts."""
@@ -30,6 +64,7 @@ SUFFIXES = ("", ".gz")
 FOLDERS = ("", "raw", "MNIST/raw", "FashionMNIST/raw")
 
 
+@register("multimnist")
 class MultiMnist(Dataset):
     """Two digits of MNIST on one image, as in P2 (Gama and Grassi).
 

@@ -1,27 +1,112 @@
 """NYUD-v2 as the public multi-task repositories ship it."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from equipoise.data.base import NO_OPTIONS, Dataset
-from equipoise.data.errors import DatasetError
-from equipoise.data.labels.nyu_classes import NYU_CLASSES
-from equipoise.data.layouts.hold_out import check_share, divide, held_out
-from equipoise.data.layouts.nyud_layout import LAYOUT
-from equipoise.data.readers.decoding import unit_normals
-from equipoise.data.readers.lists import count_faults, read_identifiers
-from equipoise.data.sample import Transform
+from equipoise._core.registry import register
+from equipoise.data.core.dataset import NO_OPTIONS, Dataset
+from equipoise.data.core.sample import DatasetError, Transform
+from equipoise.data.core.splits import check_share, divide, held_out
+from equipoise.data.storage.decoding import (
+    as_plane,
+    bright,
+    check_codes,
+    read_coloured_normals,
+    read_matrix,
+    read_stored_normals,
+    unit_normals,
+)
+from equipoise.data.storage.files import count_faults, read_colours, read_identifiers, read_numbers, read_plane
 from equipoise.tasks import Task
 from equipoise.tasks.depth import Depth
 from equipoise.tasks.edges import Edges
 from equipoise.tasks.semantic_segmentation import SemanticSegmentation
 from equipoise.tasks.surface_normals import SurfaceNormals
 
+NYU_CLASSES = (
+    "wall", "floor", "cabinet", "bed", "chair", "sofa", "table", "door", "window", "bookshelf",
+    "picture", "counter", "blinds", "desk", "shelves", "curtain", "dresser", "pillow", "mirror", "floor mat",
+    "clothes", "ceiling", "books", "refrigerator", "television", "paper", "towel", "shower curtain", "box",
+    "whiteboard", "person", "night stand", "toilet", "sink", "lamp", "bathtub", "bag", "other structure",
+    "other furniture", "other prop",
+)  # fmt: skip
+"""By class index."""
 
+
+FARTHEST = 20.0
+"""Depths above this are no metres: the sensor reaches ten."""
+
+
+def read_labels(path: Path, stored: NDArray[Any]) -> Tensor:
+    """Return class indices, uint8 ``[H, W]``, of labels that count from 1 and are 0 where unlabelled."""
+    check_codes(path, stored, len(NYU_CLASSES))
+    # As a byte, 0 - 1 is 255.
+    return torch.from_numpy(stored.astype(np.uint8)) - 1
+
+
+def read_depth(path: Path, stored: NDArray[Any]) -> Tensor:
+    """Return depths, float32 ``[1, H, W]``."""
+    depth = as_plane(path, stored)
+    if depth.dtype.kind != "f":
+        raise DatasetError(path, f"should hold metres as real numbers; it holds {depth.dtype}")
+    # Written so that a NaN, which no comparison holds for, is found.
+    wrong = depth[~((depth >= 0) & (depth <= FARTHEST))]
+    if wrong.size:
+        raise DatasetError(
+            path, f"should hold metres from 0 to {FARTHEST:g}; it holds {wrong[0]:g} and {wrong.size - 1} more"
+        )
+    return torch.from_numpy(depth.astype(np.float32))[None]
+
+
+def read_drawn_edges(path: Path) -> Tensor:
+    """Return edges that are drawn in white on black, uint8 ``[1, H, W]`` of 0 and 1; grey belongs to the nearer."""
+    plane = read_plane(path)
+    if plane.max() == 1:
+        raise DatasetError(path, "should hold brightness up to 255; it holds 0 and 1 alone")
+    return bright(plane)
+
+
+def read_stored_edges(path: Path) -> Tensor:
+    """Return edges that are stored as 0 and 1, uint8 ``[1, H, W]``; a number between belongs to the nearer."""
+    edges = as_plane(path, read_numbers(path))
+    if not ((edges >= 0) & (edges <= 1)).all():
+        raise DatasetError(path, f"should hold numbers from 0 to 1; it holds {edges.min():g} to {edges.max():g}")
+    return torch.from_numpy((edges >= 0.5).astype(np.uint8))[None]
+
+
+LAYOUT: dict[str, tuple[str, dict[str, Callable[[Path], Tensor]]]] = {
+    "image": ("images", {"jpg": read_colours, "png": read_colours}),
+    "seg": (
+        "segmentation",
+        {
+            "png": lambda path: read_labels(path, read_plane(path).numpy()),
+            "mat": lambda path: read_labels(path, read_matrix(path, "segmentation")),
+        },
+    ),
+    "depth": (
+        "depth",
+        {
+            "npy": lambda path: read_depth(path, read_numbers(path)),
+            "mat": lambda path: read_depth(path, read_matrix(path, "depth")),
+        },
+    ),
+    "normals": (
+        "normals",
+        {"npy": read_stored_normals, "png": read_coloured_normals, "jpg": read_coloured_normals},
+    ),
+    "edge": ("edge", {"png": read_drawn_edges, "npy": read_stored_edges}),
+}
+"""Where each part of a sample lies: the folder, and what reads its files by their ending."""
+
+
+@register("nyud")
 class Nyud(Dataset):
     """The 1,449 labelled images of NYU Depth v2 (Silberman et al., ECCV 2012) with four kinds of dense labels.
 
@@ -55,7 +140,7 @@ class Nyud(Dataset):
     The official split has no validation part. ``"test"`` is the official one, which the archives call val. ``"val"``
     is held out of train in whole scenes: the numbers follow the order of recording, so a run of consecutive training
     numbers is one scene or several whole ones, and neighbouring images of one scene are near-copies, by which a network
-    would know held-out ones from training. See :func:`equipoise.data.layouts.hold_out.held_out`.
+    would know held-out ones from training. See :func:`equipoise.data.core.splits.held_out`.
 
     Args:
         root: The directory.

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from equipoise.data.base import NO_OPTIONS, Dataset
-from equipoise.data.errors import DatasetError
-from equipoise.data.labels.nyu_classes import NYU_CLASSES
-from equipoise.data.layouts.hold_out import check_share, divide, held_out
-from equipoise.data.readers.files import read_colours, read_lines, read_plane
-from equipoise.data.sample import Transform
+from equipoise._core.registry import register
+from equipoise.data.core.dataset import NO_OPTIONS, Dataset
+from equipoise.data.core.sample import DatasetError, Transform
+from equipoise.data.core.splits import check_share, divide, held_out
+from equipoise.data.datasets.nyud import NYU_CLASSES
+from equipoise.data.storage.files import read_colours, read_lines, read_plane
 from equipoise.tasks import Task
 from equipoise.tasks.depth import Depth
 from equipoise.tasks.edges import Edges
@@ -22,6 +22,7 @@ from equipoise.tasks.semantic_segmentation import SemanticSegmentation
 UNLABELLED = 255
 
 
+@register("nyud_mini")
 class NyudMini(Dataset):
     """The 1,449 labelled images of NYU Depth v2 (Silberman et al., ECCV 2012) at 160x120, in the official split.
 
@@ -37,7 +38,7 @@ class NyudMini(Dataset):
     scenes, and a run of consecutive numbers is one scene or several whole ones. Neighbouring images of one scene
     are near-copies; single images held out would be known from training. Runs are taken in an order drawn by hashing,
     while they fit into the wanted share, so the same part is held out on every machine and for every training seed.
-    Where none fits, something is held out all the same, see :func:`equipoise.data.layouts.hold_out.held_out`.
+    Where none fits, something is held out all the same, see :func:`equipoise.data.core.splits.held_out`.
 
     Args:
         root: The directory.

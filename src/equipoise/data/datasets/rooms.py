@@ -7,20 +7,20 @@ from typing import Any
 
 from torch import Tensor
 
-from equipoise.data.base import NO_OPTIONS, Dataset
-from equipoise.data.errors import DatasetError
-from equipoise.data.readers.files import read_array, read_colours, read_plane, read_text
+from equipoise._core.registry import register
+from equipoise.data.core.dataset import NO_OPTIONS, Dataset
+from equipoise.data.core.sample import DatasetError, Transform
 from equipoise.data.rooms import CLASS_COLOURS, PART_CLASSES, PART_COLOURS, SEMANTIC_CLASSES, cached
-from equipoise.data.sample import Transform
+from equipoise.data.storage.files import read_array, read_colours, read_plane, read_text
 from equipoise.tasks import Task
 from equipoise.tasks.depth import Depth
 from equipoise.tasks.edges import Edges
-from equipoise.tasks.parts import Parts
 from equipoise.tasks.saliency import Saliency
-from equipoise.tasks.semantic_segmentation import SemanticSegmentation
+from equipoise.tasks.semantic_segmentation import Parts, SemanticSegmentation
 from equipoise.tasks.surface_normals import SurfaceNormals
 
 
+@register("rooms")
 class Rooms(Dataset):
     """Procedurally generated rooms with exact labels, see :mod:`equipoise.data.rooms`.
 

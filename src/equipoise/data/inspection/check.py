@@ -8,12 +8,12 @@ from typing import Any
 
 from torch import Tensor
 
-from equipoise.data.base import Dataset
-from equipoise.data.errors import DatasetError, EmptySplitError
+from equipoise.data.core.dataset import Dataset
+from equipoise.data.core.registry import create, dataset_class
+from equipoise.data.core.sample import DatasetError, EmptySplitError
 from equipoise.data.inspection.report import Report, SplitSummary, TaskSummary
-from equipoise.data.registry import create, dataset_class
-from equipoise.data.threads import threaded
-from equipoise.tasks.tally import Tally
+from equipoise.data.storage.stores import threaded
+from equipoise.tasks.label_statistics import Tally
 
 
 def check(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from equipoise.tasks import Task
-from equipoise.tasks.tally import Tally
+from equipoise.tasks.label_statistics import Tally
 
 
 @dataclass(frozen=True)

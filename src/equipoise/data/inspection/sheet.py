@@ -7,7 +7,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from equipoise.data.base import Dataset
+from equipoise.data.core.dataset import Dataset
 
 MARGIN, LINE, LETTERS = 8, 20, 13
 """Pixels between pictures, for a line of text, and of its letters."""
@@ -46,7 +46,7 @@ def corruption_sheet(right: Dataset, wrong: Dataset, n: int = 8) -> Image.Image:
 
     Args:
         right: The dataset as it is, opened without transforms.
-        wrong: The same dataset, opened with a :class:`equipoise.data.Corruption`.
+        wrong: The same dataset, opened with a :class:`equipoise.data.LabelNoise`.
         n: The number of samples.
 
     Returns:

@@ -1,13 +1,174 @@
-"""Puts furniture into a room and small things onto the furniture, so that nothing intersects."""
+"""A complete room from one seed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
-from equipoise.data.rooms import fittings, furniture, things
-from equipoise.data.rooms.layout import footprint, overlap
-from equipoise.data.rooms.model import Model, Surface
-from equipoise.data.rooms.programme import ON_BOARDS, ON_FLOOR, ON_SURFACES, PROGRAMMES, Builder
-from equipoise.data.rooms.scene import Scene
-from equipoise.data.rooms.shapes import rotation_about_z
+from equipoise.data.rooms import furniture, things
+from equipoise.data.rooms.materials import Palette
+from equipoise.data.rooms.scene import Scene, footprint, overlap
+from equipoise.data.rooms.shapes import Model, Surface, rotation_about_z
+
+
+def fit_doors_and_windows(scene: Scene) -> None:
+    """One or two doors, which stay accessible, and one or two windows, some with curtains."""
+    random = scene.generator
+    for _ in range(int(random.integers(1, 3))):
+        _on_wall(scene, things.door(scene.palette), [0, 1, 2, 3], 0.0, clear=0.8)
+    first = int(random.integers(4))
+    walls = [first, (first + 1) % 4]
+    for _ in range(int(random.integers(1, 3))):
+        window = things.window(scene.palette, scene.height)
+        place = _on_wall(scene, window, walls, 0.7)
+        if place is not None and random.random() < 0.5:
+            _hang_curtains(scene, place[0], place[1], window)
+
+
+def hang_lamps_and_pictures(scene: Scene) -> None:
+    """Lamps at the ceiling, and pictures where the furniture leaves space for them."""
+    random, layout = scene.generator, scene.layout
+    lamps = 1 if layout.width * layout.depth < 18 else int(random.integers(1, 3))
+    lamp = things.ceiling_lamp(scene.palette, scene.height)
+    for k in range(lamps):
+        across = 0.0 if lamps == 1 else (k - 0.5) * layout.width * 0.5
+        scene.add(lamp, across + random.normal(0.0, 0.15), random.normal(0.0, 0.15), 0.0)
+    for _ in range(int(random.integers(3, 7))):
+        width, height = random.uniform(0.3, 0.9), random.uniform(0.3, 0.7)
+        base = random.uniform(1.25, 1.5)
+        _on_wall(scene, things.picture(scene.palette, width, height, base), [0, 1, 2, 3], base - 0.05)
+
+
+def _on_wall(scene: Scene, model: Model, walls: list[int], low: float, clear: float = 0.0) -> tuple[int, float] | None:
+    """Fixes a wall fitting at a free place of one of these walls; returns the wall and the place along it."""
+    half = model.size[0] / 2
+    for _ in range(30):
+        wall = walls[int(scene.generator.integers(len(walls)))]
+        reach = scene.layout.wall_length(wall) / 2 - half - 0.1
+        if reach <= 0:
+            continue
+        along = float(scene.generator.uniform(-reach, reach))
+        if not scene.layout.wall_is_free(wall, along - half - 0.08, along + half + 0.08, low, model.size[2]):
+            continue
+        x, y, yaw = scene.layout.at_wall(wall, along, 0.0)
+        scene.layout.spans.append((wall, along - half, along + half, low, model.size[2]))
+        if clear:
+            centre_x, centre_y, _ = scene.layout.at_wall(wall, along, clear / 2)
+            scene.layout.kept_clear.append(footprint(model.size[0], clear, yaw, centre_x, centre_y))
+        scene.add(model, x, y, yaw)
+        return wall, along
+    return None
+
+
+def _hang_curtains(scene: Scene, wall: int, along: float, window: Model) -> None:
+    width, top = 0.38, min(window.size[2] + 0.12, scene.height - 0.05)
+    for side in (-1, 1):
+        middle = along + side * (window.size[0] / 2 + 0.05)
+        start, stop = middle - width / 2, middle + width / 2
+        inner = [span for span in scene.layout.spans if span[0] == wall and abs(span[1] + span[2] - 2 * along) > 1e-6]
+        if abs(middle) + width / 2 > scene.layout.wall_length(wall) / 2 - 0.25 or any(
+            start < to and begin < stop for _, begin, to, _, _ in inner
+        ):
+            continue
+        x, y, yaw = scene.layout.at_wall(wall, middle, 0.0)
+        scene.add(things.curtain(scene.palette, width, top), x, y, yaw)
+        scene.layout.spans.append((wall, start, stop, 0.0, top))
+        centre_x, centre_y, _ = scene.layout.at_wall(wall, middle, 0.1)
+        scene.layout.taken.append((footprint(width, 0.2, yaw, centre_x, centre_y), top))
+
+
+Builder = Callable[[Palette], Model]
+
+
+@dataclass(frozen=True)
+class Programme:
+    """The contents of a kind of room, in the order in which they get their places.
+
+    Attributes:
+        along_walls: Furniture with its back to a wall.
+        middle: Furniture in the middle of the room; chairs gather around a table.
+        chairs: Fewest and most chairs at each table.
+    """
+
+    along_walls: tuple[Builder, ...]
+    middle: tuple[Builder, ...]
+    chairs: tuple[int, int]
+
+
+BEDROOM = Programme(
+    (furniture.bed, furniture.wardrobe, furniture.sideboard, furniture.shelf, furniture.floor_lamp, things.plant),
+    (furniture.table,),
+    (1, 2),
+)
+LIVING_ROOM = Programme(
+    (
+        furniture.sofa,
+        furniture.sideboard,
+        furniture.shelf,
+        furniture.armchair,
+        furniture.floor_lamp,
+        things.plant,
+        furniture.wardrobe,
+    ),
+    (furniture.coffee_table, furniture.table),
+    (1, 3),
+)
+DINING_ROOM = Programme(
+    (furniture.sideboard, furniture.shelf, furniture.sofa, things.plant, furniture.floor_lamp, furniture.cabinet),
+    (furniture.table,),
+    (3, 6),
+)
+STUDY = Programme(
+    (
+        furniture.shelf,
+        furniture.shelf,
+        furniture.sofa,
+        furniture.cabinet,
+        furniture.bed,
+        things.plant,
+        furniture.floor_lamp,
+    ),
+    (furniture.table, furniture.coffee_table),
+    (1, 2),
+)
+PLAYROOM = Programme(
+    (furniture.bed, furniture.shelf, furniture.wardrobe, furniture.armchair, furniture.sideboard, things.plant),
+    (furniture.coffee_table, furniture.table),
+    (1, 3),
+)
+
+PROGRAMMES = (BEDROOM, LIVING_ROOM, DINING_ROOM, STUDY, PLAYROOM)
+
+ON_FLOOR: tuple[Builder, ...] = (
+    things.toy_ball,
+    things.crate,
+    things.toy_ball,
+    things.crate,
+    things.plant,
+    furniture.chair,
+)
+"""Scattered over what is left of the floor."""
+
+ON_SURFACES: tuple[Builder, ...] = (
+    things.books,
+    things.book_pile,
+    things.book_pile,
+    things.small_box,
+    things.small_ball,
+    things.small_plant,
+    things.table_lamp,
+)
+"""Stand on tables and cabinets."""
+
+ON_BOARDS: tuple[Builder, ...] = (
+    things.books,
+    things.books,
+    things.book_pile,
+    things.small_box,
+    things.small_ball,
+    things.small_plant,
+)
+"""Stand in shelves."""
 
 
 def furnish(scene: Scene) -> None:
@@ -15,7 +176,7 @@ def furnish(scene: Scene) -> None:
     random = scene.generator
     programme = PROGRAMMES[int(random.integers(len(PROGRAMMES)))]
     if random.random() < 0.75:
-        rug = fittings.rug(scene.palette)
+        rug = things.rug(scene.palette)
         x, y = random.uniform(-0.6, 0.6, 2)
         scene.add(rug, x, y, float(random.integers(2)) * np.pi / 2)
     for builder in programme.along_walls:
@@ -134,3 +295,12 @@ def _fill(scene: Scene, surface: Surface, wanted: list[Builder], x: float, y: fl
             offset = rotation_about_z(yaw) @ np.array([local_x, local_y, 0.0])
             scene.add(model, x + offset[0], y + offset[1], yaw + turn, surface.height, carrier)
             break
+
+
+def build(generator: np.random.Generator) -> Scene:
+    """A room with doors and windows, furniture, lamps and pictures, all drawn from these random numbers."""
+    scene = Scene(generator)
+    fit_doors_and_windows(scene)
+    furnish(scene)
+    hang_lamps_and_pictures(scene)
+    return scene

@@ -1,8 +1,7 @@
 """Builders of the things that stand on the floor. Each draws its own dimensions and materials."""
 
 from equipoise.data.rooms.materials import Material, Palette
-from equipoise.data.rooms.model import Model, Surface, model
-from equipoise.data.rooms.shapes import Piece, box, cushion, tube
+from equipoise.data.rooms.shapes import Model, Piece, Surface, box, cushion, model, tube
 
 
 def _legs(

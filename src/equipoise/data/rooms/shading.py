@@ -4,10 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise.data.rooms.camera import Camera
-from equipoise.data.rooms.geometry import Hits, Surfaces
+from equipoise.data.rooms.geometry import Hits, Surfaces, dot, lengths, unit
 from equipoise.data.rooms.scene import Light, Scene
 from equipoise.data.rooms.textures import Array, Samples
-from equipoise.data.rooms.vectors import dot, lengths, unit
 
 _GOLDEN_ANGLE = 2.399963
 """In radians: points at multiples of it fill a disc evenly."""

@@ -175,3 +175,44 @@ def sheet(part: str, material: Material, grid: Array) -> Piece:
     faces = np.concatenate([np.stack([a, b, d], -1).reshape(-1, 3), np.stack([a, d, c], -1).reshape(-1, 3)])
     coordinates = np.stack([length, drop], axis=-1).reshape(-1, 2)
     return Piece(grid.reshape(-1, 3)[faces], normals.reshape(-1, 3)[faces], coordinates[faces], part, material)
+
+
+@dataclass(frozen=True)
+class Surface:
+    """A horizontal rectangle on which smaller things can stand (object coordinates, metres)."""
+
+    left: float
+    right: float
+    front: float
+    back: float
+    height: float
+    headroom: float
+
+
+@dataclass(frozen=True)
+class Model:
+    """An object standing on z = 0, centred on x = y = 0, its back towards +y.
+
+    Attributes:
+        category: Name of its semantic class.
+        pieces: Its parts.
+        size: Width (x), depth (y) and height (z) of the space it needs, in metres.
+        surfaces: Where smaller things can stand.
+        light: Height above z = 0 of the middle of a lit lamp or a window, None for everything else.
+    """
+
+    category: str
+    pieces: tuple[Piece, ...]
+    size: tuple[float, float, float]
+    surfaces: tuple[Surface, ...] = ()
+    light: float | None = None
+
+
+def model(
+    category: str, pieces: list[Piece], surfaces: list[Surface] | None = None, light: float | None = None
+) -> Model:
+    """A model whose size is measured on its pieces."""
+    corners = np.concatenate([piece.corners.reshape(-1, 3) for piece in pieces])
+    half = np.abs(corners[:, :2]).max(axis=0)
+    size = (float(2 * half[0]), float(2 * half[1]), float(corners[:, 2].max()))
+    return Model(category, tuple(pieces), size, tuple(surfaces or ()), light)

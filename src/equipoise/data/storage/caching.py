@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -10,14 +11,20 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+import platformdirs
 from torch import Tensor
 
 import equipoise
-from equipoise.data.base import Dataset
-from equipoise.data.errors import DatasetError
-from equipoise.data.storage.directory import cache_directory
-from equipoise.data.storage.mapped import MappedFile, build
-from equipoise.data.storage.stores import Disk, Memory, Nothing, Store
+from equipoise.data.core.dataset import Dataset
+from equipoise.data.core.sample import DatasetError
+from equipoise.data.storage.stores import Disk, MappedFile, Memory, Nothing, Store, build
+
+
+def cache_directory() -> Path:
+    """Return the directory of what can be made again: `$EQUIPOISE_CACHE`, else the platform's."""
+    configured = os.environ.get("EQUIPOISE_CACHE")
+    return Path(configured) if configured else platformdirs.user_cache_path("equipoise")
+
 
 Cache = Literal["auto", "disk", "memory", "none"]
 """Where decoded files are kept, see :func:`store_for`."""

@@ -1,10 +1,153 @@
 """Where the decoded files of a dataset are kept between uses."""
 
+import json
+import math
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
 
-from equipoise.data.storage.mapped import MappedFile
+import torch
+from filelock import FileLock
+from torch import Tensor
+
+from equipoise.data.core.sample import DatasetError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def threaded(work: Callable[[T], R], items: Sequence[T]) -> Iterable[R]:
+    """Do something with every item in several threads; the results come in order, and few wait to be taken.
+
+    Decoders of images let other threads work meanwhile.
+    """
+    threads = min(8, os.cpu_count() or 1)
+    remaining = iter(items)
+    with ThreadPoolExecutor(threads) as pool:
+        while window := list(islice(remaining, 16 * threads)):
+            yield from pool.map(work, window)
+
+
+ALIGNMENT = 64
+"""Tensors begin at multiples of this, as a view of any type needs."""
+
+
+class MappedFile:
+    """Tensors by name in one file, of which the operating system keeps in memory what is in use.
+
+    Args:
+        path: The file, written by :func:`build`, without its ending.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._places: dict[str, tuple[Tensor, tuple[int, ...], tuple[int, ...], int] | None] | None = None
+
+    def get(self, name: str) -> Tensor | None:
+        """Return a tensor, a view of the file; none if it could not be decoded when the file was written."""
+        if self._places is None:
+            self._places = _map(self.path)
+        place = self._places[name]
+        return None if place is None else torch.as_strided(*place)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A worker process maps the file for itself instead of receiving its content.
+        return {"path": self.path, "_places": None}
+
+
+def _map(path: Path) -> dict[str, tuple[Tensor, tuple[int, ...], tuple[int, ...], int] | None]:
+    """The whole file as the type of a tensor, and the tensor's shape, strides and offset in it, by name."""
+    content = json.loads(path.with_suffix(".json").read_text())
+    # A private mapping: what is written to a view by mistake never reaches the file.
+    file = str(path.with_suffix(".bin"))
+    everything = torch.from_file(file, shared=False, size=content["bytes"], dtype=torch.uint8)
+    views: dict[str, Tensor] = {}
+    places: dict[str, tuple[Tensor, tuple[int, ...], tuple[int, ...], int] | None] = {}
+    for name, entry in content["tensors"].items():
+        if entry is None:
+            places[name] = None
+            continue
+        start, shape, kind = entry
+        view = views.setdefault(kind, everything.view(getattr(torch, kind)))
+        strides = tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
+        places[name] = view, tuple(shape), strides, start // view.itemsize
+    return places
+
+
+def build(
+    path: Path,
+    names: Sequence[str],
+    decode: Callable[[str], Tensor],
+    progress: Callable[[int, int], None] | None = None,
+) -> MappedFile:
+    """Write tensors to a file, or take the file that is there already.
+
+    Several processes may build the same file: one works, the others wait and use the result. The file appears when it
+    is complete; what a killed process left behind is written over by the next one.
+
+    Args:
+        path: The file, without its ending: `.bin` has the tensors, `.json` says where each begins.
+        names: The names of the tensors.
+        decode: Gives a tensor by its name; what raises :class:`DatasetError` is noted as missing.
+        progress: Called with the number of tensors written and of all.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    data, index = path.with_suffix(".bin"), path.with_suffix(".json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The operating system frees this lock when its holder dies, so a killed process blocks nobody.
+    with FileLock(path.with_suffix(".lock")):
+        if not _is_complete(data, index):
+            partial = path.with_suffix(".partial")
+            try:
+                content = _write(partial, names, decode, progress)
+                partial.replace(data)
+                partial.write_text(json.dumps(content))
+                partial.replace(index)
+            except BaseException:
+                partial.unlink(missing_ok=True)
+                raise
+    return MappedFile(path)
+
+
+def _is_complete(data: Path, index: Path) -> bool:
+    with suppress(OSError, ValueError, KeyError):
+        return data.stat().st_size == json.loads(index.read_text())["bytes"]
+    return False
+
+
+def _write(
+    partial: Path,
+    names: Sequence[str],
+    decode: Callable[[str], Tensor],
+    progress: Callable[[int, int], None] | None,
+) -> dict[str, Any]:
+    def attempt(name: str) -> Tensor | None:
+        try:
+            return decode(name).contiguous()
+        except DatasetError:
+            return None
+
+    tensors: dict[str, tuple[int, list[int], str] | None] = {}
+    with partial.open("wb") as file:
+        for name, tensor in zip(names, threaded(attempt, names), strict=True):
+            if tensor is None:
+                tensors[name] = None
+            else:
+                tensors[name] = file.tell(), list(tensor.shape), str(tensor.dtype).removeprefix("torch.")
+                file.write(tensor.view(-1).view(torch.uint8).numpy().data)
+            # Never empty, since an empty file cannot be mapped.
+            file.write(bytes(ALIGNMENT - file.tell() % ALIGNMENT))
+            if progress is not None:
+                progress(len(tensors), len(names))
+        return {"bytes": file.tell(), "tensors": tensors}
+
 
 Read = Callable[[str, str], Any]
 """Decodes one part of a sample, from its identifier and key; the method ``read`` of a dataset."""

@@ -5,14 +5,12 @@ a task by name. Tensors of the sample are replaced, never written into. Randomne
 generator, which a data loader seeds in every worker, so the same seed gives the same augmentation.
 """
 
-from equipoise.data.imagenet import IMAGENET_MEAN, IMAGENET_STD
+from equipoise.data.core.sample import IMAGENET_MEAN, IMAGENET_STD
 from equipoise.data.transforms.colours import ColourJitter, Normalize, PhotometricDistortion
 from equipoise.data.transforms.compose import Compose
 from equipoise.data.transforms.crop import Pad, RandomCrop, RandomWindow
-from equipoise.data.transforms.flip import RandomHorizontalFlip
+from equipoise.data.transforms.geometry import Between, OneOf, RandomHorizontalFlip, RandomRotation, RandomScale, Resize
 from equipoise.data.transforms.recipes import RECIPES, Preset, recipe_r_nyud, recipe_r_pascal, recipe_t
-from equipoise.data.transforms.rotate import Between, OneOf, RandomRotation
-from equipoise.data.transforms.scale import RandomScale, Resize
 
 __all__ = [
     "IMAGENET_MEAN",

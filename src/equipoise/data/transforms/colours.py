@@ -7,9 +7,8 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
-from equipoise.data.imagenet import IMAGENET_MEAN, IMAGENET_STD
-from equipoise.data.sample import Sample
-from equipoise.data.transforms.common import chance, check_probability, colour, uniform
+from equipoise.data.core.sample import IMAGENET_MEAN, IMAGENET_STD, Sample
+from equipoise.data.transforms.compose import chance, check_probability, colour, uniform
 from equipoise.tasks import Task
 
 

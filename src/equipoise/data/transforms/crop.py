@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from equipoise.data.imagenet import IMAGENET_MEAN
-from equipoise.data.sample import Sample
-from equipoise.data.transforms.common import check_size, colour, targets
+from equipoise.data.core.sample import IMAGENET_MEAN, Sample
+from equipoise.data.transforms.compose import check_size, colour, targets
 from equipoise.tasks import Task
 
 

@@ -3,12 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from equipoise.data.sample import Transform
+from equipoise.data.core.sample import Transform
 from equipoise.data.transforms.colours import PhotometricDistortion
 from equipoise.data.transforms.crop import Pad, RandomWindow
-from equipoise.data.transforms.flip import RandomHorizontalFlip
-from equipoise.data.transforms.rotate import Between, OneOf, RandomRotation
-from equipoise.data.transforms.scale import RandomScale, Resize
+from equipoise.data.transforms.geometry import Between, OneOf, RandomHorizontalFlip, RandomRotation, RandomScale, Resize
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,18 @@ from collections.abc import Mapping
 import numpy as np
 import polars
 
-from equipoise.diagnosis.verdict import shares, words
-from equipoise.diagnosis.verdict.causes import copies
-from equipoise.diagnosis.verdict.evidence import Evidence, gather
-from equipoise.diagnosis.verdict.findings import Findings
-from equipoise.diagnosis.verdict.measures import Measures, quiet
+from equipoise.diagnosis.verdict import words
+from equipoise.diagnosis.verdict.findings import Findings, copies
+from equipoise.diagnosis.verdict.measures import (
+    GradientRecords,
+    Measures,
+    avgnorm_weights,
+    equal_norm_weights,
+    gather,
+    quiet,
+    shares_under,
+    static_weights,
+)
 from equipoise.diagnosis.verdict.schema import Finding, Kind, Status, TaskEvidence, Verdict
 from equipoise.diagnosis.verdict.thresholds import BLOCKS, LEAST_STEPS, SURE
 
@@ -74,11 +81,11 @@ def _outcome(measures: Measures, findings: Findings) -> tuple[Status, float | No
     return "balanced", findings.clear, words.balanced(measures.share.value.tolist())
 
 
-def _weights(evidence: Evidence, findings: Findings) -> dict[str, float] | None:
+def _weights(evidence: GradientRecords, findings: Findings) -> dict[str, float] | None:
     """Those of equal norms, those of copies shared among them, the smallest 1; none where weights are no remedy."""
     if not findings.weights_help:
         return None
-    raw = shares.static_weights(evidence) / copies(len(evidence.tasks), findings.groups)
+    raw = static_weights(evidence) / copies(len(evidence.tasks), findings.groups)
     if not (np.isfinite(raw) & (raw > 0)).all():
         return None
     return {task: float(f"{weight:.3g}") for task, weight in zip(evidence.tasks, raw / raw.min(), strict=True)}
@@ -86,11 +93,11 @@ def _weights(evidence: Evidence, findings: Findings) -> dict[str, float] | None:
 
 def _tasks(measures: Measures, found: list[Finding], others: Mapping[str, Mapping[str, float]]) -> list[TaskEvidence]:
     judged, tasks = measures.judged, measures.all.tasks
-    under = {"uniform": np.ones(len(tasks)), "avgnorm": shares.equal_norms(judged)}
+    under = {"uniform": np.ones(len(tasks)), "avgnorm": equal_norm_weights(judged)}
     under |= {name: np.array([weights.get(task, 1.0) for task in tasks]) for name, weights in others.items()}
-    would_be = {name: shares.under(judged, weights).mean() for name, weights in under.items()}
+    would_be = {name: shares_under(judged, weights).mean() for name, weights in under.items()}
     low, high = measures.share.interval()
-    averages = shares.avgnorm_weights(measures.all)
+    averages = avgnorm_weights(measures.all)
     rows = []
     for i, task in enumerate(tasks):
         states: list[Kind] = [finding.kind for finding in found if task in finding.tasks]
@@ -117,7 +124,7 @@ def _tasks(measures: Measures, found: list[Finding], others: Mapping[str, Mappin
     return rows
 
 
-def _notes(evidence: Evidence) -> tuple[str, ...]:
+def _notes(evidence: GradientRecords) -> tuple[str, ...]:
     notes = []
     if evidence.dropped:
         notes.append(f"{evidence.dropped} recorded steps were left out: not finite, or without any gradient.")
@@ -129,7 +136,7 @@ def _notes(evidence: Evidence) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _absences(judged: Evidence) -> tuple[str, ...]:
+def _absences(judged: GradientRecords) -> tuple[str, ...]:
     parts = zip(judged.tasks, judged.present.mean(axis=0), strict=True)
     return tuple(
         f"`{task}` had a gradient in {words.percent(part)} of the judged steps." for task, part in parts if 0 < part < 1

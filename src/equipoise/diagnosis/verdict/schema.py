@@ -50,7 +50,7 @@ class TaskEvidence(_Frozen):
         norm: Of its unweighted gradient, over the median of the tasks (geometric mean over steps).
         weight: What the run multiplied its loss by, mean.
         contribution: As `norm`, of the weighted gradient.
-        share: Of the update, see `equipoise.diagnosis.verdict.shares`.
+        share: Of the update, see `equipoise.diagnosis.verdict.measures`.
         share_low: The lower end of its 95 % interval.
         share_high: The upper end.
         fair: What the share would be if all were equal.

@@ -2,14 +2,145 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
-from equipoise.models.fused_trunks import FusedTrunks
+from equipoise._core.registry import register
+from equipoise.models import decoders
+from equipoise.models.backbone import Backbone
+from equipoise.models.base import Adapt, MultiTaskModel, Outputs, as_they_are
+from equipoise.models.layers import resize
+from equipoise.tasks import Output
 
 
+class FusedTrunks(MultiTaskModel):
+    """A trunk and a decoder for each task; between stages, every trunk goes on from a mixture of all trunks' maps.
+
+    A subclass says how maps are mixed (`fusion`) and after which stages (`fused`).
+
+    There is no trunk that tasks share, yet every task hears every trunk, so balancing means something. Shared are all
+    trunks and all mixtures but the last; a task owns its last mixture and its decoder. `Outputs.shared` are the maps of
+    all trunks before the last mixture, so methods that look at features see how each task pulls at each trunk.
+    `last_shared_layer` is the last layers of all trunks together. Where a decoder also reads earlier stages, it reads
+    its own trunk's maps there, and these come before the others in `Outputs.shared`. With one task, what is left of a
+    mixture has weights that fit one map.
+
+    The papers start trunks and decoders from trained single-task networks; here they start from the backbone's weights.
+
+    Args:
+        tasks: Task name to the number of channels of its prediction; mixtures keep their order.
+        backbone: Name of a timm model that runs stage by stage; see `Backbone.stages`.
+        pretrained: False, True (timm's weights) or a file of weights, for every trunk; see `Backbone`.
+        alpha: What a mixture starts with for a task's own maps; the other tasks' share what is left to 1.
+        decoder: Name of the decoder that every task gets; see `equipoise.models.decoders`. A task that is not dense
+            gets `pooled`, which reads the same features.
+        output_stride: Stride of the trunks' last features; see `Backbone`.
+        decoder_options: Options of the decoder.
+        backbone_options: Further arguments of timm's constructor.
+
+    Raises:
+        ValueError: If a name, an option or the weights do not fit.
+    """
+
+    fused: ClassVar[slice]
+    """After which stages the trunks are mixed; the last one among them."""
+
+    def __init__(
+        self,
+        tasks: Mapping[str, int | Output],
+        backbone: str,
+        pretrained: bool | str | Path = False,
+        *,
+        alpha: float = 0.9,
+        decoder: str = "deeplab",
+        output_stride: int | None = 8,
+        decoder_options: Mapping[str, Any] | None = None,
+        backbone_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(tasks)
+        if not 0 <= alpha <= 1:
+            raise ValueError(f"`alpha` should be between 0 and 1. Found `alpha = {alpha}`.")
+        trunks = [Backbone(backbone, pretrained, output_stride, **(backbone_options or {})) for _ in self.tasks]
+        self.trunks = nn.ModuleDict(dict(zip(self.tasks, trunks, strict=True)))
+        stages = range(len(trunks[0].stages()))
+        self._fused, self._read = stages[self.fused], stages[decoders.get(decoder).levels]
+        count = len(self.tasks)
+        other = (1 - alpha) / max(1, count - 1)
+        own = 1 - (count - 1) * other
+        self.fusions = nn.ModuleList(
+            nn.ModuleDict(
+                {
+                    task: self.fusion(trunks[0].channels[stage], [own if t == task else other for t in self.tasks])
+                    for task in self.tasks
+                }
+            )
+            for stage in self._fused
+        )
+        channels = [trunks[0].channels[stage] for stage in self._read]
+        for task, output in self.outputs.items():
+            self.decoders[task] = decoders.for_task(output, decoder, channels, decoder_options)
+
+    @abstractmethod
+    def fusion(self, channels: int, shares: Sequence[float]) -> nn.Module:
+        """What mixes for one task: called with the maps of all trunks, each [B, channels, h, w], it returns one.
+
+        Args:
+            channels: Channels of every map.
+            shares: What the mixture starts with for each task's map.
+        """
+
+    def forward(self, images: Tensor, adapt: Adapt = as_they_are) -> Outputs:
+        """Predict every task; the last mixture of a task reads what `adapt` makes for it."""
+        trunks = self._trunks()
+        maps = dict.fromkeys(self.tasks, images)
+        shared: list[Tensor] = []
+        last = self._fused[-1]
+        for stage in range(last + 1):
+            maps = {task: trunk.stage(stage, maps[task]) for task, trunk in trunks.items()}
+            if stage in self._fused and stage != last:
+                together = list(maps.values())
+                mixtures = self._mixtures(self._fused.index(stage))
+                maps = {task: mixture(together) for task, mixture in mixtures.items()}
+            if stage in self._read or stage == last:
+                # Views, because the trunks go on from them.
+                shared += [map_.view_as(map_) for map_ in maps.values()]
+        predictions = {}
+        count = len(self.tasks)
+        for number, (task, decoder) in enumerate(self.decoders.items()):
+            read = list(adapt(task, shared))
+            mixed = self._mixtures(-1)[task](read[-count:])
+            prediction = decoder([*read[number:-count:count], mixed])
+            predictions[task] = resize(prediction, images.shape[-2:]) if self.outputs[task].dense else prediction
+        return Outputs(predictions, shared)
+
+    def last_shared_layer(self) -> nn.Module:
+        """The last layer of every trunk."""
+        return nn.ModuleList(trunk.last_layer() for trunk in self._trunks().values())
+
+    def task_modules(self, task: str) -> Iterable[nn.Module]:
+        """The task's last mixture and its decoder."""
+        return [self._mixtures(-1)[task], self.decoders[task]]
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """As in the base class; the trunks are compiled module by module, since they run stage by stage."""
+        parts = [module for trunk in self._trunks().values() for stage in trunk.stages() for module in stage]
+        mixtures = [mixture for number in range(len(self.fusions)) for mixture in self._mixtures(number).values()]
+        for part in (*parts, *mixtures, *self.decoders.values()):
+            part.compile(*args, **kwargs)
+
+    def _trunks(self) -> dict[str, Backbone]:
+        return {task: cast(Backbone, trunk) for task, trunk in self.trunks.items()}
+
+    def _mixtures(self, number: int) -> nn.ModuleDict:
+        return cast(nn.ModuleDict, self.fusions[number])
+
+
+@register("cross_stitch")
 class CrossStitch(FusedTrunks):
     """Cross-stitch networks: after each of the last four stages, a task goes on from a weighted sum of all tasks' maps.
 
@@ -21,7 +152,7 @@ class CrossStitch(FusedTrunks):
     weights to learn a hundred times faster than the trunks, but their code loses that after the first epoch; here all
     parameters have one rate.
 
-    See `equipoise.models.fused_trunks` for the arguments and for what is shared.
+    See `equipoise.models.architectures.cross_stitch` for the arguments and for what is shared.
     """
 
     examples = ({"backbone": "resnet18"}, {"backbone": "resnet50"})

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from equipoise._core.registry import register
 from equipoise.models.base import Adapt, MultiTaskModel, Outputs, as_they_are
 from equipoise.tasks import Output
 
@@ -13,6 +14,7 @@ WIDTH = 50
 """Of the vector that the tasks read."""
 
 
+@register("lenet")
 class LeNet(MultiTaskModel):
     """The network of P2 (Gama and Grassi) for Multi-MNIST; without any task's part it has 21,330 parameters.
 

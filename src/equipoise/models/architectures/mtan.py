@@ -9,14 +9,15 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from equipoise._core.registry import register
 from equipoise.models import decoders
 from equipoise.models.backbone import Backbone
 from equipoise.models.base import Adapt, MultiTaskModel, Outputs, as_they_are
-from equipoise.models.blocks.residual import bottleneck
-from equipoise.models.layers import resize
+from equipoise.models.layers import bottleneck, resize
 from equipoise.tasks import Output
 
 
+@register("mtan")
 class MTAN(MultiTaskModel):
     """The multi-task attention network on a ResNet.
 

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from equipoise.models.fused_trunks import FusedTrunks
+from equipoise._core.registry import register
+from equipoise.models.architectures.cross_stitch import FusedTrunks
 
 
+@register("nddr")
 class NDDR(FusedTrunks):
     """NDDR-CNN: after every stage, a task goes on from all tasks' maps, reduced to its width by a 1x1 convolution.
 
@@ -22,7 +24,7 @@ class NDDR(FusedTrunks):
 
     Its cost grows with the square of the number of tasks and of the channels.
 
-    See `equipoise.models.fused_trunks` for the arguments and for what is shared.
+    See `equipoise.models.architectures.cross_stitch` for the arguments and for what is shared.
     """
 
     examples = ({"backbone": "resnet18"}, {"backbone": "resnet50"})

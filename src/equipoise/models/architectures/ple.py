@@ -8,11 +8,13 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from equipoise._core.registry import register
+from equipoise.models.architectures.mmoe import Experts, Gate, check_widths, flattened, tower
 from equipoise.models.base import Adapt, MultiTaskModel, Outputs, as_they_are
-from equipoise.models.blocks.experts import Experts, Gate, check_widths, flattened, tower
 from equipoise.tasks import Output
 
 
+@register("ple")
 class Ple(MultiTaskModel):
     """Progressive layered extraction (Tang et al., "Progressive Layered Extraction: A Novel Multi-Task Learning Model
     for Personalized Recommendations", RecSys 2020, figure 5), for vectors and, flattened, small images.

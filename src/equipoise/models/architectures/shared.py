@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from equipoise._core.registry import register
 from equipoise.models import decoders
 from equipoise.models.backbone import Backbone
 from equipoise.models.base import Adapt, MultiTaskModel, Outputs, as_they_are
@@ -15,6 +16,7 @@ from equipoise.models.layers import resize
 from equipoise.tasks import Output
 
 
+@register("shared")
 class Shared(MultiTaskModel):
     """Hard parameter sharing: the multi-task baseline and, built with one task, the single-task baseline.
 

@@ -2,20 +2,46 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
-from equipoise.models.decoder import Decoder
-from equipoise.naming import check_options, choose, discover, option_types
+from torch import Tensor, nn
+
+from equipoise._core.options import check_options, option_types
+from equipoise._core.registry import Registry
 from equipoise.tasks import Output
+
+
+class Decoder(nn.Module, ABC):
+    """Turns shared features into one task's prediction.
+
+    The options of a subclass are the keyword-only arguments of its constructor.
+
+    Args:
+        channels: Channels of the features that it reads, which are the backbone's `channels[levels]`.
+        outputs: Channels of the prediction.
+    """
+
+    levels: ClassVar[slice] = slice(-1, None)
+    """Which of the backbone's stages it reads, from fine to coarse; the last one unless a subclass says otherwise."""
+
+    @abstractmethod
+    def __init__(self, channels: Sequence[int], outputs: int) -> None:
+        super().__init__()
+
+    @abstractmethod
+    def forward(self, features: list[Tensor]) -> Tensor:
+        """Features [B, C, h, w], one for each of `channels`, to [B, outputs, h, w] at the size of the finest.
+
+        A decoder for tasks that are not dense puts out [B, outputs].
+        """
+
 
 __all__ = ["available", "create", "for_task", "get"]
 
 
-@cache
-def _classes() -> dict[str, type[Decoder]]:
-    return discover(__name__, Decoder)
+decoders: Registry[Decoder] = Registry("decoder", Decoder, package=__name__, group="equipoise.decoders")
 
 
 def available() -> list[str]:
@@ -24,7 +50,7 @@ def available() -> list[str]:
     >>> "conv" in available()
     True
     """
-    return sorted(_classes())
+    return list(decoders)
 
 
 def get(name: str) -> type[Decoder]:
@@ -33,7 +59,7 @@ def get(name: str) -> type[Decoder]:
     Raises:
         ValueError: If there is no such decoder.
     """
-    return choose("decoder", name, _classes())
+    return decoders[name]
 
 
 def create(name: str, channels: Sequence[int], outputs: int, **options: Any) -> Decoder:

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from equipoise.models.decoder import Decoder
+from equipoise._core.registry import register
+from equipoise.models.decoders import Decoder
 from equipoise.models.layers import conv_bn_relu, resize
 
 
+@register("deeplab")
 class DeepLab(Decoder):
     """DeepLab-v3 head on the last feature.
 

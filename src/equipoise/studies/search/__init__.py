@@ -4,14 +4,11 @@ A strategy is one file of `strategies`. It proposes weights and is told what the
 proposes becomes an ordinary run of the study, which is made once however often it is asked for.
 """
 
-from equipoise.studies.search.budget import Budget
 from equipoise.studies.search.driver import Search
-from equipoise.studies.search.problem import BudgetSpent, Outcome, Problem, Weights
-from equipoise.studies.search.ranges import parse_ranges
-from equipoise.studies.search.record import SearchRecord, read_record, read_records
+from equipoise.studies.search.problem import Budget, BudgetSpent, Outcome, Problem, Weights
 from equipoise.studies.search.runs import Make, Runs
-from equipoise.studies.search.strategies import available, create
-from equipoise.studies.search.strategy import Strategy
+from equipoise.studies.search.strategies import Strategy, available, create
+from equipoise.studies.search.trials import SearchRecord, parse_ranges, read_record, read_records
 
 __all__ = [
     "Budget",

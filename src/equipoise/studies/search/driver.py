@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from equipoise.config import Recipe
-from equipoise.studies.events import Watch
-from equipoise.studies.execute import unfinished_runs
-from equipoise.studies.results import collect
-from equipoise.studies.search.budget import Budget
-from equipoise.studies.search.problem import BudgetSpent
-from equipoise.studies.search.record import SearchRecord, read_record
+from equipoise.studies.results.aggregate import collect
+from equipoise.studies.run.execute import unfinished_runs
+from equipoise.studies.run.executors import Watch
+from equipoise.studies.search.problem import Budget, BudgetSpent
 from equipoise.studies.search.runs import Make, Runs, planned_with
 from equipoise.studies.search.strategies import create
+from equipoise.studies.search.trials import SearchRecord, read_record
 
 
 class Search:

@@ -8,19 +8,18 @@ from statistics import fmean
 from filelock import FileLock, Timeout
 
 from equipoise.config import BalancerConfig, Recipe
-from equipoise.studies.events import Event, Watch
-from equipoise.studies.making import read_failure
-from equipoise.studies.matrix import PlannedRun, plan, run_directory
-from equipoise.studies.scoring import validation_score
-from equipoise.studies.search.budget import Budget
-from equipoise.studies.search.problem import BudgetSpent, Outcome, Problem, Report, Weights, keep
-from equipoise.training import Abandoned, Reached, read_result
+from equipoise.studies.plan.matrix import PlannedRun, plan, run_directory
+from equipoise.studies.plan.scoring import validation_score
+from equipoise.studies.run.executors import Event, Watch
+from equipoise.studies.run.runner import read_failure
+from equipoise.studies.search.problem import Budget, BudgetSpent, Outcome, Problem, Report, Weights, keep
+from equipoise.training import Abandoned, EpochEnd, read_result
 from equipoise.training.logs import read_log
 
 Make = Callable[[Sequence[PlannedRun], Watch], None]
 """Brings runs to their end, as `equipoise.studies.execute` does."""
 
-Judge = Callable[[PlannedRun, Reached], bool]
+Judge = Callable[[PlannedRun, EpochEnd], bool]
 """Whether to abandon a run, after an epoch."""
 
 
@@ -100,7 +99,7 @@ class Runs(Problem):
         runs = [self.run(weights) for weights in candidates]
         number = {run.key: place for place, run in enumerate(runs)}
 
-        def hopeless(run: PlannedRun, reached: Reached) -> bool:
+        def hopeless(run: PlannedRun, reached: EpochEnd) -> bool:
             return reached.score is not None and report(number[run.key], reached.epoch, reached.score)
 
         left = [run for run in {run.key: run for run in runs}.values() if run.key not in self._outcomes]
@@ -148,7 +147,7 @@ class Runs(Problem):
         }
         self._own |= {key: None for key, was_there in cached.items() if not was_there}
         self._noted(self)
-        seen: dict[str, Reached] = {}
+        seen: dict[str, EpochEnd] = {}
         best: dict[str, float] = {}
         abandoned: set[str] = set()
 

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+from equipoise._core.registry import register
 from equipoise.studies.search.problem import Problem
-from equipoise.studies.search.strategy import Strategy
+from equipoise.studies.search.strategies import Strategy
 
 
+@register("avgnorm")
 class AvgNorm(Strategy):
     """Train once with AvgNorm, take its mean weights, and train once more with these fixed.
 

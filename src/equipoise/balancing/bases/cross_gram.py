@@ -1,0 +1,112 @@
+"""The base of methods that learn simplex weights from the gradients of independent batches."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, Literal, Unpack
+
+import torch
+from torch import Tensor
+
+from equipoise._core.errors import require
+from equipoise.balancing.balancer import Common
+from equipoise.balancing.bases.weights import WeightBalancer
+from equipoise.balancing.context import Need
+from equipoise.balancing.engine import distributed
+from equipoise.balancing.engine.step import open_step
+from equipoise.balancing.engine.task_gradients import TaskGradients
+from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.errors import NonFiniteError
+from equipoise.balancing.info import Place
+from equipoise.balancing.state.per_task import gathered, updated
+
+
+class CrossGramBalancer(WeightBalancer):
+    """A method that weighs the gradients of one batch by products of those of two others.
+
+    J J^T of one batch overestimates the lengths of the expected gradients by the batch's noise; J_1 J_2^T of two
+    independent batches does not. The batch of the step is only differentiated once, as in a plain step; the two further
+    ones cost a pass through the trunk for each task.
+
+    A task that is missing from one of the batches keeps its share of the weights, and the others divide the rest.
+
+    Args:
+        batches: 3, or 1 for the deterministic form, in which the batch of the step plays all parts and no context is
+            needed.
+        scale_heads: Whether the tasks' own parameters also receive the weighted gradient, or the plain one.
+    """
+
+    def __init__(self, *, batches: Literal[1, 3] = 3, scale_heads: bool = False, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
+        require(batches in (1, 3), "batches", batches, "be 1 or 3")
+        self.batches, self.scale_heads = batches, scale_heads
+        self.state: dict[str, Any] = {"shares": {}}
+
+    @abstractmethod
+    def solve(self, cross: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
+        """The weights of the update and the new simplex weights, [T] both.
+
+        Args:
+            cross: J_1 J_2^T, [T, T], float64.
+            shares: The last simplex weights, [T].
+        """
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """Further batches, unless one plays all parts."""
+        return self.info.needs if self.batches > 1 else frozenset()
+
+    def source(self, tasks: Sequence[str]) -> Place:
+        """The losses alone where the gradients of other batches are looked at."""
+        return Place.LOSSES if self.batches > 1 else Place.SHARED
+
+    def weigh(self, inputs: StepInputs) -> Tensor:
+        """The weights of the update, by the products of the gradients of two batches."""
+        held: dict[str, Tensor] = self.state["shares"]
+        shares = gathered(held, inputs.tasks, inputs.losses.new_tensor(1 / len({*held, *inputs.tasks})).double())
+        # What the present tasks have together is theirs to divide, so that absent ones keep their part.
+        mass = shares.sum()
+        shares = shares / mass if bool(mass > 0) else torch.full_like(shares, 1 / len(shares))
+        if inputs.gram is not None:
+            cross, common = inputs.gram, list(inputs.tasks)
+        else:
+            cross, common = self._cross(inputs)
+        places = [inputs.tasks.index(task) for task in common]
+        part = shares[places].sum()
+        weights = shares.clone()
+        if common and bool(part > 0):
+            effective, learned = self.solve(cross, shares[places] / part)
+            weights[places], shares[places] = part * effective.to(shares), part * learned.to(shares)
+        self.state = {"shares": updated(held, inputs.tasks, mass * shares)}
+        return weights
+
+    def head_weights(self, inputs: StepInputs, weights: Tensor) -> Tensor | None:
+        """As the losses are weighted, or ones with `scale_heads=False`."""
+        return None if self.scale_heads else torch.ones_like(weights)
+
+    def _cross(self, inputs: StepInputs) -> tuple[Tensor, list[str]]:
+        (first_tasks, first), (second_tasks, second) = self._look(inputs), self._look(inputs)
+        common = [task for task in inputs.tasks if task in first_tasks and task in second_tasks]
+        cross = first.cross(second)
+        cross = cross[[first_tasks.index(task) for task in common]][:, [second_tasks.index(task) for task in common]]
+        return cross.to(inputs.losses.device), common
+
+    def _look(self, inputs: StepInputs) -> tuple[tuple[str, ...], TaskGradients]:
+        forward = inputs.context.forward(Need.FURTHER, self.info.name)
+        features = [forward.features] if isinstance(forward.features, Tensor) else forward.features
+        step = inputs.step
+        values, further = open_step(forward.losses, features, step.shared if step else ())
+        if not further.shared:
+            raise ValueError(
+                f"`features` should lead to shared parameters that require a gradient: {self.info.name} balances "
+                "theirs. Found none. Unfreeze the trunk, or use `uniform` or `fixed`."
+            )
+        rows = further.shared_rows()
+        # So that all processes refuse it, if one does.
+        distributed.mean_(values)
+        finite = (values + rows.gram().diagonal().to(values)).isfinite().tolist()
+        bad = [task for task, good in zip(further.tasks, finite, strict=True) if not good]
+        if bad:
+            raise NonFiniteError(
+                f"The loss or gradient of {', '.join(bad)} in a further batch is NaN or infinite.", bad
+            )
+        return further.tasks, rows

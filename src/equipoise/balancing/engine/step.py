@@ -1,0 +1,323 @@
+"""The engine: the task gradients that a method must see, each computed once, and what the leaves receive.
+
+A step is cut at the features, where the trunk ends and the heads begin. Every head is differentiated once. What then
+goes through the trunk is one vector-Jacobian product for the weighted sum of the tasks, or one a task for methods that
+must see all shared gradients. Without features, or where they are no clean cut (one is computed from another, or a head
+also reads something else of the trunk), the whole graph of a loss plays the head: the results are equal, only some work
+is done twice.
+
+Cost in backward passes of heads (H) and trunk (E), T tasks:
+
+| what the method sees | with features | without |
+|---|---|---|
+| losses | H + E | H + E |
+| the last shared layer | H + E + T x (that layer's weight gradient, or less: `outer_products`) | 2 H + E |
+| the features | H + E | not possible |
+| all shared parameters | H + T E | H + T E |
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from zlib import crc32
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import GradientEdge
+
+from equipoise._core.errors import require
+from equipoise.balancing.engine import distributed
+from equipoise.balancing.engine.graph import hooks_disabled, partition
+from equipoise.balancing.engine.layer_gram import OuterProducts, find_layer
+from equipoise.balancing.engine.task_gradients import TaskGradients
+
+
+class Step:
+    """One backward step: which leaves are shared, which are a task's own, and the gradients computed so far.
+
+    Args:
+        losses: Losses of one entry by task, each with a graph.
+        features: The tensors that the heads read, or none.
+        shared: Parameters to count as shared besides those found from the features; without features, instead of those
+            found.
+        retain_graph: Keep the graph for another backward pass.
+        summed: Whether parameters that several tasks use behind the features receive the plain sum of the task
+            gradients. Otherwise they count as shared.
+
+    Attributes:
+        features: Where the step is cut; empty if it is not.
+        shared: The leaves that count as shared.
+        heads: For each task the leaves that are its own.
+        between: The leaves that several tasks use and that receive the plain sum.
+
+    Raises:
+        ValueError: The losses depend on the trunk, but not through the features.
+    """
+
+    def __init__(
+        self,
+        losses: Mapping[str, Tensor],
+        features: Sequence[Tensor],
+        shared: Iterable[Tensor],
+        retain_graph: bool,
+        summed: bool = False,
+    ) -> None:
+        self.tasks = tuple(losses)
+        self.losses = list(losses.values())
+        self.retain_graph = retain_graph
+        found = self._partition = partition(self.losses, features, shared, summed)
+        self.features, self.shared = found.features, found.shared
+        self.heads, self.between = found.heads, found.between
+        # By task: the gradients at the features, and those at the leaves that it reaches without them.
+        self._at_features: list[list[Tensor | None]] = []
+        self._at_leaves: list[dict[Tensor, Tensor]] = []
+
+    def leaves(self) -> list[Tensor]:
+        """Every leaf that may receive a gradient, in an order that depends on the graph alone."""
+        own = [leaf for leaves in self.heads for leaf in leaves]
+        return list(dict.fromkeys([*self.shared, *self.between, *own]))
+
+    # What methods see
+
+    def last_layer_rows(self, layer: Sequence[Tensor], scale: float = 1.0) -> TaskGradients:
+        """Task gradients at the parameters of one layer, already reduced over processes.
+
+        Raises:
+            ValueError: A task does not reach the layer.
+        """
+        return TaskGradients(layer, self._at_layer(layer), scale)
+
+    def last_layer_products(self, layer: Sequence[Tensor], scale: float = 1.0) -> TaskGradients:
+        """The same for who needs their inner products above all: where these cost less, nothing else is computed.
+
+        Single entries are then formed when they are asked for, which must be before the step is finished.
+
+        Raises:
+            ValueError: A task does not reach the layer.
+        """
+        # Over processes it is the gradients that are summed, not their inner products.
+        found = find_layer(self.features or self.losses, layer) if distributed.world_size() == 1 else None
+        if found is None or not found.pays(len(self.tasks)):
+            return self.last_layer_rows(layer, scale)
+        arrived = [piece for row in self._at_layer([found.output]) for piece in row if piece is not None]
+        return OuterProducts(layer, found.gram(arrived), lambda: self._at_layer(layer), scale)
+
+    def feature_rows(self, scale: float = 1.0) -> TaskGradients:
+        """Task gradients at the features; each process has those of its own part of the batch."""
+        self._differentiate_heads()
+        # Each process's loss is the mean over its part of the batch; the loss of the step is the mean of these.
+        return TaskGradients(self.features, list(self._at_features), scale * distributed.world_size())
+
+    def shared_rows(self, scale: float = 1.0) -> TaskGradients:
+        """Task gradients at all shared parameters, already reduced over processes."""
+        rows: list[list[Tensor | None]] = []
+        for number in range(len(self.tasks)):
+            # A probe that looks at the features has had it differentiated.
+            if number == len(self._at_leaves):
+                self._differentiate_head(number)
+            keep = self.retain_graph or number < len(self.tasks) - 1
+            through = self._through_trunk(self._at_features[number], self._partition.trunk, retain_graph=keep)
+            found = dict(zip(self._partition.trunk, through, strict=True))
+            direct = self._at_leaves[number]
+            # Nothing needs them again: what is left are the task's own.
+            found |= {leaf: direct.pop(leaf) for leaf in self.shared if leaf in direct}
+            self._at_features[number] = []
+            rows += _reduced([[found.get(leaf) for leaf in self.shared]])
+        return TaskGradients(self.shared, rows, scale)
+
+    # What is done with the decision
+
+    def weighted(self, weights: Tensor, head_weights: Tensor | None = None) -> dict[Tensor, Tensor]:
+        """Gradients of the weighted sum of losses, reduced over processes, by leaf.
+
+        Args:
+            weights: [T], how much of each task's gradient the shared parameters get.
+            head_weights: [T], how much of it the task's own parameters get; as much when not given.
+        """
+        if (head_weights is not None or self.between) and self.features:
+            self._differentiate_heads()
+        if self._at_leaves:
+            seeds = TaskGradients(self.features, self._at_features).combined(weights)
+            found = self._from_heads(weights, weights if head_weights is None else head_weights)
+            at_features = [seeds.get(feature) for feature in self.features]
+            through = self._through_trunk(at_features, self._partition.trunk, self.retain_graph)
+            found |= _present(self._partition.trunk, through)
+        elif head_weights is None and not self.between:
+            found = self._of_total(weights, self.leaves(), self.retain_graph)
+        else:
+            found = self._of_total(weights, self.shared, retain_graph=True)
+            found |= self._of_total(torch.ones_like(weights), self.between, retain_graph=True)
+            own = list(dict.fromkeys(leaf for leaves in self.heads for leaf in leaves))
+            found |= self._of_total(weights if head_weights is None else head_weights, own, self.retain_graph)
+        return distributed.means(found)
+
+    def combined(self, rows: TaskGradients, weights: Tensor, head_weights: Tensor) -> dict[Tensor, Tensor]:
+        """Gradients when the shared parameters receive the weighted sum of `shared_rows`."""
+        return distributed.means(self._from_heads(weights, head_weights)) | rows.combined(weights)
+
+    def directed(self, rows: TaskGradients, direction: Tensor, head_weights: Tensor) -> dict[Tensor, Tensor]:
+        """Gradients when the shared parameters receive a given direction, [P] in the order of `shared_rows`."""
+        heads = distributed.means(self._from_heads(head_weights, head_weights))
+        return heads | dict(zip(self.shared, rows.split(direction), strict=True))
+
+    def directed_features(self, rows: TaskGradients, direction: Tensor, head_weights: Tensor) -> dict[Tensor, Tensor]:
+        """Gradients when the features receive a given gradient, [P] in the order of `feature_rows`."""
+        found = self._from_heads(head_weights, head_weights)
+        through = self._through_trunk(rows.split(direction), self._partition.trunk, self.retain_graph)
+        return distributed.means(found | _present(self._partition.trunk, through))
+
+    def own(self) -> list[dict[Tensor, Tensor]]:
+        """Each task's gradients at the leaves that are its own, reduced over processes; after `shared_rows`."""
+        shared = {*self.shared, *self.between}
+        return [
+            distributed.means({leaf: gradient for leaf, gradient in found.items() if leaf not in shared})
+            for found in self._at_leaves
+        ]
+
+    def nonfinite_tasks(self, gradients: Mapping[Tensor, Tensor]) -> tuple[str, ...]:
+        """The tasks to blame for gradients that are not finite: those whose own leaves have them, else all."""
+        bad = {leaf for leaf, gradient in gradients.items() if not bool(gradient.isfinite().all())}
+        own = tuple(t for t, leaves in zip(self.tasks, self.heads, strict=True) if not bad.isdisjoint(leaves))
+        return own or self.tasks
+
+    # The passes themselves
+
+    def _at_layer(self, places: Sequence[Tensor] | Sequence[GradientEdge]) -> list[list[Tensor | None]]:
+        if self.features:
+            self._differentiate_heads()
+            pieces = [self._through_trunk(row, places, retain_graph=True) for row in self._at_features]
+        else:
+            pieces = [_gradients([loss], places, None, retain_graph=True) for loss in self.losses]
+        for task, row in zip(self.tasks, pieces, strict=True):
+            if all(piece is None for piece in row):
+                raise ValueError(
+                    f"`last_layer` should be a layer of the trunk that every loss depends on. Found one that `{task}` "
+                    "does not depend on. Name an earlier layer, or leave the task out."
+                )
+        return _reduced(pieces)
+
+    def _differentiate_heads(self) -> None:
+        for number in range(len(self._at_leaves), len(self.tasks)):
+            self._differentiate_head(number)
+
+    def _differentiate_head(self, number: int) -> None:
+        reached = self._partition.reached[number]
+        keep = self.retain_graph or not (self._partition.disjoint or number == len(self.losses) - 1)
+        # The features' own hooks are heard when the trunk is differentiated.
+        with hooks_disabled(self.features):
+            found = _gradients([self.losses[number]], [*self.features, *reached], None, keep)
+        self._at_features.append(list(found[: len(self.features)]))
+        self._at_leaves.append(_present(reached, found[len(self.features) :]))
+
+    def _through_trunk(
+        self, seeds: Sequence[Tensor | None], places: Sequence[Tensor] | Sequence[GradientEdge], retain_graph: bool
+    ) -> Sequence[Tensor | None]:
+        used = _present(self.features, seeds)
+        if not used or not places:
+            return [None] * len(places)
+        return _gradients(list(used), places, list(used.values()), retain_graph)
+
+    def _of_total(self, weights: Tensor, leaves: Sequence[Tensor], retain_graph: bool) -> dict[Tensor, Tensor]:
+        if not leaves:
+            return {}
+        seeds = [weight.to(loss).expand_as(loss) for weight, loss in zip(weights, self.losses, strict=True)]
+        return _present(leaves, _gradients(self.losses, leaves, seeds, retain_graph))
+
+    def _from_heads(self, weights: Tensor, head_weights: Tensor) -> dict[Tensor, Tensor]:
+        shared, between = set(self.shared), set(self.between)
+        one = torch.ones_like(weights[0])
+        found: dict[Tensor, Tensor] = {}
+        for gradients, weight, head_weight in zip(self._at_leaves, weights, head_weights, strict=True):
+            for leaf, gradient in gradients.items():
+                part = _times(gradient, one if leaf in between else weight if leaf in shared else head_weight)
+                found[leaf] = found[leaf].add_(part) if leaf in found else part
+        return found
+
+
+def _gradients(
+    outputs: Sequence[Tensor],
+    inputs: Sequence[Tensor] | Sequence[GradientEdge],
+    seeds: Sequence[Tensor] | None,
+    retain_graph: bool,
+) -> Sequence[Tensor | None]:
+    with hooks_disabled(place for place in inputs if isinstance(place, Tensor) and place.is_leaf):
+        return torch.autograd.grad(outputs, inputs, seeds, retain_graph=retain_graph, allow_unused=True)
+
+
+def _present(tensors: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> dict[Tensor, Tensor]:
+    pairs = zip(tensors, gradients, strict=True)
+    return {tensor: gradient for tensor, gradient in pairs if gradient is not None}
+
+
+def _reduced(rows: Sequence[Sequence[Tensor | None]]) -> list[list[Tensor | None]]:
+    if distributed.world_size() == 1:
+        return [list(row) for row in rows]
+    every = {(task, place): piece for task, row in enumerate(rows) for place, piece in enumerate(row)}
+    present = {key: piece for key, piece in every.items() if piece is not None}
+    means = distributed.means(present)
+    return [[means.get((task, place)) for place in range(len(row))] for task, row in enumerate(rows)]
+
+
+def _times(gradient: Tensor, weight: Tensor) -> Tensor:
+    # Not `weight.to(gradient)`: a weight rounded to half precision would be off by a thousandth.
+    return (gradient * weight.to(gradient.device)).to(gradient.dtype)
+
+
+def open_step(
+    losses: Mapping[str, Tensor],
+    features: Sequence[Tensor],
+    shared: Iterable[Tensor],
+    *,
+    retain_graph: bool = False,
+    scaler: torch.amp.GradScaler | None = None,
+    summed: bool = False,
+    objectives: Callable[[], Mapping[str, Tensor]] | None = None,
+) -> tuple[Tensor, Step]:
+    """Begin a step: check what was given, and that all processes were given alike.
+
+    Args:
+        losses: As for `Balancer.backward`, like the other arguments.
+        features: The features.
+        shared: The shared parameters.
+        retain_graph: Whether to keep the graph.
+        scaler: The gradient scaler.
+        summed: Whether parameters that several tasks use behind the features receive the plain sum.
+        objectives: Makes what is differentiated in place of the losses.
+
+    Returns:
+        The losses of this process, [T], and the step.
+
+    Raises:
+        ValueError: An argument is wrong, or the processes disagree.
+    """
+    # A process that refuses its losses must say so to the others, which would wait for it for ever.
+    first = next((loss for loss in losses.values() if isinstance(loss, Tensor)), None)
+    device = torch.device("cpu") if first is None else first.device
+    try:
+        values = _check(losses)
+        total = losses if objectives is None else objectives()
+        scaled = total if scaler is None else {task: scaler.scale(loss) for task, loss in total.items()}
+        step = Step(scaled, features, shared, retain_graph, summed)
+    except ValueError as error:
+        distributed.require_agreement(str(error), device)
+        raise
+    if distributed.world_size() > 1:
+        shapes = [[tuple(leaf.shape) for leaf in leaves] for leaves in (step.shared, *step.heads)]
+        layout = f"{len(step.leaves())} parameters, layout {crc32(str(shapes).encode()):08x}"
+        distributed.require_agreement(f"{', '.join(losses)} ({layout})", device)
+    return values, step
+
+
+def _check(losses: Mapping[str, Tensor]) -> Tensor:
+    require(len(losses) > 0, "losses", losses, "hold the loss of at least one task")
+    for task, loss in losses.items():
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
+            found = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+            raise ValueError(f"`losses[{task!r}]` should be a scalar tensor. Found `{found}`. Take its mean or sum.")
+        if not loss.requires_grad:
+            raise ValueError(
+                f"`losses[{task!r}]` should depend on the model. Found a tensor without a graph: it was detached, "
+                "computed under `no_grad`, or all that it depends on is frozen. Leave out tasks without labels in a "
+                "batch."
+            )
+    device = next(iter(losses.values())).device
+    values = [loss.detach().reshape(()).to(device) for loss in losses.values()]
+    return torch.stack([value if value.dtype == torch.float64 else value.float() for value in values])

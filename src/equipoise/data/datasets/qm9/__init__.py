@@ -1,0 +1,143 @@
+"""QM9: properties of small organic molecules."""
+
+import random
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from equipoise._core.registry import register
+from equipoise.data.core.dataset import NO_OPTIONS, Dataset
+from equipoise.data.core.sample import Transform
+from equipoise.data.datasets.qm9.molecule import GraphCollate, Molecule, complete_graph, draw_molecule
+from equipoise.data.datasets.qm9.sources import files, load
+from equipoise.tasks import Task
+from equipoise.tasks.regression import Regression
+
+MOLECULES, HELD_OUT = 130_831, 10_000
+"""Of all usable molecules, and how many of them P2 holds out for validation and again for the test."""
+
+TARGETS = {
+    "mu": (2.6729529, 1.5034793, 1, "D"),
+    "alpha": (75.281185, 8.1738307, 1, "bohr^3"),
+    "homo": (-6.5364527, 0.59774125, 1000, "meV"),
+    "lumo": (0.32204368, 1.2748554, 1000, "meV"),
+    "r2": (1189.4106, 280.47816, 1, "bohr^2"),
+    "zpve": (4.0569368, 0.90172315, 1000, "meV"),
+    "U0": (-76.116002, 10.323752, 1000, "meV"),
+    "U": (-76.580479, 10.415176, 1000, "meV"),
+    "H": (-77.018249, 10.489269, 1000, "meV"),
+    "G": (-70.836649, 9.4983417, 1000, "meV"),
+    "Cv": (31.620364, 4.0675809, 1, "cal/(mol K)"),
+}
+"""Mean and (unbiased) deviation over all 130,831 molecules, energies in eV, and the unit of the errors."""
+
+
+@register("qm9")
+class Qm9(Dataset):
+    """The molecules of QM9 (Ramakrishnan et al., Scientific Data 2014) as graphs, with the 11 targets of P2.
+
+    Tasks: ``mu`` (dipole moment, debye), ``alpha`` (polarisability, bohr^3), ``homo`` and ``lumo`` (orbital energies),
+    ``r2`` (spatial extent, bohr^2), ``zpve`` (vibrational energy at zero), ``U0``, ``U``, ``H`` and ``G`` (energies of
+    atomisation, although their names are those of the total energies), ``Cv`` (heat capacity, cal/(mol K)). Errors
+    of energies are in meV. Targets are standardised by mean and deviation of all 130,831 molecules, which are constants
+    here: with a part of the files the tasks are the same.
+
+    A graph has every two atoms joined (see :func:`equipoise.data.molecules.complete_graph`): 11 features of an atom
+    (element, atomic number, aromatic, hybridisation, hydrogens), 5 of an edge (kind of bond, distance). Aromatic
+    atoms and bonds and hybridisation are perceived by RDKit; torch-geometric reads the same files without that step,
+    which leaves these columns zero.
+
+    On disk, one of: ``gdb9.sdf``, ``gdb9.sdf.csv`` and ``uncharacterized.txt`` (3,054 molecules that are left out) in
+    ``ROOT`` or ``ROOT/raw``, where torch-geometric puts them; or tables ``qm9*.csv`` (also ``.csv.gz``) with the
+    columns of the package qm9pack, in ``ROOT`` or where that package has them. Read once, the molecules are kept in the
+    cache directory. The extra ``graphs`` is needed.
+
+    Splits as in P2: ``random.Random(0).shuffle`` of all positions; the first 10,000 are ``test``, the next 10,000
+    ``val``, the rest ``train``. Of another number of molecules the same shares are held out, one at least.
+
+    Args:
+        root: The directory.
+        split: ``"train"``, ``"val"`` or ``"test"``.
+        tasks: See :class:`Dataset`.
+        transform: See :class:`Dataset`.
+
+    Raises:
+        ValueError: The packages of the extra are not installed.
+        DatasetError: The directory has no such files, or one is damaged.
+    """
+
+    name = "qm9"
+    input = "graph"
+    splits = ("train", "val", "test")
+    source = (
+        "`torch_geometric.datasets.QM9(root)`, or `pip download --no-deps qm9pack` and unpack the wheel (it is a zip "
+        "file), or https://doi.org/10.6084/m9.figshare.978904 for the molecules themselves"
+    )
+    statistics = None
+    augmentable = False
+    decodes = False
+
+    def __init__(
+        self,
+        root: str | Path | None = None,
+        *,
+        split: str = "train",
+        tasks: Iterable[str] | None = None,
+        transform: Transform | None = None,
+    ) -> None:
+        super().__init__(root, split=split, tasks=tasks, transform=transform)
+
+    @classmethod
+    def all_tasks(cls, root: str | Path | None = None, options: Mapping[str, Any] = NO_OPTIONS) -> tuple[Task, ...]:
+        """Return the 11 regressions."""
+        return tuple(
+            Regression(name=name, mean=mean, std=std, scale=scale, unit=unit)
+            for name, (mean, std, scale, unit) in TARGETS.items()
+        )
+
+    @classmethod
+    def prepare(
+        cls, root: str | Path | None, options: Mapping[str, Any], progress: Callable[[int, int], None] | None = None
+    ) -> None:
+        """Read the molecules into the cache directory."""
+        if root is not None:
+            load(Path(root).expanduser(), progress)
+
+    def identify(self) -> list[str]:
+        """Return ``gdb_<number>`` of the molecules of the split, in the shuffled order."""
+        self.first_file = files(self.root)[0]
+        self.molecules = load(self.root)
+        order = list(range(len(self.molecules)))
+        random.Random(0).shuffle(order)
+        held_out = max(1, round(len(order) * HELD_OUT / MOLECULES))
+        test, val, train = order[:held_out], order[held_out : 2 * held_out], order[2 * held_out :]
+        rows = {"train": train, "val": val, "test": test}[self.split]
+        self.rows = {f"gdb_{self.molecules.numbers[row]}": row for row in rows}
+        return list(self.rows)
+
+    def file(self, identifier: str, key: str) -> Path:
+        """Return the first of the files; all are read as one."""
+        return self.first_file
+
+    def read(self, identifier: str, key: str) -> Any:
+        """Return the molecule, or a target as a tensor of one number."""
+        row = self.rows[identifier]
+        if key == self.input:
+            return self.molecules[row]
+        task = self.active_tasks[key]
+        assert isinstance(task, Regression)
+        return task.standardise(self.molecules.properties[row, list(TARGETS).index(key), None])
+
+    def to_input(self, stored: Molecule) -> Any:
+        """Return the complete graph of a molecule."""
+        return complete_graph(stored)
+
+    def collate(self) -> GraphCollate:
+        """Return what puts graphs together to a batch."""
+        return GraphCollate(self.input, self.active_tasks)
+
+    def draw_input(self, sample: Any) -> Tensor:
+        """Return a picture of the molecule."""
+        return draw_molecule(sample)

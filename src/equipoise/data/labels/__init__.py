@@ -1,1 +1,0 @@
-"""What labels stand for, how they are written, and those that are drawn from others."""

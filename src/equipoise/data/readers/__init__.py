@@ -1,1 +1,0 @@
-"""Reads single files, whatever dataset they are of."""

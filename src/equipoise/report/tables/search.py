@@ -1,0 +1,129 @@
+"""What a weight search found: its trials, its weights ready to paste, and how strategies compare."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import yaml
+
+from equipoise.report.tables.table import Column, Row, Table
+from equipoise.studies.results.statistics import Interval
+from equipoise.studies.search import Outcome, SearchRecord
+
+
+def trials_table(record: SearchRecord) -> Table:
+    """The trials of a strategy in their order, the notes saying what was found and what it cost."""
+    tasks = list(dict.fromkeys(task for trial in record.trials for task in trial.weights))
+    columns = (
+        *(Column(f"weight {task}") for task in tasks),
+        Column("delta_m validation %", True, 2),
+        Column("epochs", decimals=0),
+        Column("hours", decimals=3),
+    )
+    rows = tuple(
+        Row(
+            None,
+            f"{number} {_remark(trial)}".rstrip(),
+            1,
+            1,
+            (
+                *(_number(trial.weights.get(task)) for task in tasks),
+                _number(trial.score if trial.status == "finished" else None),
+                _number(trial.epochs),
+                _number(trial.seconds / 3600),
+            ),
+        )
+        for number, trial in enumerate(record.trials, 1)
+    )
+    return Table(columns, rows, (*_found(record), *_failures(record)), "trial")
+
+
+def strategies_table(records: Sequence[SearchRecord]) -> Table:
+    """What each strategy reached, and what it cost.
+
+    Args:
+        records: Of the same problem.
+    """
+    tasks = list(dict.fromkeys(task for record in records for trial in record.trials for task in trial.weights))
+    columns = (
+        Column("delta_m validation %", True, 2),
+        Column("delta_m test %", True, 2),
+        Column("trials", decimals=0),
+        Column("cached", decimals=0),
+        Column("hours", False, 3),
+        Column("hours cached", decimals=3),
+        *(Column(f"weight {task}") for task in tasks),
+    )
+    rows = []
+    for record in records:
+        best = record.best
+        weights: Mapping[str, float] = best.weights if best else {}
+        values = (
+            _number(best.value if best else None),
+            _number(record.test),
+            _number(len(record.trials)),
+            _number(sum(trial.cached for trial in record.trials)),
+            _number(record.hours),
+            _number(record.cached_hours),
+            *(_number(weights.get(task)) for task in tasks),
+        )
+        rows.append(Row(None, record.strategy, 1, 1, values))
+    notes = (
+        "The best weights of each strategy, chosen on validation"
+        + (", here the test split itself as in paper one." if _on_test(records[0]) else "; test was read once."),
+        "Cost is that of all trials; cached are those of them that were there before the strategy asked for them. "
+        "Single-task networks are not counted.",
+        f"One seed ({records[0].seed}): differences may be chance. Put the weights into a recipe with several seeds.",
+    )
+    return Table(columns, tuple(rows), notes, "strategy")
+
+
+def pasteable(record: SearchRecord) -> str:
+    """The best weights as an entry of a recipe's `balancers`; empty where there are none.
+
+    The numbers are exactly those that were trained with, so that `bench` takes the run that is there.
+    """
+    if record.best is None:
+        return ""
+    entry = {"name": "fixed", "label": f"weights of {record.strategy}", "weights": record.best.weights}
+    return "- " + yaml.safe_dump(entry, default_flow_style=True, sort_keys=False, width=math.inf).rstrip("\n")
+
+
+def with_weights(table: Table, record: SearchRecord) -> Table:
+    """The table with one more note, the best weights in Markdown, where there are such."""
+    weights = pasteable(record)
+    note = f"The best weights, for the `balancers` of a recipe:\n\n```yaml\n{weights}\n```"
+    return replace(table, notes=(*table.notes, note)) if weights else table
+
+
+def _found(record: SearchRecord) -> list[str]:
+    best = record.best
+    cached = sum(trial.cached for trial in record.trials)
+    cost = f"{len(record.trials)} trials, {record.hours:.3g} hours of training"
+    if cached:
+        cost += f"; {cached} of them, {record.cached_hours:.3g} hours, were cached"
+    cost = f"Cost: {cost}."
+    if best is None:
+        return ["No trial has finished.", cost]
+    test = "not known" if record.test is None else f"{record.test:.2f} %"
+    split = "the test split, on which it was chosen as in paper one," if _on_test(record) else "validation"
+    return [f"Best: delta_m {best.value:.2f} % on {split} and {test} on test (seed {record.seed}).", cost]
+
+
+def _failures(record: SearchRecord) -> list[str]:
+    return [f"Trial {number} failed: {trial.error}" for number, trial in enumerate(record.trials, 1) if trial.error]
+
+
+def _remark(trial: Outcome) -> str:
+    remarks = [] if trial.balancer == "fixed" else [trial.balancer]
+    remarks += [] if trial.status == "finished" else [trial.status]
+    remarks += ["cached"] if trial.cached else []
+    return f"({', '.join(remarks)})" if remarks else ""
+
+
+def _on_test(record: SearchRecord) -> bool:
+    return record.protocol == "paper_one"
+
+
+def _number(value: float | None) -> Interval | None:
+    return None if value is None or not math.isfinite(value) else Interval(float(value), math.nan, math.nan, 1)
