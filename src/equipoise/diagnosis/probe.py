@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from equipoise.balancing import Balance
 from equipoise.balancing.engine import distributed
-from equipoise.balancing.engine.observation import Measurement, gradient_difference, measure, observe
-from equipoise.balancing.engine.step import open_step
+from equipoise.balancing.engine.observation import Measurement, gradient_difference, measure
+from equipoise.balancing.engine.step import Step
 from equipoise.balancing.info import Place
 from equipoise.diagnosis.frames import by_task, read, records_frame, write_records
 from equipoise.diagnosis.verdict import Verdict, judge
@@ -97,8 +97,8 @@ class Probe:
         self.steps += 1
         return (self.steps - 1) % self.every == 0
 
-    def record(self, measurement: Measurement) -> None:
-        """Take note of a step."""
+    def write(self, measurement: Measurement) -> None:
+        """Keep the measurement of a step."""
         # Gradients at the features are of one batch: they cannot be compared with those of another.
         coherence = None if self.at is Place.FEATURES else self._compare(measurement)
         self._waiting.append((self.steps, replace(measurement, sample=measurement.sample[:0]), coherence))
@@ -132,8 +132,9 @@ class Probe:
             yield probed
             return
         given = [features] if isinstance(features, Tensor) else list(features or ())
-        values, opened = open_step(losses, given, shared or (), retain_graph=True, scaler=scaler)
-        rows = observe(opened, self.at, given, last_layer, 1.0 if scaler is None else scaler.get_scale(), "the probe")
+        opened = Step.begin(losses, given, shared or (), last_layer=last_layer, retain_graph=True, scaler=scaler)
+        values = opened.values
+        rows = opened.gradients(self.at, "the probe")
         assert rows is not None
         parameters = self.at is not Place.FEATURES
         gram = rows.gram().to(values.device)
@@ -147,7 +148,7 @@ class Probe:
         update = added() if parameters else None
         # Without a gradient, as of a skipped step, there is no update.
         if update is None or update:
-            self.record(measure(tuple(losses), values, rows, gram, stacked, update))
+            self.write(measure(tuple(losses), values, rows, gram, stacked, update))
 
     # What is done with it
 
