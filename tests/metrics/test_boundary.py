@@ -11,7 +11,7 @@ from scipy.io import loadmat
 
 from equipoise.metrics import best_counts, boundary_counts, boundary_scores
 from equipoise.metrics.boundary_matching import PixelMatcher, matching_sizes
-from equipoise.metrics.ods_f import f_measure, precision_recall
+from equipoise.metrics.ods_f import f1_score, precision_recall
 from equipoise.metrics.thinning import suppress_non_maxima
 
 
@@ -187,7 +187,7 @@ def test_reproduces_the_bsds_self_test(shared_data: Path) -> None:
     assert overall.ap == pytest.approx(ap, abs=2e-4)
 
     precision, recall = precision_recall(total)
-    table = np.stack([thresholds, recall, precision, f_measure(precision, recall)], axis=1)
+    table = np.stack([thresholds, recall, precision, f1_score(precision, recall)], axis=1)
     # The original loses a few matches at random, so its recall lies just below the optimum and never above.
     np.testing.assert_allclose(table, np.loadtxt(bench / "test_2" / "eval_bdry_thr.txt"), atol=6e-4)
     assert (table[:, 1] >= np.loadtxt(bench / "test_2" / "eval_bdry_thr.txt")[:, 1] - 1e-6).all()

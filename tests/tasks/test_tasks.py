@@ -82,7 +82,8 @@ def _seed() -> None:
 def test_kinds_are_found_by_their_files() -> None:
     assert set(tasks.available()) == set(KINDS)
     for name in tasks.available():
-        assert tasks.kind(name).kind == name
+        assert KINDS[name].kind == name
+        assert type(KINDS[name]) is tasks.kind(name)
 
 
 def test_create_by_kind() -> None:

@@ -13,7 +13,7 @@ from equipoise.data.core.registry import create, dataset_class
 from equipoise.data.core.sample import DatasetError, EmptySplitError
 from equipoise.data.inspection.report import Report, SplitSummary, TaskSummary
 from equipoise.data.storage.stores import threaded
-from equipoise.tasks.label_statistics import Tally
+from equipoise.tasks.label_statistics import LabelStatistics
 
 
 def check(
@@ -70,7 +70,7 @@ class _Look:
     """What one sample holds: the size of its input if it has one, its labels by task, and what is wrong."""
 
     size: tuple[int, int] | None = None
-    tallies: dict[str, Tally] = field(default_factory=dict)
+    labels: dict[str, LabelStatistics] = field(default_factory=dict)
     faults: list[tuple[Path, str]] = field(default_factory=list)
 
 
@@ -80,8 +80,8 @@ def _read_all(dataset: Dataset, report: Report, progress: Callable[[int, int], N
     for done, look in enumerate(threaded(partial(_look_at, dataset), dataset.identifiers), start=1):
         if look.size is not None:
             summary.sizes[look.size] += 1
-        for name, tally in look.tallies.items():
-            tasks[name].tally.merge(tally)
+        for name, labels in look.labels.items():
+            tasks[name].labels.merge(labels)
         for path, what in look.faults:
             report.add_fault(path, what)
         if progress is not None:
@@ -109,5 +109,5 @@ def _look_at(dataset: Dataset, identifier: str) -> _Look:
             look.faults.append((path, what))
         target = task.finish(values.to(task.dtype))
         look.faults += [(path, fault) for fault in task.faults(target)]
-        look.tallies[key] = task.tally(target)
+        look.labels[key] = task.count_labels(target)
     return look
