@@ -100,7 +100,7 @@ def cosines_with_update(
         grid.ends[0, column] += draw_orthogonal(grid.axes[0, column], rows_of_method(by_task, method))
         axes = grid.axes[1, column]
         grid.ends[1, column] = _draw_split(axes, rows_of_method(split, method), width)
-        label_panel(grid, 1, column, "why its mean is off the line", "factor")
+        label_panel(grid, 1, column, "factors of the mean cosine", "factor")
     return grid.finish()
 
 
@@ -122,7 +122,7 @@ def _draw_split(axes: Axes, split: polars.DataFrame, width: int) -> list[CurveEn
     names = {"balance": "balance of norms", "alignment": "alignment"}
     return [
         *(CurveEnd(end.y, names[end.name], end.style) for end in ends),
-        draw_reference(axes, 1, "1: as on the line"),
+        draw_reference(axes, 1, "1: no effect"),
     ]
 
 
@@ -155,7 +155,7 @@ def mean_cosine(by_step: polars.DataFrame, *, percent: float | None = None) -> F
         axes.set_ylim(min(low, 0), max(high, 1.0))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value / 100:g} %")
         label_panel(grid, 0, column, "mean cosine of task gradients with their mean", r"mean of $\cos(g_i,\ \sum g)$")
-    grid.figure.supxlabel("training done", fontsize=TEXT_SIZE)
+    grid.figure.supxlabel("training progress", fontsize=TEXT_SIZE)
     return grid.finish()
 
 

@@ -48,7 +48,7 @@ def gradient_norms(
     """
     rows = (
         ("norm", "gradient of each task", r"$|g_i|$"),
-        ("weighted_norm", "what enters the update", r"$w_i\,|g_i|$"),
+        ("weighted_norm", "weighted gradient of each task", r"$w_i\,|g_i|$"),
     )
     return draw_task_curves(by_task, rows, tasks=tasks, block=block, log=True).finish()
 
@@ -192,11 +192,11 @@ def verdict_evidence(
     figure, all_axes = panels(1, 2, width=4.6, height=3.0)
     over_time, under = all_axes[0]
     _draw_share_areas(over_time, by_task, styles, width)
-    set_panel_title(over_time, "who owns the update")
+    set_panel_title(over_time, "share of the update of each task")
     over_time.set_ylabel("share of the update", fontsize=TEXT_SIZE)
     over_time.set_xlabel(steps_label(by_task, width, bands=False), fontsize=TEXT_SIZE)
     _draw_share_bars(under, shares, styles)
-    set_panel_title(under, "who would, under other weights")
+    set_panel_title(under, "the same under other weights")
     legend_above(figure, styles, list(drawn))
     return figure
 
@@ -216,7 +216,7 @@ def probe_overview(
     figure, all_axes = panels(2, 2, width=4.6, height=2.7)
     curves = (
         (all_axes[0, 0], "norm", "norm of each task's gradient", r"$|g_i|$"),
-        (all_axes[0, 1], "weighted_norm", "norm of what enters the update", r"$w_i\,|g_i|$"),
+        (all_axes[0, 1], "weighted_norm", "norm of each task's weighted gradient", r"$w_i\,|g_i|$"),
         (all_axes[1, 0], "cosine_with_update", "cosine of each task with the update", r"$\cos(g_i,\,u)$"),
     )
     ends = []

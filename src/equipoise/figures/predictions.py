@@ -68,5 +68,5 @@ def feature_distance(
         tasks: All tasks in order, so that each keeps its colour in a figure of some of them.
         block: The number of steps in a block; by default there are about 40 blocks.
     """
-    rows = (("distance", "features' distance to single-task", r"squared $L_2$ distance"),)
+    rows = (("distance", "distance of features to single-task ones", r"squared $L_2$ distance"),)
     return draw_task_curves(distances, rows, tasks=tasks, block=block).finish()

@@ -94,7 +94,7 @@ def weight_error(weights: polars.DataFrame) -> Figure:
     for column, axes in enumerate(grid.axes[0]):
         axes.set_ylim(bottom=0)
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
-        label_panel(grid, 0, column, "how far weights are from equal", r"mean of $|w_i\, /\, \sum w - 1/T|$")
+        label_panel(grid, 0, column, "distance from equal weights", r"mean of $|w_i\, /\, \sum w - 1/T|$")
     bands = " (bands: range over seeds)" if "seed" in weights.columns else ""
     grid.figure.supxlabel(f"epoch{bands}", fontsize=TEXT_SIZE)
     return grid.finish()
@@ -163,7 +163,7 @@ def progression(values: polars.DataFrame, *, quantity: str, baseline: str) -> Fi
     lower.set_xticks(x, stages, fontsize=TEXT_SIZE, **turned)
     upper.set_ylabel(quantity, fontsize=TEXT_SIZE)
     lower.set_ylabel("difference", fontsize=TEXT_SIZE)
-    set_panel_title(upper, "stage by stage")
-    set_panel_title(lower, f"ahead of {baseline}")
+    set_panel_title(upper, "score at each stage")
+    set_panel_title(lower, f"difference from {baseline}")
     label_curve_ends(upper, ends)
     return figure
