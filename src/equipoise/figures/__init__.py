@@ -23,7 +23,7 @@ from equipoise.figures.gradients import (
     probe_overview,
     share_under_weights,
     update_share,
-    verdict_evidence,
+    verdict_overview,
 )
 from equipoise.figures.predictions import feature_distance, predictions
 from equipoise.figures.styles import method_styles, task_styles
@@ -48,7 +48,7 @@ __all__ = [
     "share_under_weights",
     "task_styles",
     "update_share",
-    "verdict_evidence",
+    "verdict_overview",
     "weight_error",
     "weights_per_epoch",
 ]

@@ -175,10 +175,10 @@ def _draw_share_bars(axes: Axes, shares: polars.DataFrame, styles: Mapping[str, 
     axes.set_xlabel("share of the update (dashed: if all were equal)", fontsize=TEXT_SIZE)
 
 
-def verdict_evidence(
+def verdict_overview(
     by_task: polars.DataFrame, shares: polars.DataFrame, *, tasks: Sequence[str] | None = None, block: int | None = None
 ) -> Figure:
-    """Draw the share of each task over training, and its share under other weights over the judged steps.
+    """Draw the share of each task over training, and its share under other weights over the analysed steps.
 
     Args:
         by_task: `step`, `task`, `share`, as from `equipoise.diagnosis.by_task`.
