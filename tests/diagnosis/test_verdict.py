@@ -47,6 +47,19 @@ def test_a_task_may_be_undone_by_the_others():
     assert {finding.cause for finding in verdict.findings} <= {"conflict", "norms and conflict"}
 
 
+def test_a_task_that_another_cancels_is_not_called_noisy():
+    # The first task has all signs of noise: a large share, gradients that change, a loss that stays.
+    def rows(cosine):
+        gram = [[9.0, 3 * cosine], [3 * cosine, 1.0]]
+        return [record(step, "ab", gram, losses=[1.0, 1.0 / step], coherence=[0.0, 0.9]) for step in range(1, 101)]
+
+    assert judge(records_frame(rows(0.0))).cause == "noise"
+    verdict = judge(records_frame(rows(-0.5)))
+    assert {finding.kind for finding in verdict.findings} == {"starved", "dominating", "conflict"}
+    assert "noise" not in {finding.cause for finding in verdict.findings}
+    assert "noisy" not in verdict.text
+
+
 def test_weights_that_do_too_little_leave_the_cause_to_norms():
     gram = torch.diag(torch.tensor([1.0, 1.0, 1e-4])).tolist()
     rows = [record(step, "abc", gram, weights=[1.0, 1.0, 5.0]) for step in range(1, 101)]

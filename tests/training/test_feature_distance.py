@@ -7,8 +7,9 @@ import safetensors.torch
 import torch
 
 from equipoise.config import Recipe
-from equipoise.diagnosis import read, read_distances
+from equipoise.diagnosis import FeatureDistance, read, read_distances
 from equipoise.studies import execute, plan
+from equipoise.studies.plan.estimate import measure
 from equipoise.training import Status, train
 from equipoise.training.checkpoints import BEST
 from equipoise.training.session import DISTANCES, PROBE
@@ -85,3 +86,16 @@ def test_damaged_records_end_no_training(rooms, tmp_path):
     assert len(caught) == 2
     for recorded in (read(directory / PROBE), read_distances(directory / DISTANCES)):
         assert recorded["step"].min() == reached + 1
+
+
+def test_the_estimate_of_a_study_makes_it_too(rooms, monkeypatch):
+    seen = []
+
+    def observe(self, features, own):
+        seen.append({task: tuple(target.shape[:1]) for task, target in own().items()})
+
+    monkeypatch.setattr(FeatureDistance, "observe", observe)
+    config = plan(recipe(rooms, "uniform", feature_distance=True))[-1].config
+    measure(config, threads=1)
+    assert seen
+    assert all(one == {"seg": (4,), "depth": (4,)} for one in seen)

@@ -98,6 +98,16 @@ def test_every_metric_of_a_single_task_has_its_own_best_epoch(rooms, tmp_path, m
     assert not (tmp_path / "seg.pixel_accuracy").exists()
 
 
+def test_of_equal_evaluations_the_first_is_the_best(rooms, tmp_path, monkeypatch):
+    same = Evaluation({"seg.miou": 30.0, "seg.pixel_accuracy": 3.0}, {"seg": 1.0})
+    kept = []
+    monkeypatch.setattr("equipoise.training.loop.evaluate", lambda session, *_: same)
+    monkeypatch.setattr("equipoise.training.loop.save_weights", lambda directory, *_: kept.append(directory))
+    monkeypatch.setattr("equipoise.training.loop.load_weights", lambda *_: None)
+    assert train(run_config(rooms, ["seg"]), tmp_path).epoch == 1
+    assert kept == [tmp_path, tmp_path / "seg.pixel_accuracy"]
+
+
 @pytest.mark.parametrize("protocol", ["validation", "paper_one"])
 def test_a_stopped_single_task_ends_as_if_it_had_never_stopped(rooms, tmp_path, protocol):
     config = run_config(rooms, ["seg"], protocol=protocol)
