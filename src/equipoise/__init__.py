@@ -12,6 +12,7 @@ It needs torch alone. The laboratory (datasets, architectures, studies, reports,
 from typing import Any
 
 from equipoise import functional
+from equipoise._core.registry import register
 from equipoise.balancing import (
     Balance,
     Balancer,
@@ -38,6 +39,7 @@ __all__ = [
     "available",
     "create",
     "functional",
+    "register",
     "undisturbed",
 ]
 
