@@ -5,6 +5,7 @@ import inspect
 import json
 import logging
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -107,8 +108,8 @@ def _file(
 ) -> MappedFile:
     what = [dataset.name, str(dataset.root.absolute()), dataset.split, key, dict(options), dataset.identifiers]
     folder = cache_directory() / "decoded"
-    # A dataset that is not registered has a colon in its name.
-    kept = f"{dataset.name.replace(':', '.')}-{dataset.split}-{_digest(what)}"
+    # The name of a dataset that is not registered has dots and a colon.
+    kept = f"{re.sub(r'[^a-zA-Z0-9_-]', '_', dataset.name)}-{dataset.split}-{_digest(what)}"
     path = folder / f"{kept}-{state}"
 
     def decode(identifier: str) -> Tensor:
