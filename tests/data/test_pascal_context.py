@@ -394,3 +394,20 @@ def test_real_palettes(shared_data: Path, tree: Path) -> None:
     (tree / "ImageSets" / "Context" / "val.txt").write_text("\n".join(source.stem for source in real))
     dataset = open_pascal(tree, split="test", tasks=["seg"])
     assert {int(label) for index in range(4) for label in dataset[index]["seg"].unique()} == {0, 2, 5, 12, 15, 17, 255}
+
+
+def test_the_fingerprint_follows_the_files(tree: Path, assert_fingerprint_follows: Callable[..., None]) -> None:
+    assert_fingerprint_follows(
+        "pascal_context",
+        tree,
+        files=[f"JPEGImages/{TRAIN[0]}.jpg", f"pascal-context/trainval/{TEST[0]}.mat", f"sal_distill/{TRAIN[1]}.png"],
+        lists={"ImageSets/Context/train.txt": (TRAIN[0], "2008_000001")},
+        options={"validation": 0.5, "edge_rule": "laplacian"},
+    )
+
+
+def test_what_no_sample_is_read_from_does_not_count(tree: Path) -> None:
+    before = data.fingerprint("pascal_context", tree)
+    (tree / "ImageSets" / "Parts").mkdir()
+    (tree / "ImageSets" / "Parts" / "train.txt").write_text("stale")
+    assert data.fingerprint("pascal_context", tree) == before
