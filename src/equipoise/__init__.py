@@ -12,6 +12,7 @@ It needs torch alone. The laboratory (datasets, architectures, studies, reports,
 from typing import Any
 
 from equipoise import functional
+from equipoise._core.registry import register
 from equipoise.balancing import (
     Balance,
     Balancer,
@@ -24,6 +25,7 @@ from equipoise.balancing import (
     create,
     undisturbed,
 )
+from equipoise.diagnosis.probe import Probe
 
 __version__ = "0.1.0"
 __all__ = [
@@ -32,20 +34,17 @@ __all__ = [
     "Context",
     "Forward",
     "NonFiniteError",
+    "Probe",
     "SolverError",
     "available",
     "create",
     "functional",
+    "register",
     "undisturbed",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Probe":
-        # It keeps its records in a data frame, for which the laboratory is needed; the balancers need torch alone.
-        from equipoise.diagnosis import Probe
-
-        return Probe
     # Every method's class under its own name: `equipoise.AvgNorm`. A new method needs no line here.
     for method in all_methods().values():
         if method.__name__ == name:
@@ -54,4 +53,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "Probe", *(method.__name__ for method in all_methods().values())])
+    return sorted([*__all__, *(method.__name__ for method in all_methods().values())])

@@ -219,7 +219,7 @@ def test_a_sound_tree_has_no_faults(any_tree: Path) -> None:
     report = data.check("nyud", any_tree)
     assert report.faults == []
     assert {split: summary.samples for split, summary in report.splits.items()} == {"train": 6, "test": 2}
-    depth = report.splits["test"].tasks["depth"].tally
+    depth = report.splits["test"].tasks["depth"].labels
     known = np.concatenate([Truth(number).depth.ravel() for number in TEST])
     assert depth.means == pytest.approx([known[known > 0].mean()], rel=1e-6)
 

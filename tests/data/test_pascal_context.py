@@ -250,7 +250,7 @@ def test_a_sound_tree_has_no_faults(tree: Path) -> None:
     report = data.check("pascal_context", tree)
     assert report.faults == []
     assert {split: summary.samples for split, summary in report.splits.items()} == {"train": 4, "test": 2}
-    parts = report.splits["test"].tasks["parts"].tally
+    parts = report.splits["test"].tasks["parts"].labels
     assert (parts.samples, parts.labelled) == (1, size_of(TEST[0])[0] * size_of(TEST[0])[1])
 
 
