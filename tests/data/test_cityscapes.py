@@ -272,3 +272,30 @@ def test_a_split_without_images_is_named(make: Callable[..., Path]) -> None:
     root = make(val=0)
     with pytest.raises(data.DatasetError, match="has no samples of the split 'test'"):
         data.create("cityscapes", root=root, split="test")
+
+
+@pytest.mark.parametrize("place", [PLAIN, f"city_ori/{NESTED}"])
+def test_the_fingerprint_follows_the_files(
+    make: Callable[..., Path], place: str, assert_fingerprint_follows: Callable[..., None]
+) -> None:
+    root = make(place)
+    before = data.fingerprint("cityscapes", root)
+    fine = root / place.format(name="gtFine") / "train" / "aachen"
+    (fine / "aachen_000000_000019_gtFine_polygons.json").write_text("not read")
+    assert data.fingerprint("cityscapes", root) == before
+    ids = "val/zurich/zurich_000001_000019"
+    files = [f"{place.format(name=name.split('_')[0])}/{ids}_{name}.png" for name in arrays(0)]
+    assert_fingerprint_follows("cityscapes", root, files=files, options={"classes": 7, "size": (8, 16)})
+
+
+def test_the_fingerprint_of_a_preprocessed_tree(
+    preprocessed: Path, assert_fingerprint_follows: Callable[..., None]
+) -> None:
+    (preprocessed / "train.txt").write_text("leftImg8bit/train/aachen\n")
+    assert_fingerprint_follows(
+        "cityscapes",
+        preprocessed,
+        files=["image/train/0.npy", "disparity/val/0.npy"],
+        lists={"train.txt": ("aachen", "bochum")},
+        options={"classes": 7},
+    )

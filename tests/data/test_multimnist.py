@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -139,3 +140,17 @@ def test_the_real_test_images(shared_data: Path) -> None:
     # The first digits of the official test set are known to everybody.
     assert [int(splits["train"][index]["CL"]) for index in range(8)] == [7, 2, 1, 0, 4, 1, 4, 9]
     assert data.check("multimnist", folder, splits=["val"], only_test_files=True).ok
+
+
+def test_the_fingerprint_follows_the_files(tmp_path: Path, assert_fingerprint_follows: Callable[..., None]) -> None:
+    write_tree(tmp_path / "raw", ".gz")
+    (tmp_path / "processed").mkdir()
+    (tmp_path / "processed" / "val_right_idx.txt").write_text("\n".join(["50"] * 10))
+    assert_fingerprint_follows(
+        "multimnist",
+        tmp_path,
+        files=["raw/train-images-idx3-ubyte.gz", "raw/t10k-labels-idx1-ubyte.gz"],
+        lists={"processed/val_right_idx.txt": ("50", "51")},
+        options={"seed": 1, "only_test_files": True},
+        folders=False,
+    )

@@ -1,6 +1,5 @@
 """`equipoise search`."""
 
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -76,7 +75,7 @@ def search(
     if study.variants:
         known = {entry.label: entry for entry in study.variants}
         chosen = text.choose("--variant", variant or study.variants[0].label, known)
-        study, directory = study.variant(chosen), directory / re.sub(r"[^\w.-]+", "_", chosen.label)
+        study, directory = study.variant(chosen), directory / text.file_name(chosen.label)
     elif variant is not None:
         raise ValueError(f"`--variant` needs a recipe with variants. Found `--variant {variant}`.")
     given = {"ranges": parse_ranges(ranges or ()), "rounds": rounds, "fraction": fraction, "storage": storage}
@@ -102,8 +101,8 @@ def search(
     record = read_record(directory, strategy)
     if record is not None:
         table = trials_table(record)
-        report.write_markdown(with_weights(table, record), directory / f"search-{strategy}.md")
-        report.write_csv(table, directory / f"search-{strategy}.csv")
+        report.write_markdown(with_weights(table, record), directory / f"search-{text.file_name(strategy)}.md")
+        report.write_csv(table, directory / f"search-{text.file_name(strategy)}.csv")
         console.print(report.on_console(table))
         for note in with_weights(table, record).notes:
             say(note)

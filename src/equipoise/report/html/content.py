@@ -161,5 +161,7 @@ def gather(study: Study, progress: Callable[[str], None]) -> Content:
 def _written(recipe: Recipe) -> str:
     """A recipe as people write it: the name first, nothing that is so by default, small things on one line."""
     content = recipe.model_dump(mode="json", exclude_defaults=True)
-    first = {key: content[key] for key in ("name", "description") if key in content}
+    if recipe.imports:
+        content["import"] = [module.entry for module in recipe.imports]
+    first = {key: content[key] for key in ("name", "description", "import") if key in content}
     return yaml.safe_dump(first | content, sort_keys=False, allow_unicode=True, width=100, default_flow_style=None)

@@ -19,9 +19,10 @@ from equipoise import balancing
 from equipoise.balancing import Need
 from equipoise.config import RunConfig
 from equipoise.studies.plan.matrix import PlannedRun
-from equipoise.training.context import context_of, endless, forward
+from equipoise.training.context import further_batches
 from equipoise.training.evaluation import evaluate
 from equipoise.training.session import EvaluationSplit, Session, build_network, prepare
+from equipoise.training.step import training_step
 
 _STEPS, _ENOUGH = 3, 2.0
 """At most so many steps are timed, and none after so many seconds."""
@@ -153,7 +154,7 @@ def measure(config: RunConfig, threads: int) -> RunCost:
     session = prepare(config)
     _give_teachers(session, config)
     loading, batch = _loaded(lambda: session.train_loader.stream([0]))
-    stepping = _time_steps(session, dict(batch), config.training.clip)
+    stepping = _time_steps(session, dict(batch))
     evaluation = _pass(session, session.chosen_on)
     test = 0.0 if session.chosen_on.split == "test" else _pass(session, session.test)
     network = _bytes(session.model.state_dict())
@@ -171,7 +172,7 @@ def measure(config: RunConfig, threads: int) -> RunCost:
 
 
 def _give_teachers(session: Session, config: RunConfig) -> None:
-    if Need.TEACHERS in session.balancer.needs:
+    if Need.TEACHERS in session.balancer.needs or session.feature_distance is not None:
         # Networks that have learnt nothing take as long as finished ones.
         session.teachers = {
             task: build_network(config.model_copy(update={"tasks": (task,)}), pretrained=False)
@@ -192,23 +193,14 @@ def _loaded(batches: Callable[[], Iterator[Mapping[str, torch.Tensor]]]) -> tupl
     return seconds, batch
 
 
-def _time_steps(session: Session, batch: dict[str, torch.Tensor], clip: float) -> float:
+def _time_steps(session: Session, batch: dict[str, torch.Tensor]) -> float:
     batch = session.fabric.to_device(batch)
-    further = endless(session, 0)
+    further = further_batches(session, 0)
 
     def step() -> float:
         _synchronise(session.fabric.device)
         started = time.perf_counter()
-        session.optimizer.zero_grad(set_to_none=True)
-        now = forward(session, batch)
-        context = context_of(session, batch, further)
-        session.balancer.backward(
-            now.losses, features=now.features, last_layer=session.last_layer, context=context, probe=session.probe
-        )
-        if clip > 0:
-            torch.nn.utils.clip_grad_norm_(session.model.parameters(), clip)
-        session.optimizer.step()
-        session.balancer.after_step(context)
+        training_step(session, batch, further)
         _synchronise(session.fabric.device)
         return time.perf_counter() - started
 
@@ -223,9 +215,8 @@ def _time_steps(session: Session, batch: dict[str, torch.Tensor], clip: float) -
 def _pass(session: Session, held: EvaluationSplit) -> float:
     """Seconds of a pass over a split, from one batch."""
     loading, batch = _loaded(lambda: iter(held.loader))
-    adapt = session.balancer.adapt
     started = time.perf_counter()
-    evaluate(session.fabric, session.model, adapt, held.tasks, [dict(batch)], session.input, lambda: None)
+    evaluate(session, held.tasks, [dict(batch)], lambda: None)
     _synchronise(session.fabric.device)
     return len(held.loader) * (loading + time.perf_counter() - started)
 

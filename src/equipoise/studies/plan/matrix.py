@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from equipoise._core.text import file_name
 from equipoise.config import SINGLE, BalancerConfig, Recipe, RunConfig, grid_points
 from equipoise.studies.plan.scoring import loss_score, validation_score
 from equipoise.training import read_result
@@ -84,7 +85,7 @@ class PlannedRun:
         }
         content = {"config": self.config.model_dump(mode="json", exclude=irrelevant), "needs": self.needs}
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-        return "-".join((self.config.data.name, self.config.balancer.name, *self.config.tasks, digest))
+        return file_name("-".join((self.config.data.name, self.config.balancer.name, *self.config.tasks, digest)))
 
     @property
     def name(self) -> str:
@@ -211,6 +212,7 @@ class _Planner:
 
         def run(seed: int) -> PlannedRun:
             config = RunConfig(
+                imports=recipe.imports,
                 data=recipe.data,
                 tasks=tasks,
                 model=recipe.model,

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from equipoise._core.files import write_json
+from equipoise._core.text import file_name
 from equipoise.studies.search.problem import Outcome
 
 
@@ -60,7 +61,7 @@ class SearchRecord(BaseModel):
 
 def record_path(directory: Path, strategy: str) -> Path:
     """Where the record of a strategy is."""
-    return directory / f"search-{strategy}.json"
+    return directory / f"search-{file_name(strategy)}.json"
 
 
 def read_record(directory: Path, strategy: str) -> SearchRecord | None:
