@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from equipoise import data
+from equipoise._core.imports import find
 from equipoise._core.registry import register
 from equipoise.data.core.registry import datasets
 from equipoise.data.storage.files import read_colours, read_lines, read_numbers
@@ -79,6 +80,15 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def depths(dataset: data.Dataset) -> list[float]:
     return [float(dataset[index]["depth"].mean()) for index in range(len(dataset))]
+
+
+def test_a_name_may_be_left_out(root: Path) -> None:
+    class OneMore(Squares):
+        pass
+
+    assert OneMore.name.endswith("OneMore")
+    register(OneMore)
+    assert data.create("one_more", root=root).name == "one_more"
 
 
 def test_it_is_listed_and_has_the_name_it_is_registered_under(root: Path) -> None:
@@ -149,6 +159,9 @@ MODULE = """
 from tests_of_squares import Squares
 
 class Doubled(Squares):
+    def __init__(self, root=None, **common):
+        super().__init__(root, **common)
+
     def read(self, identifier, key):
         values = super().read(identifier, key)
         return values * {factor} if key == "depth" else values
@@ -183,11 +196,33 @@ def test_a_class_in_a_module_needs_no_registration(root: Path, module: Callable[
     assert name not in data.available()
     with pytest.raises(ValueError, match="directory of the dataset 'doubling:Doubled'"):
         data.create(name)
-    with pytest.raises(ValueError, match=r"`dataset` should be a name or `module:Class`.*Found .*doubling:Tripled"):
+    with pytest.raises(ValueError, match=r"`dataset` should be a name.*`module:Class`.*Found .*doubling:Tripled"):
         data.create("doubling:Tripled", root=root)
+
+
+def test_a_file_that_a_recipe_imports(root: Path, tmp_path: Path) -> None:
+    fingerprints = set()
+    for factor in (2, 3):
+        path = tmp_path / "own_data.py"
+        path.write_text(MODULE.format(factor=factor).replace("from tests_of_squares", f"from {__name__}"))
+        find(str(path))
+        name = "own_data:Doubled"
+        assert depths(data.create(name, root=root, cache="disk")) == [factor, 2 * factor, 3 * factor]
+        assert data.dataset_class(name).name == name
+        # The code of a dataset has its own place in the key of a run.
+        fingerprints.add(data.fingerprint(name, root))
+    assert len(fingerprints) == 1
 
 
 def test_decoded_files_are_not_used_after_the_code_has_changed(root: Path, module: Callable[[int], None]) -> None:
     for factor in (2, 3):
         module(factor)
         assert depths(data.create("doubling:Doubled", root=root, cache="disk")) == [factor, 2 * factor, 3 * factor]
+
+
+def test_an_inherited_option_with_its_default_does_not_count(root: Path, module: Callable[[int], None]) -> None:
+    module(2)
+    plain, default, other = (
+        data.fingerprint("doubling:Doubled", root, options) for options in ({}, {"scale": 1.0}, {"scale": 3.0})
+    )
+    assert plain == default != other
