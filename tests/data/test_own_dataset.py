@@ -1,6 +1,7 @@
 """A dataset of the user's own, outside the package, works like ours."""
 
 import importlib
+import json
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,10 +14,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
+from typer.testing import CliRunner
 
 from equipoise import data
 from equipoise._core.imports import find
 from equipoise._core.registry import register
+from equipoise.cli.data import app
 from equipoise.data.core.registry import datasets
 from equipoise.data.storage.files import read_colours, read_lines, read_numbers
 from equipoise.tasks import Task
@@ -143,6 +146,20 @@ def test_it_is_checked_and_drawn(root: Path) -> None:
         ("d.npy", "should have the size of its image, (8, 10); it has (8, 9)"),
         ("a.png", "is in 'train' and again in 'val'"),
     }
+
+
+def test_the_command_line_checks_and_draws_it(root: Path, tmp_path: Path, module: Callable[[int], None]) -> None:
+    module(2)
+    picture = tmp_path / "sheet.png"
+    for name in ("squares", "doubling:Doubled"):
+        checked = CliRunner().invoke(app, ["check", name, str(root), "--json"])
+        assert checked.exit_code == 0, checked.output
+        assert json.loads(checked.stdout)["splits"]["train"]["samples"] == 3
+        drawn = CliRunner().invoke(app, ["show", name, str(root), "scale=2.0", "-o", str(picture), "--corrupt"])
+        assert drawn.exit_code == 0, drawn.output
+        picture.unlink()
+    (root / "a.png").unlink()
+    assert CliRunner().invoke(app, ["check", "squares", str(root)]).exit_code == 1
 
 
 def test_its_fingerprint_follows_its_files(root: Path, assert_fingerprint_follows: Callable[..., None]) -> None:
