@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 from torchmetrics import Metric
 
+import equipoise
 from equipoise import tasks
-from equipoise._core.registry import register
 from equipoise.metrics import collect
 from equipoise.tasks import Task
 
@@ -85,7 +85,7 @@ def _registered() -> Iterator[None]:
     assert "depth" in tasks.available()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tasks.kinds, "_classes", dict(tasks.kinds._classes))
-        register("wetness")(Wetness)
+        equipoise.register("wetness")(Wetness)
         yield
 
 
@@ -133,5 +133,5 @@ def test_an_abstract_task_is_refused_with_what_it_lacks() -> None:
         pass
 
     with pytest.raises(ValueError, match=r"`Unfinished` should define `activate`, .*`loss`"):
-        register("unfinished")(Unfinished)
+        equipoise.register("unfinished")(Unfinished)
     assert "unfinished" not in tasks.available()
