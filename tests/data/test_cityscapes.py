@@ -1,4 +1,4 @@
-"""Cityscapes, as it is downloaded and as P2's code reduces it."""
+"""Cityscapes, as it is downloaded and as the code of Gama & Grassi (2025) reduces it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -72,7 +72,7 @@ def test_the_split_is_that_of_paper_two(tmp_path: Path) -> None:
     tree = OfficialTree({"leftImg8bit": tmp_path, "gtFine": tmp_path, "disparity": tmp_path})
     train, val = tree.identify("train"), tree.identify("val")
     assert (len(train), len(val)) == (2380, 595)
-    # The places of the first validation images in the sorted list of all, from the list that comes with P2's code.
+    # The places of the first validation images in the sorted list of all, from the list of Gama & Grassi.
     found = [int(name.split("_")[1]) for name in val[:32]]
     assert found == [0, 3, 7, 21, 24, 25, 26, 63, 67, 84, 86, 91, 93, 94, 99, 100, 112, 126, 130, 136, 146, 151, 153,
                      160, 163, 164, 166, 168, 174, 176, 180, 197]  # fmt: skip
@@ -144,7 +144,7 @@ def test_instances_follow_a_crop(make: Callable[..., Path]) -> None:
 
 
 def preprocess(root: Path, split: str, number: int) -> dict[str, np.ndarray]:
-    """Write what P2's code makes of a sample of this size."""
+    """Write a sample of this size as their code reduces it."""
     stored = arrays(number)
     image = (stored["leftImg8bit"].astype(np.float16) / 255.0 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
     classes = np.vectorize(lambda label: TRAIN_IDS.get(label, -1))(stored["gtFine_labelIds"])

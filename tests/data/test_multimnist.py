@@ -12,7 +12,7 @@ from torch import Tensor
 from equipoise import data
 from equipoise.data.datasets.multimnist import overlapped, read_idx
 
-# What P2 keeps of the 36 rows of the canvas, as read off its results.
+# The rows of the 36 of the canvas that Gama & Grassi (2025) keep, as read off their results.
 ROWS = [0, 1, 3, 4, 5, 7, 8, 9, 10, 12, 13, 14, 16, 17, 18, 19, 21, 22, 23, 25, 26, 27, 28, 30, 31, 32, 34, 35]
 
 

@@ -23,7 +23,7 @@ GENERATIONS = ("astmt", "mti", "atrc")
 
 
 class Truth:
-    """What the files of one image say, whatever their encoding."""
+    """The content of the files of one image, whatever their encoding."""
 
     def __init__(self, number: str) -> None:
         generator = np.random.default_rng(int(number))

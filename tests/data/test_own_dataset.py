@@ -1,6 +1,7 @@
 """A dataset of the user's own, outside the package, works like ours."""
 
 import importlib
+import json
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,9 +14,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
+from typer.testing import CliRunner
 
 from equipoise import data
+from equipoise._core.imports import find
 from equipoise._core.registry import register
+from equipoise.cli.data import app
 from equipoise.data.core.registry import datasets
 from equipoise.data.storage.files import read_colours, read_lines, read_numbers
 from equipoise.tasks import Task
@@ -81,6 +85,15 @@ def depths(dataset: data.Dataset) -> list[float]:
     return [float(dataset[index]["depth"].mean()) for index in range(len(dataset))]
 
 
+def test_a_name_may_be_left_out(root: Path) -> None:
+    class OneMore(Squares):
+        pass
+
+    assert OneMore.name.endswith("OneMore")
+    register(OneMore)
+    assert data.create("one_more", root=root).name == "one_more"
+
+
 def test_it_is_listed_and_has_the_name_it_is_registered_under(root: Path) -> None:
     assert "squares" in data.available()
     assert data.dataset_class("squares").name == "squares"
@@ -135,6 +148,20 @@ def test_it_is_checked_and_drawn(root: Path) -> None:
     }
 
 
+def test_the_command_line_checks_and_draws_it(root: Path, tmp_path: Path, module: Callable[[int], None]) -> None:
+    module(2)
+    picture = tmp_path / "sheet.png"
+    for name in ("squares", "doubling:Doubled"):
+        checked = CliRunner().invoke(app, ["check", name, str(root), "--json"])
+        assert checked.exit_code == 0, checked.output
+        assert json.loads(checked.stdout)["splits"]["train"]["samples"] == 3
+        drawn = CliRunner().invoke(app, ["show", name, str(root), "scale=2.0", "-o", str(picture), "--corrupt"])
+        assert drawn.exit_code == 0, drawn.output
+        picture.unlink()
+    (root / "a.png").unlink()
+    assert CliRunner().invoke(app, ["check", "squares", str(root)]).exit_code == 1
+
+
 def test_its_fingerprint_follows_its_files(root: Path, assert_fingerprint_follows: Callable[..., None]) -> None:
     assert_fingerprint_follows(
         "squares",
@@ -149,6 +176,9 @@ MODULE = """
 from tests_of_squares import Squares
 
 class Doubled(Squares):
+    def __init__(self, root=None, **common):
+        super().__init__(root, **common)
+
     def read(self, identifier, key):
         values = super().read(identifier, key)
         return values * {factor} if key == "depth" else values
@@ -183,11 +213,33 @@ def test_a_class_in_a_module_needs_no_registration(root: Path, module: Callable[
     assert name not in data.available()
     with pytest.raises(ValueError, match="directory of the dataset 'doubling:Doubled'"):
         data.create(name)
-    with pytest.raises(ValueError, match=r"`dataset` should be a name or `module:Class`.*Found .*doubling:Tripled"):
+    with pytest.raises(ValueError, match=r"`dataset` should be a name.*`module:Class`.*Found .*doubling:Tripled"):
         data.create("doubling:Tripled", root=root)
+
+
+def test_a_file_that_a_recipe_imports(root: Path, tmp_path: Path) -> None:
+    fingerprints = set()
+    for factor in (2, 3):
+        path = tmp_path / "own_data.py"
+        path.write_text(MODULE.format(factor=factor).replace("from tests_of_squares", f"from {__name__}"))
+        find(str(path))
+        name = "own_data:Doubled"
+        assert depths(data.create(name, root=root, cache="disk")) == [factor, 2 * factor, 3 * factor]
+        assert data.dataset_class(name).name == name
+        # The code of a dataset has its own place in the key of a run.
+        fingerprints.add(data.fingerprint(name, root))
+    assert len(fingerprints) == 1
 
 
 def test_decoded_files_are_not_used_after_the_code_has_changed(root: Path, module: Callable[[int], None]) -> None:
     for factor in (2, 3):
         module(factor)
         assert depths(data.create("doubling:Doubled", root=root, cache="disk")) == [factor, 2 * factor, 3 * factor]
+
+
+def test_an_inherited_option_with_its_default_does_not_count(root: Path, module: Callable[[int], None]) -> None:
+    module(2)
+    plain, default, other = (
+        data.fingerprint("doubling:Doubled", root, options) for options in ({}, {"scale": 1.0}, {"scale": 3.0})
+    )
+    assert plain == default != other

@@ -1,12 +1,12 @@
 """The choice of where a dataset keeps its decoded files, and the cache directory."""
 
 import hashlib
-import inspect
 import json
 import logging
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
@@ -145,7 +145,8 @@ def _code_of(dataset: type[Dataset]) -> list[str]:
     found = []
     for base in dataset.__mro__:
         if issubclass(base, Dataset) and not base.__module__.startswith("equipoise."):
-            # There is none for a class that was typed into an interpreter.
-            with suppress(OSError, TypeError):
-                found.append(inspect.getsource(inspect.getmodule(base) or base))
+            loader = getattr(sys.modules.get(base.__module__), "__loader__", None)
+            # A class that was typed into an interpreter has no source.
+            with suppress(OSError, ImportError, AttributeError):
+                found.append(loader.get_source(base.__module__))  # type: ignore[union-attr]
     return found
