@@ -72,13 +72,22 @@ def test_a_task_that_another_cancels_is_not_called_noisy():
     assert "noisy" not in verdict.text
 
 
-@pytest.mark.parametrize(("others_left", "noisy"), [(0.85, False), (0.5, True)])
-def test_a_task_is_noisy_only_if_the_others_learn_more_than_twice_as_much(others_left, noisy):
-    def losses(step):
-        return [1.0, 1.0] if step <= 10 else [0.9, others_left]
-
+@pytest.mark.parametrize(
+    ("own", "other", "noisy"),
+    [((0.9, 0.1), (0.5, 0.05), True), ((0.9, 0.1), (0.85, 0.05), False), ((0.9, 0.6), (0.5, 0.5), False)],
+    ids=["noise", "the other hardly learns either", "coherent gradients"],
+)
+def test_a_noisy_task_has_incoherent_gradients_and_learns_half_as_much_at_most(own, other, noisy):
+    # Of both tasks: what is left of the loss, and the coherence.
+    left, coherence = zip(own, other, strict=True)
     rows = [
-        record(step, "ab", [[9.0, 0.0], [0.0, 1.0]], losses=losses(step), coherence=[0.1, 0.05])
+        record(
+            step,
+            "ab",
+            [[9.0, 0.0], [0.0, 1.0]],
+            losses=[1.0, 1.0] if step <= 10 else list(left),
+            coherence=list(coherence),
+        )
         for step in range(1, 101)
     ]
     assert (judge(records_frame(rows)).cause == "noise") == noisy
