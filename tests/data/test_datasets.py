@@ -69,7 +69,7 @@ def test_every_dataset_is_named_after_its_file() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"name": "nyud_mnii"}, "`name` should be one of .* Did you mean `nyud_mini`"),
+        ({"name": "nyud_mnii"}, "`dataset` should be one of .* Did you mean `nyud_mini`"),
         ({"split": "tset"}, "`split` should be one of train, val, test.* Did you mean `test`"),
         ({"tasks": ["seg", "dept"]}, "`tasks` should be one of .* Did you mean `depth`"),
         ({"tasks": []}, "`tasks` should name one of seg, depth, edge"),

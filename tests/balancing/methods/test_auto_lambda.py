@@ -70,8 +70,8 @@ def test_the_slope_is_that_of_the_validation_loss_after_the_step():
     parameters = list(net.parameters())
     before = [parameter.detach().clone() for parameter in parameters]
     state = balancer.get_extra_state()
-    lambdas = {task: value.clone() for task, value in state["memory"]["values"].items()}
-    moments = {task: value.clone() for task, value in state["memory"]["first_moments"].items()}
+    lambdas = {task: value.clone() for task, value in state["state"]["values"].items()}
+    moments = {task: value.clone() for task, value in state["state"]["first_moments"].items()}
     around = context(balancer, net, inputs, optimiser=optimiser)
     step(balancer, net, inputs, context=around)
     # Found in the moments, because the balancer only hands out the weights.

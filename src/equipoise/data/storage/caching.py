@@ -14,7 +14,7 @@ from typing import Any, Literal
 import platformdirs
 from torch import Tensor
 
-import equipoise
+from equipoise._core.version import __version__
 from equipoise.data.core.dataset import Dataset
 from equipoise.data.core.sample import DatasetError
 from equipoise.data.storage.stores import Disk, MappedFile, Memory, Nothing, Store, build
@@ -91,7 +91,7 @@ def _free_space() -> int:
 
 
 def _disk(dataset: Dataset, options: Mapping[str, Any], progress: Callable[[int, int], None] | None) -> Disk:
-    state = _digest([equipoise.__version__, _code(), _sources(dataset, options)])
+    state = _digest([__version__, _code(), _sources(dataset, options)])
     keys = (dataset.input, *dataset.active_tasks)
     return Disk({key: _file(dataset, key, options, state, progress) for key in keys})
 
