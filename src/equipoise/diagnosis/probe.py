@@ -146,23 +146,22 @@ class Probe:
             yield probed
             return
         given = [features] if isinstance(features, Tensor) else list(features or ())
-        opened = Step.begin(losses, given, shared or (), last_layer=last_layer, retain_graph=True, scaler=scaler)
-        values = opened.values
-        rows = opened.gradients(self.at, "the probe")
-        assert rows is not None
+        step = Step.begin(losses, given, shared or (), last_layer=last_layer, retain_graph=True, scaler=scaler)
+        values, gradients = step.values, step.gradients(self.at, "the probe")
+        assert gradients is not None
         parameters = self.at is not Place.FEATURES
-        gram = rows.gram().to(values.device)
+        gram = gradients.gram().to(values.device)
         distributed.mean_(values)
         if not parameters:
             distributed.sum_(gram)
-        added = gradient_difference(rows.like if parameters else ())
+        added = gradient_difference(gradients.like if parameters else ())
         yield probed
         weights = probed.balance.weights if probed.balance is not None else None
         stacked = torch.stack([weights[task] for task in losses]) if weights is not None else None
         update = added() if parameters else None
         # A skipped step leaves no gradient, so that there is no update.
         if update is None or update:
-            self.write(measure(tuple(losses), values, rows, gram, stacked, update))
+            self.write(measure(tuple(losses), values, gradients, gram, stacked, update))
 
     # The records
 
