@@ -94,21 +94,36 @@ class Interrupted(WeightBalancer):
 
     info = MethodInfo(name="interrupted", title="Interrupted", paper="none", default_place=Place.LOSSES, scale="sum")
 
+    def __init__(self, error: Exception, **options: str) -> None:
+        super().__init__(**options)
+        self.error = error
+
     def weigh(self, inputs: StepInputs) -> Tensor:
         self.state = self.state | {"steps": self.state.get("steps", 0) + 1}
         if self.state["steps"] == 2:
-            raise KeyError("interrupted")
+            raise self.error
         return torch.ones_like(inputs.losses)
 
 
-def test_an_error_of_the_method_leaves_no_trace_in_the_state():
+@pytest.mark.parametrize("error", [KeyError("interrupted"), NonFiniteError("another batch is NaN", ["a"])], ids=repr)
+def test_an_error_of_the_method_leaves_no_trace_in_the_state(error):
     net, inputs = network()
-    balancer = Interrupted()
+    balancer = Interrupted(error)
     step(balancer, net, inputs)
     for _ in range(2):
-        with pytest.raises(KeyError, match="interrupted"):
+        with pytest.raises(type(error)):
             step(balancer, net, inputs)
     assert balancer.state == {"steps": 1}
+
+
+def test_a_step_that_is_skipped_for_another_batch_leaves_no_trace_in_the_state():
+    net, inputs = network()
+    balancer = Interrupted(NonFiniteError("another batch is NaN", ["a"]), nonfinite="skip")
+    step(balancer, net, inputs)
+    for _ in range(2):
+        assert step(balancer, net, inputs).skipped
+    assert balancer.state == {"steps": 1}
+    assert balancer.skipped_steps == 2
 
 
 def further_that_fails(balancer: Balancer, net: Network, inputs: Tensor) -> Balance:
