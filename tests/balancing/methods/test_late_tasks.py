@@ -117,3 +117,16 @@ def test_famo_learns_once_from_every_step():
     state = str(balancer.state_dict())
     balancer.after_step()  # there is no further step to learn from
     assert str(balancer.state_dict()) == state
+
+
+@pytest.mark.parametrize("name", ["nash_mtl", "avgnorm"])
+def test_a_zero_gradient_leaves_no_weight_for_the_steps_in_between(name):
+    options = {"max_norm": None} if name == "nash_mtl" else {}
+    balancer = equipoise.create(name, every=3, **options)
+    dead, regular = rows(0), rows(1)
+    dead[1] = 0
+    assert float(weights_of(linear_step(balancer, dead)[1])[1]) == 0
+    # The task has no weight to go on with, so that all are measured anew.
+    found = weights_of(linear_step(balancer, regular)[1])
+    torch.testing.assert_close(found, getattr(functional, name)(regular @ regular.T))
+    assert float(found[1]) > 0
