@@ -1,4 +1,4 @@
-"""Formulas written out with every hyper-parameter of its own value, where recorded sequences have some of them equal."""
+"""Formulas written out, each hyper-parameter with a value of its own, which recorded sequences do not have."""
 
 import torch
 
