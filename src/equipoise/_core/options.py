@@ -22,6 +22,33 @@ def option_types(constructor: type) -> dict[str, Any]:
     return found
 
 
+def option_defaults(constructor: type) -> dict[str, Any]:
+    """Return the defaults of the keyword-only arguments of a class by name; arguments without a default are left out.
+
+    Like `option_types`, it follows arguments that a class hands on to its base as `**`.
+
+    Example:
+        >>> class Decoder:
+        ...     def __init__(self, *, width: int = 256, kind: str): ...
+        >>> option_defaults(Decoder)
+        {'width': 256}
+    """
+    found: dict[str, Any] = {}
+    for base in constructor.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        parameters = inspect.signature(vars(base)["__init__"]).parameters.values()
+        own = {
+            parameter.name: parameter.default
+            for parameter in parameters
+            if parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.default is not inspect.Parameter.empty
+        }
+        found = own | found
+        if all(parameter.kind is not inspect.Parameter.VAR_KEYWORD for parameter in parameters):
+            break
+    return found
+
+
 def check_options(owner: str, known: Iterable[str], given: Mapping[str, Any]) -> None:
     """See that all given options are known.
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 from equipoise._core.options import option_types
 from equipoise._core.registry import Registry
 from equipoise.config import converted_options
-from equipoise.studies.plan.matrix import PlannedRun
+from equipoise.studies.plan.planned_run import PlannedRun
 from equipoise.training import Status
 
 

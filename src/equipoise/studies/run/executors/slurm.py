@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from equipoise._core.extras import imported
 from equipoise._core.registry import register
-from equipoise.studies.plan.matrix import PlannedRun
+from equipoise.studies.plan.planned_run import PlannedRun
 from equipoise.studies.run.executors import Executor, Workers
 from equipoise.studies.run.remote import Job, LostError, Remote, Work, may_use_gpu
 
