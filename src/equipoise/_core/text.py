@@ -1,6 +1,7 @@
 """Texts that several rooms write: hints at the nearest name, errors for unknown names, durations."""
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
@@ -39,3 +40,13 @@ def choose(argument: str, name: str, known: Mapping[str, T]) -> T:
     if name not in known:
         raise unknown(argument, name, known)
     return known[name]
+
+
+def file_name(text: str) -> str:
+    """Return a text as part of a file name: each run of other characters than letters, digits, `_`, `.`, `-` is a `_`.
+
+    Example:
+        >>> file_name("my_package.networks:MyNetwork")
+        'my_package.networks_MyNetwork'
+    """
+    return re.sub(r"[^\w.-]+", "_", text)

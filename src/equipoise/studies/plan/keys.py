@@ -28,8 +28,9 @@ from pydantic import BaseModel, ValidationError
 
 from equipoise import balancing, data, models
 from equipoise._core.files import write_json
+from equipoise._core.imports import source_of
 from equipoise._core.options import option_defaults, option_types
-from equipoise.config import DataConfig, RunConfig, converted_options
+from equipoise.config import DataConfig, RunConfig, convert_options
 from equipoise.data import DatasetError
 
 SCHEMA_VERSION = 1
@@ -39,14 +40,15 @@ RESULTS_VERSION = 1
 """Version of the numbers. Raise it when the same configuration gives other numbers than before, or when a default
 changes; all runs are then made again. `tests/studies/test_golden_run.py` fails if this was forgotten."""
 
-_IRRELEVANT: Mapping[str, AbstractSet[str]] = {
+_IRRELEVANT: Mapping[str, AbstractSet[str] | None] = {
+    "imports": None,
     "data": {"root", "cache"},
     "model": {"pretrained"},
     "balancer": {"label", "grid", "fixed_from"},
     "training": {"accelerator", "workers", "probe"},
 }
-"""Keys of the configuration that do not enter the key of a run. The data root and the path of pretrained weights are
-represented by fingerprint and checksum."""
+"""Keys of the configuration that do not enter the key of a run, by section; none stands for the whole section. Modules,
+the data root and the path of pretrained weights are represented by source text, fingerprint and checksum."""
 
 _INCOMPLETE = "incomplete"
 
@@ -122,7 +124,7 @@ def run_key(config: RunConfig, needs: Sequence[str] = (), fingerprints: Fingerpr
         "results": fingerprints.results_version,
         "dataset": dataset,
         "weights": weights,
-        "modules": _module_sources(config),
+        "modules": source_of(config.imports),
         "config": changed_values(config),
         "needs": needs,
     }
@@ -146,7 +148,7 @@ def changed_values(config: RunConfig) -> dict[str, Any]:
     values = _changed_fields(config, _IRRELEVANT)
     owners = {
         "data": (data.dataset_class(config.data.name), config.data.options),
-        "model": (models.architectures[config.model.architecture], config.model.options),
+        "model": (models.architecture_class(config.model.architecture), config.model.options),
         "balancer": (balancing.all_methods()[config.balancer.name], config.balancer.options),
     }
     for part, (owner, options) in owners.items():
@@ -155,11 +157,13 @@ def changed_values(config: RunConfig) -> dict[str, Any]:
     return values
 
 
-def _changed_fields(value: BaseModel, exclude: Mapping[str, AbstractSet[str]]) -> dict[str, Any]:
+def _changed_fields(value: BaseModel, exclude: Mapping[str, AbstractSet[str] | None]) -> dict[str, Any]:
     """Return the declared fields that differ from their defaults, in nested configurations too."""
     changed: dict[str, Any] = {}
     for name, field in type(value).model_fields.items():
         part = exclude.get(name, frozenset())
+        if part is None:
+            continue
         own = _plain(getattr(value, name), part)
         if field.is_required() or _as_json(own) != _as_json(_plain(field.get_default(call_default_factory=True), part)):
             changed[name] = own
@@ -206,17 +210,12 @@ def _default_options(owner: type) -> dict[str, str]:
     found = {}
     for name, default in option_defaults(owner).items():
         try:
-            converted = converted_options(owner.__name__, types, {name: default})[name]
+            converted = convert_options(owner.__name__, types, {name: default})[name]
         except ValueError:
             # A default may be of another type, such as none for a choice that depends on other options.
             converted = default
         found[name] = _as_json(converted)
     return found
-
-
-def _module_sources(config: RunConfig) -> dict[str, str]:
-    """Return the source text of every module that the recipe imports, by the name it has there."""
-    return {}
 
 
 _datasets: dict[str, str] = {}

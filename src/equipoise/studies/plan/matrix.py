@@ -158,6 +158,7 @@ class _Planner:
 
         def run(seed: int) -> PlannedRun:
             config = RunConfig(
+                imports=recipe.imports,
                 data=recipe.data,
                 tasks=tasks,
                 model=recipe.model,

@@ -12,6 +12,8 @@ from equipoise.training import RunResult, read_result
 
 FAILURE = "failure.json"
 """In the directory of a failed run: why it failed."""
+IMPORTS = "imports"
+"""In the directory of a study or a run: copies of the modules that its recipe imports."""
 
 
 @dataclass(frozen=True)

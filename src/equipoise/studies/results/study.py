@@ -6,10 +6,11 @@ from pathlib import Path
 import yaml
 
 from equipoise._core.files import write_text
+from equipoise._core.imports import write_copies
 from equipoise.config import ConfigError, Recipe, load
 from equipoise.studies.plan.keys import Fingerprints
 from equipoise.studies.plan.matrix import plan
-from equipoise.studies.plan.planned_run import PlannedRun
+from equipoise.studies.plan.planned_run import IMPORTS, PlannedRun
 from equipoise.studies.results.aggregate import collect
 from equipoise.studies.results.rows import RunRow
 from equipoise.studies.run.execute import unfinished_runs
@@ -51,12 +52,15 @@ class Study:
 def save_recipe(recipe: Recipe, directory: Path) -> None:
     """Write the recipe of a study into its directory, with the fingerprints of its data and weights.
 
+    The sources of the modules that it imports are copied into the folder `imports`.
+
     Args:
         recipe: The study.
         directory: Directory of the study; it is made if it is missing.
     """
     directory.mkdir(parents=True, exist_ok=True)
     write_text(directory / RECIPE, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+    write_copies(recipe.imports, directory / IMPORTS)
     fingerprints = Fingerprints()
     plan(recipe, fingerprints=fingerprints)
     fingerprints.write(directory)

@@ -8,7 +8,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from equipoise._core.files import write_json
-from equipoise.studies.plan.planned_run import FAILURE, PlannedRun, run_directory
+from equipoise._core.imports import write_copies
+from equipoise.studies.plan.planned_run import FAILURE, IMPORTS, PlannedRun, run_directory
 from equipoise.training import Abandoned, Status, read_result, train
 from equipoise.training.selection import FALLBACK, RESULT, Selection, main_metrics
 
@@ -42,6 +43,7 @@ def make_run(run: PlannedRun, root: Path, watch: Callable[[Status], None]) -> st
         (directory / FAILURE).unlink(missing_ok=True)
         if is_provisional(run, root):
             (directory / RESULT).unlink()
+        write_copies(run.config.imports, directory / IMPORTS)
         train(
             run.config,
             directory,

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from equipoise._core.extras import imported
+from equipoise._core.extras import import_extra
 from equipoise.data.datasets.qm9.molecule import ELEMENTS, NODE_FEATURES, Molecule
 
 HYDROGEN = "H"
@@ -63,8 +63,8 @@ def from_record(record: Any) -> Molecule:
 
 def _chem() -> Any:
     """RDKit, which tells of every oddity of a molecule on the standard error stream unless it is asked not to."""
-    imported("rdkit.RDLogger", extra="graphs", purpose="Reading molecules").DisableLog("rdApp.*")
-    return imported("rdkit.Chem", extra="graphs", purpose="Reading molecules")
+    import_extra("rdkit.RDLogger", extra="graphs", purpose="Reading molecules").DisableLog("rdApp.*")
+    return import_extra("rdkit.Chem", extra="graphs", purpose="Reading molecules")
 
 
 def _bonds(graph: Any) -> list[tuple[int, int, int]]:
@@ -78,7 +78,7 @@ def _matched(graph: Any, symbols: Sequence[str], positions: NDArray[np.floating]
     chem = _chem()
     lines = [f"{s} {x:.6f} {y:.6f} {z:.6f}" for s, (x, y, z) in zip(symbols, positions, strict=True)]
     bare = chem.MolFromXYZBlock("\n".join([str(len(lines)), "", *lines]))
-    imported("rdkit.Chem.rdDetermineBonds", extra="graphs", purpose="Reading molecules").DetermineConnectivity(bare)
+    import_extra("rdkit.Chem.rdDetermineBonds", extra="graphs", purpose="Reading molecules").DetermineConnectivity(bare)
     plain = chem.RWMol(graph)
     for bond in plain.GetBonds():
         bond.SetBondType(chem.BondType.SINGLE)

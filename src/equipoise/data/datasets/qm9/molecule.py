@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn import functional
 
-from equipoise._core.extras import imported
+from equipoise._core.extras import import_extra
 from equipoise.data.core.sample import stacked_targets
 from equipoise.tasks import Task
 
@@ -105,7 +105,7 @@ def complete_graph(molecule: Molecule) -> Any:
         >>> graph.edge_index.tolist(), graph.edge_attr.tolist()
         ([[0, 1], [1, 0]], [[1.0, 0.0, 0.0, 0.0, 5.0], [1.0, 0.0, 0.0, 0.0, 5.0]])
     """
-    geometric = imported("torch_geometric.data", extra="graphs", purpose="A graph")
+    geometric = import_extra("torch_geometric.data", extra="graphs", purpose="A graph")
     edges = _all_pairs(len(molecule.atoms))
     start, end = edges
     kinds = functional.one_hot(molecule.bonds[start, end].long(), BONDS + 1)[:, 1:]
@@ -137,7 +137,7 @@ class GraphCollate:
 
     def __call__(self, samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Return the batch, with a ``torch_geometric.data.Batch`` of the graphs."""
-        geometric = imported("torch_geometric.data", extra="graphs", purpose="A batch of graphs")
+        geometric = import_extra("torch_geometric.data", extra="graphs", purpose="A batch of graphs")
         graphs = geometric.Batch.from_data_list([sample[self.input] for sample in samples])
         return {self.input: graphs, **stacked_targets(samples, self.tasks)}
 

@@ -20,7 +20,7 @@ import numpy as np
 import safetensors.torch
 from filelock import FileLock
 
-from equipoise._core.extras import imported
+from equipoise._core.extras import import_extra
 from equipoise.data.core.sample import DatasetError
 from equipoise.data.datasets.qm9.chemistry import PROPERTIES, converted, from_record, from_smiles
 from equipoise.data.datasets.qm9.molecule import Molecule, Molecules
@@ -82,7 +82,7 @@ def read(paths: list[Path], progress: Progress | None = None) -> Iterator[Found]
         DatasetError: A file is damaged, or two of them do not go together.
     """
     # Before the first molecule, so that a missing package is not taken for a fault of a file.
-    imported("rdkit.Chem", extra="graphs", purpose="Reading molecules")
+    import_extra("rdkit.Chem", extra="graphs", purpose="Reading molecules")
     if paths[0].name != STRUCTURES:
         return _read_tables(paths, progress)
     structures, table, unusable = paths
@@ -106,7 +106,7 @@ def left_out(path: Path) -> set[int]:
 
 
 def _read_raw(structures: Path, table: Path, unusable: Path, progress: Progress | None) -> Iterator[Found]:
-    chem = imported("rdkit.Chem", extra="graphs", purpose="Reading molecules")
+    chem = import_extra("rdkit.Chem", extra="graphs", purpose="Reading molecules")
     skipped = left_out(unusable)
     rows = list(_rows(table, ("mol_id", *PROPERTIES)))
     measured = []
