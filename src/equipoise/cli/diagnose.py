@@ -22,7 +22,7 @@ def diagnose(
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
     figure: Annotated[
-        Path | None, typer.Option(help="Draw the evidence into this file, such as verdict.png.", show_default=False)
+        Path | None, typer.Option(help="Draw the verdict into this file, such as verdict.png.", show_default=False)
     ] = None,
     weights: Annotated[
         list[str] | None,

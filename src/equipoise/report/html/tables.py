@@ -153,7 +153,7 @@ def verdicts(study: Study) -> Verdicts:
         drawn = plate(
             "figure-verdict",
             "Who owns the update",
-            "The share of the shared network's update that each task owns with every method, over the judged steps, "
+            "The share of the shared network's update that each task owns with every method, over the analysed steps, "
             "mean over seeds. Dashed lines are equal shares.",
             study_verdict_figure(found),
         )
