@@ -87,7 +87,7 @@ class Probe:
     ) -> None:
         # Not at the first look at the records, which may come after hours of training.
         for package in ("polars", "numpy", "scipy", "pydantic"):
-            imported(package, extra="lab", purpose="`equipoise.Probe`")
+            import_extra(package, extra="lab", purpose="`equipoise.Probe`")
         require(every >= 1, "every", every, "be at least 1")
         self.every = every
         self.at = choose("at", at, _PLACE_OF_OPTION)
