@@ -14,7 +14,7 @@ from rich.text import Text
 
 from equipoise._core.text import duration
 from equipoise.studies import Event, PlannedRun, unfinished_runs
-from equipoise.studies.search import Budget, Outcome, SearchRecord
+from equipoise.studies.search import Budget, SearchResult, Trial
 from equipoise.training import Status
 
 _SILENCE = 300.0
@@ -266,7 +266,7 @@ class SearchProgress(Bars):
         """Show an event of a run."""
         self.show(event)
 
-    def noted(self, record: SearchRecord) -> None:
+    def on_change(self, record: SearchResult) -> None:
         """Show what has been found."""
         best = "" if record.best is None else f", best {record.best.value:.2f} %"
         left = self.left(record)
@@ -279,7 +279,7 @@ class SearchProgress(Bars):
         done = len(record.trials)
         self.whole(f"{done} trials{best}", done, self._expected, outlook.lstrip(", "))
 
-    def left(self, record: SearchRecord) -> float | None:
+    def left(self, record: SearchResult) -> float | None:
         """Seconds to go, or none while there is nothing to judge by."""
         spent = sum(trial.seconds for trial in record.trials)
         bounds = []
@@ -290,7 +290,7 @@ class SearchProgress(Bars):
         return min(bounds) / self._jobs if bounds else None
 
 
-def _described(trial: Outcome) -> str:
+def _described(trial: Trial) -> str:
     weights = ", ".join(f"{task} {weight:.4g}" for task, weight in trial.weights.items()) or trial.balancer
     cached = " (cached)" if trial.cached else ""
     if trial.status == "finished":

@@ -115,7 +115,7 @@ def gather(study: Study, progress: Callable[[str], None]) -> Content:
         progress: Told what is being done.
     """
     progress("Reading the runs")
-    records, recipe = study.records, study.recipe
+    records, recipe = study.rows, study.recipe
     sure = sureness(study) if records else None
     methods = list(dict.fromkeys((record.variant, record.balancer) for record in records))
     data: dict[str, Any] = {
