@@ -9,19 +9,12 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from equipoise._core.registry import register
-from equipoise.models.architectures.atrc.choice import Choice, Refinement
-from equipoise.models.architectures.atrc.relations import (
-    CONTEXTS,
-    LABEL,
-    NONE,
-    SEARCH,
-    Relations,
-    candidates,
-    reads_labels,
-)
+from equipoise.models.architectures.atrc.choice import Choice
+from equipoise.models.architectures.atrc.contexts import CONTEXTS, Refinement
+from equipoise.models.architectures.atrc.relations import LABEL, NONE, SEARCH, Relations, candidates, reads_labels
 from equipoise.models.backbone import Backbone
-from equipoise.models.base import Adapt, MultiTaskModel, Outputs, as_they_are
-from equipoise.models.layers import conv_bn_relu, require_dense, resize, side_by_side
+from equipoise.models.base import Adapt, MultiTaskModel, Outputs, unchanged
+from equipoise.models.layers import concatenate, conv_bn_relu, require_dense, resize
 from equipoise.tasks import Output
 
 
@@ -116,9 +109,9 @@ class ATRC(MultiTaskModel):
             self.refinement[task] = Refinement(task, contexts, width, width // 2)
             self.decoders[task] = _logits(width, outputs)
 
-    def forward(self, images: Tensor, adapt: Adapt = as_they_are) -> Outputs:
+    def forward(self, images: Tensor, adapt: Adapt = unchanged) -> Outputs:
         """Predict every task; `images` is [B, 3, H, W]."""
-        shared = [side_by_side(self.backbone(images)[-4:])]
+        shared = [concatenate(self.backbone(images)[-4:])]
         size = images.shape[-2:]
         features: dict[str, Tensor] = {}
         labels: dict[str, Tensor] = {}

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from equipoise._core.registry import register
 from equipoise.models.architectures.invpt.decoder import JointNorm, PyramidHead, PyramidStage
 from equipoise.models.backbone import Backbone
-from equipoise.models.base import Adapt, MultiTaskModel, Outputs, as_they_are
+from equipoise.models.base import Adapt, MultiTaskModel, Outputs, unchanged
 from equipoise.models.layers import conv_bn_relu, require_dense, resize
 from equipoise.tasks import Output
 
@@ -134,7 +134,7 @@ class InvPT(MultiTaskModel):
         for task, outputs in self.tasks.items():
             self.decoders[task] = PyramidHead(widths, outputs)
 
-    def forward(self, images: Tensor, adapt: Adapt = as_they_are) -> Outputs:
+    def forward(self, images: Tensor, adapt: Adapt = unchanged) -> Outputs:
         """Predict every task; `images` is [B, 3, H, W]."""
         # Views, because the trunk goes on from its earlier features: one would otherwise be an ancestor of the next.
         features = self.backbone(images)

@@ -6,157 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from equipoise._core.registry import register
+from equipoise.models.architectures.taskprompter.decoder import CrossTaskReweighting, PromptedHead, PromptReader
 from equipoise.models.architectures.taskprompter.transformer import PromptedTransformer, Tap
 from equipoise.models.backbone import Backbone
-from equipoise.models.base import Adapt, MultiTaskModel, Outputs, as_they_are
+from equipoise.models.base import Adapt, MultiTaskModel, Outputs, unchanged
 from equipoise.models.layers import require_dense, resize
 from equipoise.tasks import Output
-
-
-class PromptDecoder(nn.Module):
-    """A task's features at one depth.
-
-    The dense spatial-channel prompt decoding of TaskPrompter (ICLR 2023): the patches, weighted once by
-    the task's spatial scores, each head's for the head's share of the channels, and once by its channel scores, each
-    window's for the patches in it; each with the patches themselves added and through a 1x1 convolution of its own;
-    then side by side through a 1x1 convolution, a 3x3 convolution with batch normalisation and GELU and a 1x1
-    convolution.
-
-    Args:
-        channels: Channels of the patches.
-        embed_dim: Channels after the first convolutions.
-        feature_dim: Channels of the features.
-    """
-
-    def __init__(self, channels: int, embed_dim: int, feature_dim: int) -> None:
-        super().__init__()
-        self.spatial = nn.Conv2d(channels, embed_dim, 1)
-        self.channel = nn.Conv2d(channels, embed_dim, 1)
-        self.fuse = nn.Sequential(
-            nn.Conv2d(2 * embed_dim, feature_dim, 1),
-            nn.Conv2d(feature_dim, feature_dim, 3, padding=1),
-            nn.BatchNorm2d(feature_dim),
-            nn.GELU(),
-            nn.Conv2d(feature_dim, feature_dim, 1),
-        )
-
-    def forward(self, patches: Tensor, spatial: Tensor, channel: Tensor) -> Tensor:
-        """Features of the patches.
-
-        Args:
-            patches: [B, C, h, w].
-            spatial: The task's spatial scores, [B, heads, h, w].
-            channel: The task's channel scores, [B, C, windows, windows].
-
-        Returns:
-            [B, feature_dim, h, w].
-        """
-        height, width = patches.shape[-2:]
-        by_head = patches.unflatten(1, (spatial.shape[1], -1)) * (1 + spatial).unsqueeze(2)
-        rows, columns = channel.shape[-2:]
-        per_patch = channel.repeat_interleave(height // rows, 2).repeat_interleave(width // columns, 3)
-        by_channel = patches * (1 + per_patch)
-        return self.fuse(torch.cat([self.spatial(by_head.flatten(1, 2)), self.channel(by_channel)], 1))
-
-
-class PromptReader(nn.Module):
-    """A task's features at all depths, one `PromptDecoder` each.
-
-    Args:
-        number: Which of the tasks it is.
-        tasks: Number of tasks.
-        levels: Number of depths.
-        channels: Channels of the patches.
-        embed_dim: See `PromptDecoder`.
-        feature_dim: See `PromptDecoder`.
-    """
-
-    def __init__(self, number: int, tasks: int, levels: int, channels: int, embed_dim: int, feature_dim: int) -> None:
-        super().__init__()
-        self.number, self.tasks = number, tasks
-        self.decoders = nn.ModuleList(PromptDecoder(channels, embed_dim, feature_dim) for _ in range(levels))
-
-    def forward(self, taps: Sequence[Tap]) -> list[Tensor]:
-        """The taps to features [B, feature_dim, h, w], one a tap."""
-        return [
-            decoder(tap.patches, self._own(tap.spatial), self._own(tap.channel))
-            for decoder, tap in zip(self.decoders, taps, strict=True)
-        ]
-
-    def _own(self, scores: Tensor) -> Tensor:
-        return scores.unflatten(2, (self.tasks, -1))[:, :, self.number]
-
-
-class CrossTaskReweighting(nn.Module):
-    """A task's features at all depths, made of all tasks'.
-
-    The cross-task reweighting of TaskPrompter (ICLR 2023): at each depth the sum of all tasks' features, each
-    multiplied by a number that two 1x1 convolutions with GELU in between make of the scores, one a head, of the task's
-    prompt and the other's.
-
-    Args:
-        number: Which of the tasks it is.
-        levels: Number of depths.
-        heads: Heads of the backbone's attention.
-    """
-
-    def __init__(self, number: int, levels: int, heads: int) -> None:
-        super().__init__()
-        self.number = number
-        self.weigh = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(heads, heads, 1), nn.GELU(), nn.Conv2d(heads, 1, 1)) for _ in range(levels)
-        )
-
-    def forward(self, features: Sequence[Sequence[Tensor]], pairs: Sequence[Tensor]) -> list[Tensor]:
-        """Mix.
-
-        Args:
-            features: For each task its features at each depth, [B, feature_dim, h, w].
-            pairs: `Tap.pairs` at each depth.
-
-        Returns:
-            Features at each depth, [B, feature_dim, h, w].
-        """
-        mixed = []
-        for weigh, scores, of_tasks in zip(self.weigh, pairs, zip(*features, strict=True), strict=True):
-            weights = weigh(scores[:, :, self.number : self.number + 1]).unsqueeze(-1).unbind(3)
-            mixed.append(sum_of([weight * feature for weight, feature in zip(weights, of_tasks, strict=True)]))
-        return mixed
-
-
-class PromptedHead(nn.Module):
-    """A prediction from a task's features at all depths.
-
-    They are summed and resized to four times the grid of patches; a 3x3 convolution with batch normalisation and GELU
-    and a 1x1 convolution follow.
-
-    Args:
-        feature_dim: Channels of the features.
-        outputs: Channels of the prediction.
-    """
-
-    def __init__(self, feature_dim: int, outputs: int) -> None:
-        super().__init__()
-        join = nn.Conv2d(feature_dim, feature_dim, 3, padding=1)
-        nn.init.trunc_normal_(join.weight, std=0.02)
-        self.layers = nn.Sequential(join, nn.BatchNorm2d(feature_dim), nn.GELU(), nn.Conv2d(feature_dim, outputs, 1))
-
-    def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Features [B, feature_dim, h, w], one a depth, to [B, outputs, 4 h, 4 w]."""
-        total = sum_of(features)
-        return self.layers(resize(total, (4 * total.shape[-2], 4 * total.shape[-1])))
-
-
-def sum_of(maps: Sequence[Tensor]) -> Tensor:
-    """The sum of maps of one shape."""
-    total, *others = maps
-    for other in others:
-        total = total + other
-    return total
 
 
 @register("taskprompter")
@@ -236,7 +94,7 @@ class TaskPrompter(MultiTaskModel):
                 self.reweighting[task] = CrossTaskReweighting(number, levels, network.blocks[0].attn.num_heads)
             self.decoders[task] = PromptedHead(feature_dim, outputs)
 
-    def forward(self, images: Tensor, adapt: Adapt = as_they_are) -> Outputs:
+    def forward(self, images: Tensor, adapt: Adapt = unchanged) -> Outputs:
         """Predict every task; `images` is [B, 3, H, W], best of the size that the network is built for."""
         size = images.shape[-2:]
         taps = self.trunk(images if size == self.size else resize(images, self.size))
