@@ -143,7 +143,7 @@ class FusedTrunks(MultiTaskModel):
 
 @register("cross_stitch")
 class CrossStitch(FusedTrunks):
-    """Cross-stitch networks: after each of the last four stages, a task continues from a weighted sum of all tasks' maps.
+    """Cross-stitch networks: after each of the last four stages, a task continues from a weighted sum of all maps.
 
     Misra et al., "Cross-stitch Networks for Multi-task Learning", CVPR 2016, equation 1 and figure 3, with one weight
     for each channel and ordered pair of tasks, as in public dense networks (the paper also has one per pair). There is

@@ -115,7 +115,7 @@ def flattened(inputs: Tensor, width: int) -> Tensor:
     vectors = inputs.flatten(1)
     if vectors.shape[1] != width:
         raise ValueError(
-            f"The architecture's `inputs` should be {vectors.shape[1]}, the number of values of its input (of the shape "
+            f"The architecture's `inputs` should be {vectors.shape[1]}, the number of values of its input (shape "
             f"{list(inputs.shape)}). Found `inputs = {width}`."
         )
     return vectors
@@ -126,9 +126,9 @@ class Mmoe(MultiTaskModel):
     """Multi-gate mixture of experts, for vectors and (flattened) small images.
 
     Ma et al., "Modeling Task Relationships in Multi-task Learning with Multi-gate Mixture-of-Experts", KDD 2018, figure
-    1c and equations 5 to 7. Experts are networks of linear layers with ReLU that read the input. The gate of every task,
-    a softmax of a linear layer on the same input, mixes them for the task's tower. The trunk ends with the experts'
-    results, [B, experts, width]; a gate mixes the output of `adapt`. Each task owns its gate and its tower.
+    1c and equations 5 to 7. Experts are networks of linear layers with ReLU that read the input. The gate of every
+    task, a softmax of a linear layer on the same input, mixes them for the task's tower. The trunk ends with the
+    experts' results, [B, experts, width]; a gate mixes the output of `adapt`. Each task owns its gate and its tower.
 
     Args:
         tasks: The output of each task, not dense.

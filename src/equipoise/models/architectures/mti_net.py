@@ -206,7 +206,7 @@ class MTINet(MultiTaskModel):
         return Outputs(predictions, shared, auxiliary)
 
     def last_shared_layer(self) -> nn.Module:
-        """Return the pyramid's last convolutions, or the backbone's last layer, which writes all branches of an HRNet."""
+        """Return the pyramid's last convolutions, or the backbone's last layer; see `Backbone.last_layer`."""
         return self.backbone.last_layer() if self.pyramid is None else self.pyramid.layer_blocks
 
     def task_modules(self, task: str) -> list[nn.Module]:

@@ -17,10 +17,10 @@ class NDDR(FusedTrunks):
 
     Gao et al., "NDDR-CNN: Layerwise Feature Fusing in Multi-Task CNNs by Neural Discriminative Dimensionality
     Reduction", CVPR 2019, figure 1: concatenation, 1x1 convolution without bias, batch normalisation (momentum 0.05),
-    ReLU. The convolution starts as `alpha` times a task's own maps plus equal shares of the others', 1 - alpha together.
-    On a ResNet the stages are the stem with its pooling and layers 1 to 4. The convolution of the concatenation is
-    computed as a sum of one convolution per task, which gives the same and needs no memory for the concatenation. The
-    paper's variant with shortcuts to the last stage is left out.
+    ReLU. The convolution starts as `alpha` times a task's own maps plus equal shares of the others' (1 - alpha
+    together). On a ResNet the stages are the stem with its pooling and layers 1 to 4. The convolution of the
+    concatenation is computed as a sum of one convolution per task, which gives the same and needs no memory for the
+    concatenation. The paper's variant with shortcuts to the last stage is left out.
 
     The cost grows with the square of the number of tasks and of the channels.
 

@@ -27,9 +27,9 @@ class Ple(MultiTaskModel):
 
     LibMTL's code has no common gate: there the common experts of a level read each task's own mixture in turn.
 
-    Through the common gates the experts of a task reach all tasks, except those of the last level. A task therefore owns
-    its tower, its experts of the last level, and its gates of the last two levels. The trunk ends with the results of
-    the common experts of the last level, and with the tensors that the tasks' gates of the level before read.
+    Through the common gates the experts of a task reach all tasks, except those of the last level. A task therefore
+    owns its tower, its experts of the last level, and its gates of the last two levels. The trunk ends with the results
+    of the common experts of the last level, and with the tensors that the tasks' gates of the level before read.
 
     Args:
         tasks: The output of each task, not dense.

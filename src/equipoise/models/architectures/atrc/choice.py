@@ -14,35 +14,35 @@ from equipoise.models.architectures.atrc.relations import NONE
 FIRST_TEMPERATURE, LAST_TEMPERATURE = 1.0, 0.05
 FIRST_ENTROPY_WEIGHT, LAST_ENTROPY_WEIGHT = -0.02, 0.06
 LEAD = 0.3
-"""By how much the share of the first kind must exceed that of the second for the choice to be made for good."""
+"""The choice is final once the share of the first kind exceeds that of the second by this much."""
 
 UNDECIDED = -1
 
 
 class Choice(nn.Module):
-    r"""All kinds of context of a pair of tasks at once, and preferences among them that are learned.
+    r"""All kinds of context of a pair of tasks at once, and learned preferences among them.
 
     Brüggemann et al., ICCV 2021, arXiv 2104.13874, section 3.3: the context is a convex combination of all kinds and of
-    nothing at all, with weights drawn from the preferences alpha by the Gumbel-softmax,
+    no context, with weights drawn from the preferences alpha by the Gumbel-softmax,
 
     .. math:: w = \operatorname{softmax}\bigl((\alpha + g) / \tau\bigr), \qquad g_i \sim \operatorname{Gumbel}(0, 1)
 
-    The temperature tau falls linearly from 1 to 0.05 over the search. Once softmax(alpha) prefers one kind to the next
-    by 0.3, the choice is made for good (the weights then no longer depend on alpha). Outside of training, the most
-    preferred kind is used alone. The entropy of softmax(alpha), averaged over all pairs of tasks, is added to the loss
-    with a weight that rises linearly from -0.02 (look around) to 0.06 (decide): since it belongs to no task's loss, its
-    gradient is added to that of alpha at the moment when that arrives, whatever balances the losses. These numbers are
-    the public code's, which further gives the preferences an optimiser of their own (Adam, 0.0005).
+    The temperature tau falls linearly from 1 to 0.05 over the search. Once the share of one kind in softmax(alpha)
+    exceeds that of the next by 0.3, the choice is final (the weights then no longer depend on alpha). Outside of
+    training, the most preferred kind is used alone. The entropy of softmax(alpha), averaged over all pairs of tasks, is
+    added to the loss with a weight that rises linearly from -0.02 (explore) to 0.06 (decide). It belongs to no task's
+    loss, so a hook adds its gradient to that of alpha, whatever balances the losses. These numbers are the public
+    code's; that code also gives the preferences an optimiser of their own (Adam, 0.0005).
 
-    How far the search is, it counts itself, in forward passes in training mode; the count is a part of the state, so a
-    resumed search goes on.
+    The module counts the steps of the search, forward passes in training mode. The count is a part of the state, so a
+    resumed search continues.
 
     Args:
-        kinds: The kinds of context in question.
+        kinds: The kinds of context to choose from.
         channels: Channels of the features of every task.
         width: Channels of the contexts.
-        steps: How many forward passes a search takes.
-        pairs: Of how many pairs of tasks the entropy is averaged.
+        steps: Number of forward passes in a search.
+        pairs: Number of pairs of tasks over which the entropy is averaged.
     """
 
     passes: Tensor
@@ -60,14 +60,14 @@ class Choice(nn.Module):
     def forward(
         self, target: Tensor, source: Tensor, target_labels: Tensor | None, source_labels: Tensor | None
     ) -> Tensor:
-        """See `Context.forward`; the weighted sum of the contexts."""
+        """Return the weighted sum of the contexts; see `Context.forward`."""
         weights = self._draw() if self.training else self._most_preferred()
         found = [context(target, source, target_labels, source_labels) for context in self.contexts]
-        # The first weight is that of nothing: it makes the others smaller.
+        # The first weight is that of no context: it makes the others smaller.
         return torch.stack([weight * one for weight, one in zip(weights[1:].unbind(), found, strict=True)]).sum(dim=0)
 
     def relation(self) -> str:
-        """The kind of context that is preferred so far. Waits for the device."""
+        """Return the kind of context that is preferred so far. Waits for the device."""
         return (NONE, *self.kinds)[int(self._most_preferred().argmax())]
 
     def _draw(self) -> Tensor:

@@ -18,25 +18,25 @@ WINDOW = 9
 """Side of the neighbourhood of a local context, in pixels of the feature."""
 
 SMALLEST = 1e-12
-"""What sums of weights are at least, so that a mean of nothing is 0."""
+"""Lower bound of sums of weights, so that a mean without weights is 0."""
 
 
 class Context(nn.Module, ABC):
     """A context of a source task for a target task.
 
     Brüggemann et al., "Exploring Relational Context for Multi-Task Dense Prediction", ICCV 2021, arXiv 2104.13874,
-    section 3.2 and figure 3. Queries are made of the target's features, keys and values of the source's, each by 1x1
-    convolutions with batch normalisation (queries and keys two, values one), whose weights start Xavier-uniform.
+    section 3.2 and figure 3. Queries are computed from the target's features, keys and values from the source's, each
+    by 1x1 convolutions with batch normalisation (queries and keys two, values one), whose weights start Xavier-uniform.
 
     Args:
         channels: Channels of the features of every task.
         width: Channels of queries, keys and values.
-        scaled: Whether the normalisation of the values has a weight and a bias; in a search it has none, so that no
-            kind of context can make itself heard by being loud.
+        scaled: Whether the normalisation of the values has a weight and a bias. In a search it has none, so that all
+            kinds of context have the same scale.
     """
 
     reads_labels_of: ClassVar[Literal["target", "source"] | None] = None
-    """Whose label map it needs, if any."""
+    """The task of the pair whose label map it needs, if any."""
 
     def __init__(self, channels: int, width: int, *, scaled: bool = True) -> None:
         super().__init__()
@@ -48,13 +48,13 @@ class Context(nn.Module, ABC):
     def forward(
         self, target: Tensor, source: Tensor, target_labels: Tensor | None, source_labels: Tensor | None
     ) -> Tensor:
-        """Look at the source from every pixel of the target.
+        """Attend to the source from every pixel of the target.
 
         Args:
             target: Features of the target task, [B, C, h, w].
             source: Features of the source task, [B, C, h, w].
-            target_labels: For each category of the target task how much each pixel belongs to its centre,
-                [B, n, h * w], sums of 1.
+            target_labels: For each category of the target task, the weight of each pixel in the category's mean,
+                [B, n, h * w], with sums of 1.
             source_labels: The same for the source task.
 
         Returns:
@@ -63,14 +63,14 @@ class Context(nn.Module, ABC):
 
 
 class GlobalContext(Context):
-    r"""The source everywhere: attention over all pixels, linear in their number.
+    r"""Global context: attention over all pixels of the source, linear in their number.
 
     With softplus(query) = q and softplus(key) = k, the pixel p becomes
 
     .. math:: \frac{\sum_s v_s \, (k_s \cdot q_p)}{\sum_s k_s \cdot q_p}
 
-    It is computed channel by channel d of the keys, as a mean of the means of v weighted with k_d, so that nothing is
-    as large as a sum over all pixels, which half precision cannot hold.
+    It is computed for each channel d of the keys, as a mean of the means of v weighted with k_d. No number is then as
+    large as a sum over all pixels, which half precision cannot hold.
     """
 
     def forward(
@@ -87,12 +87,12 @@ class GlobalContext(Context):
 
 
 class LocalContext(Context):
-    r"""The source nearby: attention over the 9x9 pixels around each, softmax(q k / sqrt(width)).
+    r"""Local context: attention over the 9x9 pixels around each, softmax(q k / sqrt(width)).
 
-    Pixels outside of the image get no weight. (The public code, a CUDA kernel, lets them take part with a score and a
+    Pixels outside of the image get no weight. (In the public code, a CUDA kernel, they take part with a score and a
     value of 0, which pulls the border towards 0; its published configurations have no local context.) The window is
-    walked row by row over views of the map, so that no copy of it is kept for the backward pass: what is kept are 81
-    numbers a pixel, not 81 vectors.
+    processed row by row over views of the map. The backward pass then keeps no copy of the map: 81 numbers per pixel,
+    not 81 vectors.
     """
 
     def forward(
@@ -110,7 +110,7 @@ class LocalContext(Context):
 
 
 class _LabelContext(Context):
-    """The source by categories: attention over the mean feature of each, softmax(q k / sqrt(width))."""
+    """Context by labels: attention over the mean feature of each category, softmax(q k / sqrt(width))."""
 
     def _attend(self, target: Tensor, source: Tensor, labels: Tensor | None) -> Tensor:
         if labels is None:
@@ -153,9 +153,9 @@ def _project(inputs: int, outputs: int, *, scaled: bool = True) -> nn.Sequential
 
 
 def _rows(maps: Tensor) -> list[Tensor]:
-    # Views [B, C, h, w, 9], one for each row of the window: what lies left and right of each pixel in that row.
+    # Views [B, C, h, w, 9], one for each row of the window, with the neighbours of each pixel in that row.
     height, reach = maps.shape[-2], WINDOW // 2
-    # Windows along rows that do not lie together in memory, as where channels come last, take twice the time.
+    # Windows along rows that are not contiguous in memory, as with channels last, take twice the time.
     padded = F.pad(maps.contiguous(), (reach, reach, reach, reach))
     return [padded[:, :, row : row + height].unfold(3, WINDOW, 1) for row in range(WINDOW)]
 
@@ -166,17 +166,17 @@ CONTEXTS: dict[str, type[Context]] = {
     "target_label": TargetLabelContext,
     "source_label": SourceLabelContext,
 }
-"""The kinds of contexts by the names that a table of relations has for them, in the order of the public code."""
+"""The kinds of context by their names in a table of relations, in the order of the public code."""
 
 
 class Refinement(nn.Module):
-    """A row of the adaptive task-relational context module: one target task, all of its sources.
+    """A row of the adaptive task-relational context module: one target task with all of its sources.
 
-    Brüggemann et al., ICCV 2021, arXiv 2104.13874, figure 2: the contexts side by side go through a 1x1 convolution
-    with batch normalisation; beside the task's own features, another 1x1 convolution with batch normalisation, ReLU and
-    channel dropout makes the refined ones. As in the public code, the first normalisation starts with weight 0, so that
-    training starts from a network without contexts. Where there is no source, the second convolution reads the task's
-    own features alone.
+    Brüggemann et al., ICCV 2021, arXiv 2104.13874, figure 2. The concatenated contexts go through a 1x1 convolution
+    with batch normalisation. Together with the task's own features, they go through another 1x1 convolution with batch
+    normalisation, ReLU and channel dropout. As in the public code, the first normalisation starts with weight 0, so
+    training starts from a network without contexts. Without sources, the second convolution reads the task's own
+    features alone.
 
     Args:
         target: The name of the task.
@@ -201,7 +201,7 @@ class Refinement(nn.Module):
         self.join = nn.Sequential(conv_bn_relu(inputs, channels, 1), nn.Dropout2d(dropout))
 
     def forward(self, features: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
-        """Refine.
+        """Return the refined features of the task.
 
         Args:
             features: The features of every task, [B, C, h, w].

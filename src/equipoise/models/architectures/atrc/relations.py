@@ -9,30 +9,30 @@ from equipoise.models.architectures.atrc.contexts import CONTEXTS
 from equipoise.tasks import Output
 
 NONE = "none"
-"""The relation of tasks that have nothing to do with each other."""
+"""The relation of a pair of tasks without a context."""
 
 LABEL, SEARCH = "label", "search"
-"""Rules that fill a table: by labels where there are categories, or everything that is possible."""
+"""Rules that fill a table: by labels where there are categories, or all possible kinds."""
 
 Relations = str | Mapping[str, Mapping[str, str]]
-"""A rule, a kind for all pairs, or a table: target task to source task to kind."""
+"""A rule, a kind for all pairs, or a table: kinds by target task and source task."""
 
 Candidates = dict[str, dict[str, tuple[str, ...]]]
-"""Target task to source task to the kinds in question; none at all where the tasks are unrelated."""
+"""The kinds to choose from, by target task and source task; empty for a pair without a context."""
 
 
 def candidates(relations: Relations, outputs: Mapping[str, Output]) -> Candidates:
-    """Work out which kinds of context are in question for each pair of tasks.
+    """Return the kinds of context to choose from for each pair of tasks.
 
     Args:
-        relations: "label": the categories of the source, or of the target where the source has none, or the global
-            context where both have none. "search": all kinds that the pair can have; a pair of a task with itself has
-            the two label contexts in common. The name of a kind: that one for all pairs. A table: as it says, and
-            nothing where it says nothing.
-        outputs: The tasks, in the order of the network.
+        relations: "label": the categories of the source, or of the target if the source has none, or the global context
+            if both have none. "search": all kinds that the pair can have; for a pair of a task with itself the two
+            label contexts are one. The name of a kind: this kind for all pairs. A table: its kinds, and none for pairs
+            that it leaves out.
+        outputs: The output of each task, in the order of the network.
 
     Raises:
-        ValueError: If a name is not known, or a task lacks the categories that a context needs.
+        ValueError: A name is unknown, or a task lacks the categories that a context needs.
     """
     found: Candidates = {}
     if isinstance(relations, str):
@@ -58,7 +58,7 @@ def candidates(relations: Relations, outputs: Mapping[str, Output]) -> Candidate
 
 
 def reads_labels(kind: str, target: str, source: str) -> str | None:
-    """The task whose label map a context of this kind needs, if it needs one."""
+    """Return the task whose label map a context of this kind needs, if it needs one."""
     return {None: None, "target": target, "source": source}[CONTEXTS[kind].reads_labels_of]
 
 

@@ -1,4 +1,4 @@
-"""TaskPrompter: a prompt a task runs through the transformer and says what the task reads of it."""
+"""TaskPrompter: one prompt per task goes through the transformer and weighs the patches for the task."""
 
 from __future__ import annotations
 
@@ -21,38 +21,38 @@ from equipoise.tasks import Output
 class TaskPrompter(MultiTaskModel):
     """Spatial-channel multi-task prompting of a plain vision transformer.
 
-    Ye and Xu, "TaskPrompter: Spatial-Channel Multi-Task Prompting for Dense Scene Understanding", ICLR 2023:
-    `PromptedTransformer` runs one prompt a task beside the patches; at some depths `PromptReader` makes a task's
-    features of the patches and the scores of the task's prompt; `CrossTaskReweighting` mixes them among tasks;
-    `PromptedHead` sums them over the depths and predicts. There is no supervision on the way.
+    Ye and Xu, "TaskPrompter: Spatial-Channel Multi-Task Prompting for Dense Scene Understanding", ICLR 2023.
+    `PromptedTransformer` processes one prompt per task together with the patches. At some depths, `PromptReader`
+    computes a task's features from the patches and the scores of the task's prompt. `CrossTaskReweighting` mixes them
+    among tasks; `PromptedHead` sums them over the depths and predicts. Intermediate features are not supervised.
 
     Linear maps between channels and patches in every block tie the network to one size of images. Images of another
-    size are resized to it, and the predictions back; then objects have other sizes in pixels than in training, so train
-    and test at the size that it is built for.
+    size are resized to it, and the predictions back. Objects then have other sizes in pixels than in training, so train
+    and test at the size that the network is built for.
 
     The released models differ in widths: PASCAL-Context, ViT-B: `embed_dim=780, feature_dim=1024`; PASCAL-Context,
     ViT-L: `embed_dim=300, feature_dim=350, windows=1`; NYUD-v2, ViT-L: the defaults with `reweighting=False`. Their
-    prompts are one token long, as here. Scores are multiplied with the patches as they are, without scale or softmax.
+    prompts are one token long, as here. The patches are multiplied with the scores without scale or softmax.
 
-    The trunk ends at the taps: scores of all prompts and patches at each depth, the deepest patches last. A task
-    decodes what `adapt` makes of all of them. With reweighting, every task's prediction is made of all tasks' features;
-    then, of several tasks, each owns its weights and its head alone, and the readers count as shared.
+    The trunk ends with the taps: scores of all prompts and patches at each depth, the deepest patches last. A task
+    decodes the output of `adapt` for it. With reweighting, every task's prediction depends on all tasks' features. With
+    several tasks, each then owns only its reweighting and its head, and the readers count as shared.
 
     Args:
-        tasks: Task name to what the network puts out for it.
-        backbone: Name of a plain vision transformer of timm's.
+        tasks: The output of each task.
+        backbone: Name of a plain vision transformer in timm.
         pretrained: False, True (timm's weights) or a file of weights; see `Backbone`.
         size: Height and width of the images, multiples of the patch's side times `windows`. None: the backbone's.
         embed_dim: See `PromptDecoder`.
         feature_dim: Channels of a task's features.
-        windows: Windows along each side in which prompts are compared with channels.
-        levels: Number of depths at which the tasks read, evenly spaced.
+        windows: Number of windows along each side in which prompts are compared with channels.
+        levels: Number of depths that the tasks read, evenly spaced.
         reweighting: Whether features are mixed among tasks.
         backbone_options: Further arguments of timm's constructor, for example `{"drop_path_rate": 0.15}`.
 
     Raises:
-        ValueError: If a name, an option or the weights do not fit, a task is not dense or the backbone is no plain
-            vision transformer.
+        ValueError: A name, an option or the weights do not fit, a task is not dense, or the backbone is no plain vision
+            transformer.
     """
 
     default_backbone: ClassVar[str | None] = "vit_base_patch16_384"
@@ -95,7 +95,7 @@ class TaskPrompter(MultiTaskModel):
             self.decoders[task] = PromptedHead(feature_dim, outputs)
 
     def forward(self, images: Tensor, adapt: Adapt = unchanged) -> Outputs:
-        """Predict every task; `images` is [B, 3, H, W], best of the size that the network is built for."""
+        """Predict every task; `images` is [B, 3, H, W], preferably of the size that the network is built for."""
         size = images.shape[-2:]
         taps = self.trunk(images if size == self.size else resize(images, self.size))
         shared = self._listed(taps)
@@ -111,11 +111,11 @@ class TaskPrompter(MultiTaskModel):
         return Outputs(predictions, shared)
 
     def last_shared_layer(self) -> nn.Module:
-        """The second layer of the last block's perceptron."""
+        """Return the second layer of the last block's MLP."""
         return self.trunk.last_layer()
 
     def task_modules(self, task: str) -> Iterable[nn.Module]:
-        """What only the loss of this task reaches; of a single task everything but the trunk."""
+        """Return the modules that only the loss of this task reaches; with one task, everything but the trunk."""
         modules: list[nn.Module] = [self.decoders[task]]
         if len(self.reweighting):
             modules.append(self.reweighting[task])
@@ -124,7 +124,7 @@ class TaskPrompter(MultiTaskModel):
         return modules
 
     def _listed(self, taps: Sequence[Tap]) -> list[Tensor]:
-        """What of the taps is read, kind by kind, so that the deepest patches come last."""
+        """Return the tensors of the taps that are read, kind by kind, so that the deepest patches come last."""
         pairs = [tap.pairs for tap in taps] if len(self.reweighting) else []
         return [*pairs, *(getattr(tap, kind) for kind in ("spatial", "channel", "patches") for tap in taps)]
 

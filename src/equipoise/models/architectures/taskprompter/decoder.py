@@ -14,11 +14,11 @@ from equipoise.models.layers import resize
 class PromptDecoder(nn.Module):
     """A task's features at one depth.
 
-    The dense spatial-channel prompt decoding of TaskPrompter (ICLR 2023): the patches, weighted once by
-    the task's spatial scores, each head's for the head's share of the channels, and once by its channel scores, each
-    window's for the patches in it; each with the patches themselves added and through a 1x1 convolution of its own;
-    then side by side through a 1x1 convolution, a 3x3 convolution with batch normalisation and GELU and a 1x1
-    convolution.
+    The dense spatial-channel prompt decoding of TaskPrompter (Ye and Xu, ICLR 2023). The patches are weighted twice: by
+    the task's spatial scores (each head's scores weigh the head's share of the channels) and by its channel scores
+    (each window's scores weigh the patches in it). The patches themselves are added to both, and each goes through a
+    1x1 convolution of its own. Concatenated, they go through a 1x1 convolution, a 3x3 convolution with batch
+    normalisation and GELU, and a 1x1 convolution.
 
     Args:
         channels: Channels of the patches.
@@ -39,7 +39,7 @@ class PromptDecoder(nn.Module):
         )
 
     def forward(self, patches: Tensor, spatial: Tensor, channel: Tensor) -> Tensor:
-        """Features of the patches.
+        """Return the features of the task.
 
         Args:
             patches: [B, C, h, w].
@@ -58,10 +58,10 @@ class PromptDecoder(nn.Module):
 
 
 class PromptReader(nn.Module):
-    """A task's features at all depths, one `PromptDecoder` each.
+    """A task's features at all depths, from one `PromptDecoder` per depth.
 
     Args:
-        number: Which of the tasks it is.
+        number: The number of the task, from 0.
         tasks: Number of tasks.
         levels: Number of depths.
         channels: Channels of the patches.
@@ -75,7 +75,7 @@ class PromptReader(nn.Module):
         self.decoders = nn.ModuleList(PromptDecoder(channels, embed_dim, feature_dim) for _ in range(levels))
 
     def forward(self, taps: Sequence[Tap]) -> list[Tensor]:
-        """The taps to features [B, feature_dim, h, w], one a tap."""
+        """Return one map of features [B, feature_dim, h, w] for each tap."""
         return [
             decoder(tap.patches, self._own(tap.spatial), self._own(tap.channel))
             for decoder, tap in zip(self.decoders, taps, strict=True)
@@ -86,14 +86,14 @@ class PromptReader(nn.Module):
 
 
 class CrossTaskReweighting(nn.Module):
-    """A task's features at all depths, made of all tasks'.
+    """A task's features at all depths, mixed from those of all tasks.
 
-    The cross-task reweighting of TaskPrompter (ICLR 2023): at each depth the sum of all tasks' features, each
-    multiplied by a number that two 1x1 convolutions with GELU in between make of the scores, one a head, of the task's
-    prompt and the other's.
+    The cross-task reweighting of TaskPrompter (ICLR 2023): at each depth, the weighted sum of all tasks' features. Two
+    1x1 convolutions with GELU in between compute each weight from the scores, one per head, of the task's prompt and
+    the other task's.
 
     Args:
-        number: Which of the tasks it is.
+        number: The number of the task, from 0.
         levels: Number of depths.
         heads: Heads of the backbone's attention.
     """
@@ -106,10 +106,10 @@ class CrossTaskReweighting(nn.Module):
         )
 
     def forward(self, features: Sequence[Sequence[Tensor]], pairs: Sequence[Tensor]) -> list[Tensor]:
-        """Mix.
+        """Return the mixed features of the task.
 
         Args:
-            features: For each task its features at each depth, [B, feature_dim, h, w].
+            features: The features of each task at each depth, [B, feature_dim, h, w].
             pairs: `Tap.pairs` at each depth.
 
         Returns:
@@ -125,8 +125,8 @@ class CrossTaskReweighting(nn.Module):
 class PromptedHead(nn.Module):
     """A prediction from a task's features at all depths.
 
-    They are summed and resized to four times the grid of patches; a 3x3 convolution with batch normalisation and GELU
-    and a 1x1 convolution follow.
+    The features are summed and resized to four times the grid of patches. A 3x3 convolution with batch normalisation
+    and GELU and a 1x1 convolution follow.
 
     Args:
         feature_dim: Channels of the features.
@@ -140,7 +140,7 @@ class PromptedHead(nn.Module):
         self.layers = nn.Sequential(join, nn.BatchNorm2d(feature_dim), nn.GELU(), nn.Conv2d(feature_dim, outputs, 1))
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Features [B, feature_dim, h, w], one a depth, to [B, outputs, 4 h, 4 w]."""
+        """Predict [B, outputs, 4 h, 4 w] from the features [B, feature_dim, h, w] of each depth."""
         total = _sum(features)
         return self.layers(resize(total, (4 * total.shape[-2], 4 * total.shape[-1])))
 
