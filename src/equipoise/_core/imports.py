@@ -9,8 +9,8 @@ processes, Ray tasks, Slurm jobs, `equipoise diagnose`, `equipoise report`, and 
 A **file** (`my_method.py`) is executed from its text, and the recipe keeps that text. A run therefore needs neither the
 file nor its place afterwards, and an edit changes no finished run. A file should not import its neighbours, whose text
 would not be kept: put several files into a package, and list a package that a file uses. Where Python starts the
-processes that load data from scratch (macOS, Windows), a dataset in a file needs `training.workers: 0`; one in a package
-does not.
+processes that load data from scratch (macOS, Windows), a dataset in a file needs `training.workers: 0`; a dataset in a
+package does not.
 
 A **module** (`my_package.networks`) is imported by its name, from the installed packages or from the working directory.
 The recipe keeps the folder that holds the package and a checksum of all its `.py` files. The package must still be
