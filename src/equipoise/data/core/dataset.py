@@ -4,12 +4,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, SupportsIndex
 
 import torch
 from torch import Tensor
 
-from equipoise._core.imports import public_name
+from equipoise._core.imports import public_name, reduce_with_module
 from equipoise._core.text import unknown
 from equipoise.data.core.fingerprint import chosen_options, digest, find_files
 from equipoise.data.core.label_noise import LabelNoise
@@ -220,6 +220,10 @@ class Dataset(torch.utils.data.Dataset[Sample], ABC):
             if name not in offered:
                 raise unknown("tasks", name, offered)
         return {name: offered[name] for name in chosen}
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        # A process that loads data may be started from scratch, and know nothing of a user's file.
+        return reduce_with_module(super().__reduce_ex__(protocol), type(self))
 
     def __len__(self) -> int:
         return len(self.identifiers)
