@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from equipoise._core.text import duration
 from equipoise.config import Recipe, RunConfig
 from equipoise.data import Subset
-from equipoise.report.console.dry_run import amount, duration, outlook, run_table
+from equipoise.report.console.dry_run import amount, outlook, run_table
 from equipoise.studies import plan
 from equipoise.studies.plan.estimate import cost_class, estimate, measure
 
@@ -104,6 +105,9 @@ def test_the_outlook_adds_up_what_is_left(planned, tmp_path):
     assert run_table(planned, tmp_path, costs).row_count == 8
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(3, "3 s"), (90, "1.5 min"), (7200, "2.0 h"), (14 * 86400, "14.0 days")])
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(3, "3 s"), (89, "89 s"), (90, "1.5 min"), (5399, "90.0 min"), (7200, "2.0 h"), (36 * 3600, "1.5 days")],
+)
 def test_durations_read_well(seconds, text):
     assert duration(seconds) == text

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from equipoise._core.text import duration
 from equipoise.studies import Event, PlannedRun, unfinished_runs
 from equipoise.studies.search import Budget, Outcome, SearchRecord
 from equipoise.training import Status
@@ -236,15 +237,6 @@ class StudyProgress(Bars):
         if not self._lines_alone or left is None or self._ended == self._runs_to_make:
             return ""
         return f" ({self._ended} of {self._runs_to_make} runs ended, about {duration(left)} left)"
-
-
-def duration(seconds: float) -> str:
-    """A duration for people."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
 
 
 class SearchProgress(Bars):

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
+from equipoise._core.text import duration
 from equipoise.config import SINGLE, BalancerConfig, Recipe, VariantConfig
-from equipoise.report.console.progress import duration
 from equipoise.report.tables.table import Row, Table
 from equipoise.studies import PlannedRun, RunRow, Study
 from equipoise.studies.results.frames import directory_of
