@@ -4,7 +4,7 @@ import pytest
 
 from equipoise.config import PublishedConfig
 from equipoise.metrics import delta_m, mean_within_tasks
-from equipoise.report import beside_published, write_markdown
+from equipoise.report import beside_published
 from equipoise.studies import RunRow
 from equipoise.studies.results.published import read, tables
 
@@ -95,7 +95,7 @@ def test_measured_stands_beside_published(tmp_path):
     assert values["delta_m %"].mean == -10.0
     assert values["difference"].mean == pytest.approx(-10.0 + 2.93, abs=0.01)
     assert any("3 methods" in note and "+0.33" in note for note in table.notes)
-    write_markdown(table, tmp_path / "published.md")
+    table.write(tmp_path / "published.md")
     assert "resnet-18" in (tmp_path / "published.md").read_text()
 
 

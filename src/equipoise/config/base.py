@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from equipoise._core.errors import InputError
 from equipoise._core.options import check_options
 
 
@@ -59,7 +60,7 @@ def converted_options(owner: str, types: Mapping[str, Any], given: Mapping[str, 
     return converted
 
 
-class ConfigError(ValueError):
+class ConfigError(InputError):
     """A configuration is wrong; the message names key, value and fix."""
 
 

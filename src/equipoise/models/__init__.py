@@ -15,7 +15,7 @@ from equipoise.tasks import Output
 __all__ = ["Backbone", "MultiTaskModel", "Outputs", "available", "create", "default_backbone", "examples", "options"]
 
 
-architectures: Registry[MultiTaskModel] = Registry(
+architecture_registry: Registry[MultiTaskModel] = Registry(
     "architecture", MultiTaskModel, package="equipoise.models.architectures", group="equipoise.architectures"
 )
 
@@ -26,7 +26,7 @@ def available() -> list[str]:
     >>> "shared" in available()
     True
     """
-    return list(architectures)
+    return list(architecture_registry)
 
 
 def options(architecture: str) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def options(architecture: str) -> dict[str, Any]:
     >>> "decoder" in options("shared")
     True
     """
-    return option_types(architectures[architecture])
+    return option_types(architecture_registry[architecture])
 
 
 def create(
@@ -69,7 +69,7 @@ def create(
     >>> {task: tuple(prediction.shape) for task, prediction in outputs.predictions.items()}
     {'seg': (2, 13, 50, 70), 'depth': (2, 1, 50, 70)}
     """
-    network = architectures[architecture]
+    network = architecture_registry[architecture]
     check_options(f"Architecture `{architecture}`", option_types(network), options)
     check_required(f"Architecture `{architecture}`", network, options)
     # An architecture's constructor takes more than the base's, whose type is all that is known here.
@@ -93,7 +93,7 @@ def default_backbone(architecture: str) -> str | None:
     >>> default_backbone("shared")
     'resnet18'
     """
-    return architectures[architecture].default_backbone
+    return architecture_registry[architecture].default_backbone
 
 
 def examples() -> list[dict[str, Any]]:
@@ -103,5 +103,7 @@ def examples() -> list[dict[str, Any]]:
     True
     """
     return [
-        {"architecture": name, **example} for name, network in architectures.items() for example in network.examples
+        {"architecture": name, **example}
+        for name, network in architecture_registry.items()
+        for example in network.examples
     ]

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from equipoise._core.errors import InputError
 from equipoise.tasks import Task
 
 Sample = dict[str, Tensor]
@@ -71,7 +72,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-class DatasetError(RuntimeError):
+class DatasetError(InputError, RuntimeError):
     """A file of a dataset is missing, cannot be read or holds what it should not.
 
     Attributes:

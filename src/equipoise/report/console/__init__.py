@@ -1,1 +1,1 @@
-"""."""
+"""What commands print besides tables: progress, dry runs and verdicts."""

@@ -81,8 +81,8 @@ def write_results(records: Sequence[RunRow], path: Path) -> None:
     write_json(path, [record.model_dump(mode="json") for record in records])
 
 
-def write_parquet(records: Sequence[RunRow], path: Path) -> None:
-    """Write `results.parquet`: a row a run, for anybody's own analysis; metrics and weights are columns of their own.
+def results_frame(records: Sequence[RunRow]) -> polars.DataFrame:
+    """Return a row a run, for anybody's own analysis; metrics and weights are columns of their own.
 
     The columns are those of `results.json` but `metrics`, `weights` and `chosen`, then `task.metric` for every metric
     and `weight.task` for every weight; null where a run has none. `chosen` is JSON.
@@ -94,7 +94,12 @@ def write_parquet(records: Sequence[RunRow], path: Path) -> None:
         chosen = json.dumps(record.chosen) if record.chosen else None
         rows.append(content | {"tasks": list(record.tasks), "chosen": chosen} | record.metrics | weights)
     # The whole data are looked at for the types: a first row without a number says nothing about them.
-    table = polars.DataFrame(rows, infer_schema_length=None)
+    return polars.DataFrame(rows, infer_schema_length=None)
+
+
+def write_parquet(records: Sequence[RunRow], path: Path) -> None:
+    """Write `results.parquet`: `results_frame`."""
+    table = results_frame(records)
     replace(path, lambda beside: table.write_parquet(beside))
 
 

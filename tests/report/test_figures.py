@@ -10,9 +10,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from equipoise.config import Recipe
-from equipoise.report.figures import Illustration, gallery, is_complete, write_folder
-from equipoise.report.figures.illustration import write_figure
-from equipoise.report.predictions import predicted
+from equipoise.report.figures import DrawnFigure, draw_figures, is_complete, write_figure, write_folder
+from equipoise.report.predictions import predict_samples
 from equipoise.studies import collect, execute, plan
 
 pytestmark = pytest.mark.slow
@@ -55,7 +54,7 @@ def copied(root: Path, to: Path) -> Path:
 
 def test_every_figure_that_the_runs_allow(study, tmp_path):
     records, root = study
-    drawn = list(gallery(records, root, predicted(records, root, images=1)))
+    drawn = list(draw_figures(records, root, predict_samples(records, root, images=1)))
     names = [one.name for one in drawn]
     expected = OVER_STEPS | OVER_EPOCHS | {"relative_change", "radar", "seeds", "feature_distance", "predictions-1"}
     assert set(names) == expected
@@ -69,7 +68,7 @@ def test_every_figure_that_the_runs_allow(study, tmp_path):
     assert "Seed 0." in norms.caption
     # Wherever the directories are now.
     moved = copied(root, tmp_path / "moved")
-    assert {one.name for one in gallery(records, moved)} == set(names) - {"predictions-1"}
+    assert {one.name for one in draw_figures(records, moved)} == set(names) - {"predictions-1"}
 
 
 def test_variants_have_figures_of_their_own(study):
@@ -79,7 +78,7 @@ def test_variants_have_figures_of_their_own(study):
         for label in ("a/b", "a b")
         for record in records
     ]
-    names = [one.name for one in gallery(variants, root)]
+    names = [one.name for one in draw_figures(variants, root)]
     assert len(set(names)) == len(names)
     assert all(re.fullmatch(r"[\w-]+", name) for name in names)
     # Two labels that differ in signs alone are told apart.
@@ -94,7 +93,7 @@ def test_a_variant_of_fewer_tasks_has_a_radar_of_its_own(study):
         for record in records
         if "depth" in record.tasks
     ]
-    drawn = {one.name: one.figure for one in gallery([*both, *alone], root)}
+    drawn = {one.name: one.figure for one in draw_figures([*both, *alone], root)}
     assert {"radar-two-tasks", "radar-one-task"} <= set(drawn)
     spokes = [len(drawn[name].axes[0].get_xticks()) for name in ("radar-two-tasks", "radar-one-task")]
     assert spokes == [2, 1]
@@ -107,7 +106,7 @@ def test_a_radar_names_what_it_compares_with(study):
         for label in ("plain", "large")
         for record in records
     ]
-    every = list(gallery(variants, root))
+    every = list(draw_figures(variants, root))
     (radar,) = [one.figure for one in every if one.name == "radar"]
     names = [text.get_text().rpartition("  ")[0] or text.get_text() for text in radar.legends[0].get_texts()]
     assert names == [
@@ -131,21 +130,21 @@ def test_what_cannot_be_made_is_left_out(study, tmp_path):
     for record in records:
         (of(record) / "probe.parquet").write_bytes(b"PAR1")
         (of(record) / "feature_distance.parquet").unlink(missing_ok=True)
-    assert {one.name for one in gallery(records, root)} == OVER_EPOCHS | {"relative_change", "radar"}
+    assert {one.name for one in draw_figures(records, root)} == OVER_EPOCHS | {"relative_change", "radar"}
     # A run that goes on, and one that failed: what they have logged is drawn, and said to be unfinished.
     missing = [record.model_copy(update={"status": "missing", "metrics": {}, "delta_m": None}) for record in records]
-    left = list(gallery(missing, root))
+    left = list(draw_figures(missing, root))
     assert {one.name for one in left} == OVER_EPOCHS
-    assert all("not finished: uniform" in one.caption for one in left)
+    assert all("Unfinished runs, drawn as far as they have logged: uniform." in one.caption for one in left)
     for record in records:
         shutil.rmtree(of(record))
-    assert list(gallery(missing, root)) == []
-    assert list(gallery([], root)) == []
+    assert list(draw_figures(missing, root)) == []
+    assert list(draw_figures([], root)) == []
 
 
 def test_predictions_are_those_of_the_best_checkpoints(study, tmp_path):
     records, root = study
-    found = predicted(records, root, images=3)
+    found = predict_samples(records, root, images=3)
     assert found.left_out == {}
     assert len({sample.identifier for sample in found.samples}) == 3
     for sample in found.samples:
@@ -154,12 +153,12 @@ def test_predictions_are_those_of_the_best_checkpoints(study, tmp_path):
         pictures += [picture for of in sample.predictions.values() for picture in of.values()]
         assert len(pictures) == 1 + 2 + 3 * 2
         assert all(picture.dtype == np.uint8 and picture.shape == (3, 32, 32) for picture in pictures)
-    again = predicted(records, root, images=3)
+    again = predict_samples(records, root, images=3)
     assert all(
         np.array_equal(first.predictions["rotograd"]["depth"], second.predictions["rotograd"]["depth"])
         for first, second in zip(found.samples, again.samples, strict=True)
     )
-    few = predicted([record for record in records if record.seed == 1], root, images=1).samples
+    few = predict_samples([record for record in records if record.seed == 1], root, images=1).samples
     assert few[0].identifier in {sample.identifier for sample in found.samples}
 
 
@@ -169,21 +168,21 @@ def test_a_network_that_cannot_be_loaded_is_left_out(study, tmp_path):
     uniform = next(record for record in records if record.balancer == "uniform")
     directory = root / "runs" / Path(uniform.directory).name
     (directory / "best.safetensors").write_bytes(b"")
-    found = predicted(records, root, images=1)
+    found = predict_samples(records, root, images=1)
     assert list(found.left_out) == [directory.name]
     assert list(found.samples[0].predictions) == ["single", "rotograd"]
     for run in (root / "runs").iterdir():
         content = json.loads((run / "result.json").read_text())
         content["config"]["data"]["root"] = str(tmp_path / "gone")
         (run / "result.json").write_text(json.dumps(content))
-    nothing = predicted(records, root)
+    nothing = predict_samples(records, root)
     assert nothing.samples == []
     assert len(nothing.left_out) == 4
 
 
 def test_a_folder_is_complete_when_every_figure_of_the_same_runs_is_there(study, tmp_path):
     records, _ = study
-    drawn = [Illustration(name, name.title(), "What is seen.", Figure()) for name in ("first", "second")]
+    drawn = [DrawnFigure(name, name.title(), "What is seen.", Figure()) for name in ("first", "second")]
 
     def killed():
         yield drawn[0]
