@@ -62,7 +62,7 @@ def test_the_run_that_has_a_verdict_is_shown(study):
     ],
 )
 def test_weights_are_numbers_of_known_tasks(study, weight, message):
-    run = study.records[-1].directory
+    run = study.rows[-1].directory
     for path in (study.directory, run):
         found = CliRunner().invoke(app, ["diagnose", str(path), "--json", "--weight", weight])
         with pytest.raises(ValueError, match=message):

@@ -1,6 +1,7 @@
 """Texts that several rooms write: suggested names, errors for unknown names, durations."""
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
@@ -75,3 +76,13 @@ def duration(seconds: float) -> str:
         if seconds >= 1.5 * size:
             return f"{seconds / size:.1f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def file_name(text: str) -> str:
+    """Return a text as part of a file name: each run of other characters than letters, digits, `_`, `.`, `-` is a `_`.
+
+    Example:
+        >>> file_name("my_package.networks:MyNetwork")
+        'my_package.networks_MyNetwork'
+    """
+    return re.sub(r"[^\w.-]+", "_", text)

@@ -2,24 +2,21 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 
-from equipoise import config, data, studies
+from equipoise import config, studies
 from equipoise._core.errors import InputError, input_errors
 from equipoise._core.text import choose
 from equipoise.config import Recipe
-from equipoise.config.loading import override
 from equipoise.lab.results import Run, Study
 from equipoise.report.console.bars import progress_bar
 from equipoise.report.console.study_progress import StudyProgress
 from equipoise.studies import Event, PlannedRun
 from equipoise.studies.plan.estimate import RunCost, estimate
-from equipoise.studies.plan.matrix import runs_in_all
 from equipoise.studies.run import executors
 from equipoise.studies.run.executors import Executor
 from equipoise.training import prepare, read_result
@@ -63,9 +60,10 @@ def bench(
     with input_errors():
         recipe = read_recipe(recipe, overrides)
         executor = executors.create(executor) if isinstance(executor, str) else executor
-        planned = studies.plan(recipe, output)
         check_published(recipe)
-        check_runs(planned, output, progress)
+        generate_data(recipe, progress)
+        planned = studies.plan(recipe, output)
+        check_runs(planned, output)
     directory = output / recipe.name
     studies.save_recipe(recipe, directory)
     attempted = len(studies.unfinished_runs(planned, output))
@@ -113,6 +111,7 @@ def train(
     output = Path(output)
     with input_errors():
         recipe = read_recipe(recipe, overrides)
+        generate_data(recipe, progress)
         runs = [run for run in studies.plan(recipe, output) if run.needs and not run.trial]
         label = variant_label(recipe, variant)
         runs = [run for run in runs if run.variant == label]
@@ -121,8 +120,8 @@ def train(
         run = choose("balancer", balancer or runs[0].title, {run.title: run for run in reversed(runs)})
         if any(read_result(studies.run_directory(output, key)) is None for key in run.needs):
             # Without single-task networks to compare with it is another run than the one that `bench` will make.
-            run = replace(run, needs=())
-        check_runs([run], output, progress)
+            run = run.alone()
+        check_runs([run], output)
     make_runs([run], output, 1, progress)
     state = studies.Study(output / recipe.name, recipe, (run,), tuple(studies.collect([run], output)), 0)
     return Study(state).runs[0]
@@ -172,17 +171,17 @@ def dry_run(
     output = Path(output)
     with input_errors():
         recipe = read_recipe(recipe, overrides)
-        planned = studies.plan(recipe, output)
         check_published(recipe)
+        planned = studies.plan(recipe, output)
     try:
-        left = studies.unfinished_runs(planned, output)
-        generate_data(left, progress)
+        generate_data(recipe, progress)
+        planned = studies.plan(recipe, output)
         with _bar("Measuring kinds of runs", progress) as show:
-            costs = estimate(left, jobs, show)
+            costs = estimate(studies.unfinished_runs(planned, output), jobs, show)
     except ValueError as error:
         # Such as missing data: the runs can be listed all the same.
-        return DryRun(planned, output, runs_in_all(recipe), {}, str(error))
-    return DryRun(planned, output, runs_in_all(recipe), costs)
+        return DryRun(planned, output, studies.count_runs(recipe), {}, str(error))
+    return DryRun(planned, output, studies.count_runs(recipe), costs)
 
 
 def read_recipe(recipe: Recipe | Mapping[str, Any] | Path | str, overrides: Sequence[str] = ()) -> Recipe:
@@ -197,12 +196,8 @@ def read_recipe(recipe: Recipe | Mapping[str, Any] | Path | str, overrides: Sequ
     """
     if isinstance(recipe, Path | str):
         return config.load(Path(recipe), Recipe, overrides)
-    content = recipe.model_dump(mode="json") if isinstance(recipe, Recipe) else dict(recipe)
-    # A copy as a file has it: changes must not reach the caller's content.
-    content = yaml.safe_load(yaml.safe_dump(content))
-    for change in overrides:
-        override(content, change)
-    return config.parse(content, Recipe, str(content.get("name", "recipe")))
+    content = recipe.model_dump(mode="json") if isinstance(recipe, Recipe) else recipe
+    return config.parse(content, Recipe, str(content.get("name", "recipe")), overrides)
 
 
 def variant_label(recipe: Recipe, variant: str | None) -> str | None:
@@ -230,26 +225,29 @@ def check_published(recipe: Recipe) -> None:
         studies.read_published(published, directions)
 
 
-def check_runs(planned: Sequence[PlannedRun], output: Path, progress: Progress) -> None:
-    """Build one unfinished run of each variant before the first run begins, and generate missing data.
+def generate_data(recipe: Recipe, progress: Progress) -> None:
+    """Generate the data of a study whose dataset makes itself.
+
+    Call it before `studies.plan`: a run is known by its data.
+
+    Raises:
+        DatasetError: The data are missing or damaged.
+    """
+    with _bar(f"Generating {recipe.data.name}", progress) as show:
+        studies.prepare_data(recipe, show)
+
+
+def check_runs(planned: Sequence[PlannedRun], output: Path) -> None:
+    """Build one unfinished run of each variant, to find errors before the first run begins.
 
     Raises:
         ValueError: A run asks for something that does not exist.
         DatasetError: The data are missing or damaged.
     """
     output.mkdir(parents=True, exist_ok=True)
-    left = studies.unfinished_runs(planned, output)
-    generate_data(left, progress)
-    for configuration in _of_variants(left):
-        prepare(configuration)
-
-
-def generate_data(planned: Sequence[PlannedRun], progress: Progress) -> None:
-    """Generate the data of runs whose dataset makes itself."""
-    for configuration in _of_variants(planned):
-        of = configuration.data
-        with _bar(f"Generating {of.name}", progress) as show:
-            data.dataset_class(of.name).prepare(of.root, of.options, show)
+    # The last run of a variant has all tasks.
+    for run in {run.variant: run for run in studies.unfinished_runs(planned, output)}.values():
+        prepare(run.config)
 
 
 def make_runs(
@@ -286,8 +284,3 @@ def _bar(description: str, progress: Progress) -> Iterator[Callable[[int, int], 
             yield show
     else:
         yield lambda done, total: None
-
-
-def _of_variants(planned: Sequence[PlannedRun]) -> list[config.RunConfig]:
-    """Return one configuration of each variant: that of its last run, which has all tasks."""
-    return list({run.variant: run.config for run in planned}.values())

@@ -21,14 +21,14 @@ from equipoise.report.figures import draw_figures, is_complete, write_figure, wr
 from equipoise.report.figures.verdicts import study_verdict_figure, verdict_figure
 from equipoise.report.html import write_page
 from equipoise.report.predictions import predict_samples
+from equipoise.studies.plan.planned_run import read_failure
 from equipoise.studies.plan.scoring import validation_score
 from equipoise.studies.results import diagnose as verdicts
-from equipoise.studies.results.aggregate import results_frame
 from equipoise.studies.results.diagnose import StudyVerdict
 from equipoise.studies.results.frames import directory_of
 from equipoise.studies.results.groups import multi_task
+from equipoise.studies.results.rows import results_frame
 from equipoise.studies.results.study import RECIPE
-from equipoise.studies.run.runner import read_failure
 from equipoise.training import read_result
 
 
@@ -131,26 +131,26 @@ class Study:
                 variant=row.variant,
                 error=row.error,
             )
-            for row in self.state.records
+            for row in self.state.rows
         )
 
     @property
     def results(self) -> polars.DataFrame:
         """A row a run, with a column for every metric and every weight, as in `results.parquet`."""
-        return results_frame(self.state.records)
+        return results_frame(self.state.rows)
 
     def table(self) -> reports.Table:
         """Return the main table: metrics, delta_m and weights of every method, means over seeds."""
-        return reports.comparison(self.state.records, self.state.directions)
+        return reports.comparison(self.state.rows, self.state.directions)
 
     def certainty(self) -> reports.Table | None:
         """Return how certain the order of methods is; `None` with one seed, or fewer than two finished methods."""
-        return reports.certainty(self.state.records, self.state.directions)
+        return reports.certainty(self.state.rows, self.state.directions)
 
     def published(self) -> reports.Table | None:
         """Return measured beside published numbers; `None` if the recipe names no published table."""
         rows = self.recipe.published_rows
-        return reports.beside_published(self.state.records, self.state.directions, rows) if rows else None
+        return reports.beside_published(self.state.rows, self.state.directions, rows) if rows else None
 
     def best(self, method: str | None = None, *, variant: str | None = None) -> Run:
         """Return the finished multi-task run with the best delta_m on validation.
@@ -164,19 +164,18 @@ class Study:
         Raises:
             ValueError: There is no such method or variant, or none of its runs is finished.
         """
-        known = {row.balancer: row for row in multi_task(self.state.records)}
+        known = {row.balancer: row for row in multi_task(self.state.rows)}
         if method == SINGLE:
             raise InputError(f"`method` should be a multi-task method. Found `method = {SINGLE!r}`; see `Study.runs`.")
         if method is not None:
             choose("method", method, known)
         if variant is not None:
-            choose("variant", variant, {row.variant: row for row in self.state.records if row.variant is not None})
+            choose("variant", variant, {row.variant: row for row in self.state.rows if row.variant is not None})
         scores: list[tuple[float, Run]] = []
         for planned, run in zip(self.state.planned, self.runs, strict=True):
             wanted = run.method != SINGLE and method in (None, run.method) and variant in (None, run.variant)
             if wanted and run.status == "finished":
-                singles = [studies.run_directory(self.state.root, key) for key in planned.needs]
-                score = validation_score(run.directory, singles)
+                score = validation_score(planned, self.state.root)
                 scores.append((-math.inf if score is None else score, run))
         if not scores:
             raise InputError(f"no multi-task run of `{method or self.recipe.name}` is finished in {self.directory}.")
@@ -188,7 +187,7 @@ class Study:
 
     def write_tables(self) -> None:
         """Write `results.json`, `results.parquet` and all tables into the directory of the study."""
-        directory, rows = self.directory, self.state.records
+        directory, rows = self.directory, self.state.rows
         studies.write_results(rows, directory / "results.json")
         studies.write_parquet(rows, directory / "results.parquet")
         reports.write_figure(reports.relative_change(rows, self.state.directions), directory / "relative_change.png")
@@ -205,7 +204,7 @@ class Study:
         Returns:
             The number of figures and the seconds that they took; `None` if all of them were there already.
         """
-        folder, rows = self.directory / "figures", self.state.records
+        folder, rows = self.directory / "figures", self.state.rows
         if not self.attempted and is_complete(rows, folder):
             return None
         started = time.monotonic()
@@ -259,7 +258,7 @@ def diagnose(
         found = verdicts.diagnose(path, {"given": weights} if weights else None)
     if figure is not None:
         study = isinstance(found, StudyVerdict)
-        drawn = study_verdict_figure(found) if study else verdict_figure(found, verdicts.recorded(path))
+        drawn = study_verdict_figure(found) if study else verdict_figure(found, verdicts.read_probe(path))
         write_figure(drawn, Path(figure))
     return found
 
@@ -268,7 +267,7 @@ def _check_weights(weights: Mapping[str, float], path: Path) -> None:
     if (path / RECIPE).exists():
         tasks = list(load_config(path / RECIPE, Recipe).tasks)
     else:
-        tasks = verdicts.recorded(path)["tasks"].explode().unique(maintain_order=True).to_list()
+        tasks = verdicts.read_probe(path)["tasks"].explode().unique(maintain_order=True).to_list()
     for task, weight in weights.items():
         if task not in tasks:
             raise unknown("weights", task, tasks)

@@ -1,6 +1,5 @@
 """Searching for loss weights."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +9,16 @@ from rich.console import Console
 
 from equipoise import studies
 from equipoise._core.errors import input_errors
+from equipoise._core.text import file_name
 from equipoise.config import Recipe
-from equipoise.lab.bench import Progress, check_runs, make_runs, read_recipe, variant_label
+from equipoise.lab.bench import Progress, check_runs, generate_data, make_runs, read_recipe, variant_label
 from equipoise.report.console.search_progress import SearchProgress
 from equipoise.report.tables.search import recipe_entry, strategies_table, trials_table, with_weights
 from equipoise.report.tables.table import Table
 from equipoise.studies import Event
 from equipoise.studies.run import executors
 from equipoise.studies.run.executors import Executor
-from equipoise.studies.search import Budget, Outcome, Search, SearchRecord, read_record, read_records
+from equipoise.studies.search import Budget, Search, SearchResult, Trial, read_search, read_searches
 
 
 @dataclass(frozen=True, repr=False)
@@ -32,14 +32,14 @@ class WeightSearch:
     """
 
     directory: Path
-    record: SearchRecord | None
+    record: SearchResult | None
     interrupted: bool = False
 
     def __repr__(self) -> str:
         return f"<WeightSearch: {len(self.trials)} trials, best weights {self.weights}, in {self.directory}>"
 
     @property
-    def trials(self) -> tuple[Outcome, ...]:
+    def trials(self) -> tuple[Trial, ...]:
         """The trials in their order."""
         return () if self.record is None else self.record.trials
 
@@ -65,7 +65,7 @@ class WeightSearch:
 
     def strategies(self) -> Table | None:
         """Return every strategy that was run on the same problem as a table; `None` if none has finished a trial."""
-        compared = [] if self.record is None else read_records(self.directory).get(self.record.problem, [])
+        compared = [] if self.record is None else read_searches(self.directory).get(self.record.problem, [])
         return strategies_table(compared) if compared else None
 
     def write_tables(self) -> None:
@@ -127,16 +127,17 @@ def search(
         label = variant_label(recipe, variant)
         if label is not None:
             recipe = recipe.variant(next(entry for entry in recipe.variants if entry.label == label))
-            directory /= re.sub(r"[^\w.-]+", "_", label)
+            directory /= file_name(label)
         budget = Budget(runs, hours)
+        generate_data(recipe, progress)
         whole = Search(recipe, strategy, output, directory, options=options, budget=budget)
         whole.check()
-        check_runs(whole.singles, output, progress)
+        check_runs(whole.singles, output)
     interrupted = not make_runs(whole.singles, output, jobs, progress, executor)
     if not interrupted:
         with input_errors():
             interrupted = not _conduct(whole, output, jobs, executor, budget, progress)
-    found = WeightSearch(directory, read_record(directory, strategy), interrupted)
+    found = WeightSearch(directory, read_search(directory, strategy), interrupted)
     found.write_tables()
     return found
 
@@ -144,12 +145,12 @@ def search(
 def _conduct(whole: Search, output: Path, jobs: int, executor: Executor, budget: Budget, progress: Progress) -> bool:
     """Make the trials; return whether nobody pressed Ctrl-C."""
 
-    def conduct(watch: Callable[[Event], None], noted: Callable[[SearchRecord], None]) -> bool:
+    def conduct(watch: Callable[[Event], None], noted: Callable[[SearchResult], None]) -> bool:
         try:
-            whole.conduct(
+            whole.run(
                 lambda planned, watch: studies.execute(planned, output, jobs=jobs, watch=watch, executor=executor),
                 jobs,
-                noted=noted,
+                on_change=noted,
                 watch=watch,
             )
         except KeyboardInterrupt:

@@ -12,10 +12,21 @@ from equipoise.models.backbone import Backbone
 from equipoise.models.base import MultiTaskModel, Outputs
 from equipoise.tasks import Output
 
-__all__ = ["Backbone", "MultiTaskModel", "Outputs", "available", "create", "default_backbone", "examples", "options"]
+__all__ = [
+    "Backbone",
+    "MultiTaskModel",
+    "Outputs",
+    "architecture_class",
+    "available",
+    "create",
+    "default_backbone",
+    "examples",
+    "options",
+]
 
 
-architecture_registry: Registry[MultiTaskModel] = Registry(
+# Not `architectures`: the package of that name becomes an attribute of this one when it is imported.
+_registry: Registry[MultiTaskModel] = Registry(
     "architecture", MultiTaskModel, package="equipoise.models.architectures", group="equipoise.architectures"
 )
 
@@ -26,7 +37,16 @@ def available() -> list[str]:
     >>> "shared" in available()
     True
     """
-    return list(architecture_registry)
+    return list(_registry)
+
+
+def architecture_class(architecture: str) -> type[MultiTaskModel]:
+    """Return the class of an architecture.
+
+    Raises:
+        ValueError: There is no such architecture.
+    """
+    return _registry[architecture]
 
 
 def options(architecture: str) -> dict[str, Any]:
@@ -38,7 +58,7 @@ def options(architecture: str) -> dict[str, Any]:
     >>> "decoder" in options("shared")
     True
     """
-    return option_types(architecture_registry[architecture])
+    return option_types(_registry[architecture])
 
 
 def create(
@@ -69,7 +89,7 @@ def create(
     >>> {task: tuple(prediction.shape) for task, prediction in outputs.predictions.items()}
     {'seg': (2, 13, 50, 70), 'depth': (2, 1, 50, 70)}
     """
-    network = architecture_registry[architecture]
+    network = _registry[architecture]
     check_options(f"Architecture `{architecture}`", option_types(network), options)
     check_required(f"Architecture `{architecture}`", network, options)
     # An architecture's constructor takes more than the base's, whose type is all that is known here.
@@ -93,7 +113,7 @@ def default_backbone(architecture: str) -> str | None:
     >>> default_backbone("shared")
     'resnet18'
     """
-    return architecture_registry[architecture].default_backbone
+    return _registry[architecture].default_backbone
 
 
 def examples() -> list[dict[str, Any]]:
@@ -102,8 +122,4 @@ def examples() -> list[dict[str, Any]]:
     >>> {"architecture": "shared", "backbone": "resnet50"} in examples()
     True
     """
-    return [
-        {"architecture": name, **example}
-        for name, network in architecture_registry.items()
-        for example in network.examples
-    ]
+    return [{"architecture": name, **example} for name, network in _registry.items() for example in network.examples]

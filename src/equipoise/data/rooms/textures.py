@@ -1,6 +1,6 @@
 """Procedural textures: linear-light colours from surface coordinates in metres.
 
-Every texture is a function of :class:`Samples` and is evaluated for all pixels that show it at once. Detail finer than
+Every texture is a function of `Samples` and is evaluated for all pixels that show it at once. Detail finer than
 a pixel fades into its mean, as it would in a camera, because a texture is evaluated at one point of a pixel.
 """
 

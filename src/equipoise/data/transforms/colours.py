@@ -34,7 +34,7 @@ class Normalize:
 class ColourJitter:
     """Changes brightness, contrast, saturation and hue of the image, in random order (that of torchvision).
 
-    To be applied before :class:`Normalize`, on values in [0, 1].
+    To be applied before `Normalize`, on values in [0, 1].
 
     Attributes:
         brightness: The factor is drawn from [1 - brightness, 1 + brightness].
@@ -44,7 +44,7 @@ class ColourJitter:
             by default, as in the public recipes.
 
     Raises:
-        ValueError: A value is negative, or ``hue`` is above 0.5.
+        ValueError: A value is negative, or `hue` is above 0.5.
     """
 
     brightness: float = 0.125
@@ -69,15 +69,15 @@ class PhotometricDistortion:
     (here or at the end, equally often); the saturation of the HSV cone is multiplied by a factor in [0.5, 1.5]; the
     hue is shifted by up to a tenth of the circle to either side. After each step values are cut off at 0 and 1.
 
-    torchvision's ``RandomPhotometricDistort`` is another thing: its brightness is a factor, its contrast and saturation
+    torchvision's `RandomPhotometricDistort` is another thing: its brightness is a factor, its contrast and saturation
     mix with grey, and it permutes channels. The public code works on 8 bits and truncates after each step; here nothing
-    is rounded. To be applied before :class:`Normalize`, on values in [0, 1].
+    is rounded. To be applied before `Normalize`, on values in [0, 1].
 
     Attributes:
         probability: Of each of the four changes.
 
     Raises:
-        ValueError: ``probability`` is outside [0, 1].
+        ValueError: `probability` is outside [0, 1].
     """
 
     probability: float = 0.5
@@ -109,7 +109,7 @@ def saturate(image: Tensor, factor: float) -> Tensor:
     Saturation is the distance of the smallest channel from the largest as a share of the largest. Multiplying the
     distances of all channels by one number multiplies it and leaves the rest, so no way through HSV is needed.
 
-    Examples:
+    Example:
         >>> import torch
         >>> saturate(torch.tensor([0.8, 0.6, 0.4]).reshape(3, 1, 1), 1.5).flatten()
         tensor([0.8000, 0.5000, 0.2000])

@@ -16,14 +16,14 @@ from equipoise.tasks import Task
 class Pad:
     """Puts the sample in the middle of a larger canvas; an odd pixel goes to the right and the bottom.
 
-    Targets are filled with what their tasks ignore, the image with ImageNet's mean colour (which :class:`Normalize`,
+    Targets are filled with what their tasks ignore, the image with ImageNet's mean colour (which `Normalize`,
     applied later, makes zero). What is large enough already stays.
 
     Attributes:
         size: The smallest height and width wanted.
 
     Raises:
-        ValueError: ``size`` is not two positive numbers.
+        ValueError: `size` is not two positive numbers.
     """
 
     size: tuple[int, int]
@@ -51,7 +51,7 @@ class Pad:
 class RandomWindow:
     """Cuts out a window at a random place; what is smaller than the window stays as it is.
 
-    With ``largest_share`` below 1, a window is drawn anew (up to ten times, as in the public recipe) while it shows no
+    With `largest_share` below 1, a window is drawn anew (up to ten times, as in the public recipe) while it shows no
     more than one class or one class covers that share of the labelled pixels: windows of nothing but wall teach little.
 
     Attributes:
@@ -60,7 +60,7 @@ class RandomWindow:
         classes_of: The task whose classes are looked at. A sample without it gets the first window that is drawn.
 
     Raises:
-        ValueError: ``size`` is not two positive numbers, or ``largest_share`` is not in (0, 1].
+        ValueError: `size` is not two positive numbers, or `largest_share` is not in (0, 1].
     """
 
     size: tuple[int, int]
@@ -95,7 +95,7 @@ class RandomWindow:
 
 
 REDRAWS = 10
-"""How often :class:`RandomWindow` tries for a better window."""
+"""How often `RandomWindow` tries for a better window."""
 
 
 def _is_varied(labels: Tensor, largest_share: float) -> bool:
@@ -105,13 +105,13 @@ def _is_varied(labels: Tensor, largest_share: float) -> bool:
 
 @dataclass(frozen=True)
 class RandomCrop:
-    """Cuts out a window at a random place; what is too small is padded, see :class:`Pad`.
+    """Cuts out a window at a random place; what is too small is padded, see `Pad`.
 
     Attributes:
         size: The height and width of the result.
 
     Raises:
-        ValueError: ``size`` is not two positive numbers.
+        ValueError: `size` is not two positive numbers.
     """
 
     size: tuple[int, int]

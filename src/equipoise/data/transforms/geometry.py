@@ -26,7 +26,7 @@ class Resize:
         size: The height and width to resample to.
 
     Raises:
-        ValueError: ``size`` is not two positive numbers.
+        ValueError: `size` is not two positive numbers.
     """
 
     size: tuple[int, int]
@@ -48,19 +48,19 @@ class RandomScale:
     """Enlarges or shrinks by a factor drawn uniformly, as if the camera were nearer or farther.
 
     Depths are divided by the factor, as in all public recipes. What this does to normals is a matter of convention:
-    the public multi-task recipes leave them alone (``"nearer"``), although no movement of the camera enlarges all of a
+    the public multi-task recipes leave them alone (`"nearer"`), although no movement of the camera enlarges all of a
     picture evenly and keeps them. Dividing all depths by s while x and y stay is a scene flattened s times, whose
     image is exactly the enlarged one; its normals have their z multiplied by s and are of unit length again
-    (``"flattened"``).
+    (`"flattened"`).
 
     Attributes:
         smallest: The smallest factor.
         largest: The largest.
-        geometry: ``"nearer"`` for the rule :meth:`equipoise.tasks.Task.zoom`, ``"flattened"`` for
-            :meth:`equipoise.tasks.Task.flatten`.
+        geometry: `"nearer"` for the rule `equipoise.tasks.Task.zoom`, `"flattened"` for
+            `equipoise.tasks.Task.flatten`.
 
     Raises:
-        ValueError: The factors are not ``0 < smallest <= largest``, or there is no such geometry.
+        ValueError: The factors are not `0 < smallest <= largest`, or there is no such geometry.
     """
 
     smallest: float = 0.5
@@ -142,7 +142,7 @@ class RandomRotation:
         zoom: What the factor is drawn from; below 1 shrinks.
 
     Raises:
-        ValueError: ``degrees`` is outside [0, 180], or a zoom is not positive.
+        ValueError: `degrees` is outside [0, 180], or a zoom is not positive.
     """
 
     degrees: float = 0.0
@@ -186,7 +186,7 @@ class RandomHorizontalFlip:
         probability: How often.
 
     Raises:
-        ValueError: ``probability`` is outside [0, 1].
+        ValueError: `probability` is outside [0, 1].
     """
 
     probability: float = 0.5

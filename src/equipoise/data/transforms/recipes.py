@@ -29,7 +29,7 @@ def recipe_t(size: tuple[int, int], classes_of: str = "seg") -> Preset:
     padding. Evaluation pads without resampling, and padding counts nowhere. Sizes in use: 448x576 for NYUD-v2 (images
     of 425x560), 512x512 for PASCAL-Context and Replica.
 
-    Unlike the public code, padding is kept apart from depths of 0 and 255 by :attr:`Task.ignore` alone, and colours
+    Unlike the public code, padding is kept apart from depths of 0 and 255 by `Task.ignore` alone, and colours
     are not truncated to 8 bits after every step. That code loads the segmentation for the choice of the window even
     if it is no task; here the window of a sample without it is not chosen.
 
@@ -54,7 +54,7 @@ def recipe_r_nyud(size: tuple[int, int] = (480, 640)) -> Preset:
     """The augmentation of NYUD-v2 in the ResNet recipe of the public Multi-Task-Learning-PyTorch (MTI-Net).
 
     Flip, enlarge by 1, 1.2 or 1.5 about the middle (depths divided), resample to one size without keeping the aspect.
-    Evaluation does the last alone, so scores are those of resampled labels. See :class:`RandomRotation` for what it
+    Evaluation does the last alone, so scores are those of resampled labels. See `RandomRotation` for what it
     does otherwise than the public code, whose bicubic resampling moreover overshoots and wraps around at 256.
 
     Args:
@@ -64,7 +64,7 @@ def recipe_r_nyud(size: tuple[int, int] = (480, 640)) -> Preset:
 
 
 def recipe_r_pascal(size: tuple[int, int] = (512, 512)) -> Preset:
-    """As :func:`recipe_r_nyud` for PASCAL-Context: turns by up to 20 degrees and a zoom of 0.75 to 1.25.
+    """As `recipe_r_nyud` for PASCAL-Context: turns by up to 20 degrees and a zoom of 0.75 to 1.25.
 
     Args:
         size: Height and width of all samples.

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from equipoise._core.extras import imported
+from equipoise._core.extras import import_extra
 from equipoise._core.registry import register
 from equipoise.models.base import Adapt, MultiTaskModel, Outputs, as_they_are
 from equipoise.tasks import Output
@@ -118,7 +118,7 @@ class Mpnn(MultiTaskModel):
             raise ValueError(
                 f"`tasks` should have one prediction for a whole graph. Found the dense task `{dense[0]}`."
             )
-        geometric = imported("torch_geometric.nn", extra="graphs", purpose="Architecture `mpnn`")
+        geometric = import_extra("torch_geometric.nn", extra="graphs", purpose="Architecture `mpnn`")
         self.steps = steps
         self.embedding = nn.Linear(node_features, width)
         self.messages = EdgeMessages(edge_features, width, edge_width)

@@ -7,7 +7,7 @@ from rich.console import Console
 from equipoise._core.text import duration
 from equipoise.report.console.bars import RunBars
 from equipoise.studies import Event
-from equipoise.studies.search import Budget, Outcome, SearchRecord
+from equipoise.studies.search import Budget, SearchResult, Trial
 
 
 class SearchProgress(RunBars):
@@ -37,7 +37,7 @@ class SearchProgress(RunBars):
         """Show an event of a run."""
         self.show_run(event)
 
-    def show_record(self, record: SearchRecord) -> None:
+    def show_record(self, record: SearchResult) -> None:
         """Show the trials that have ended, and the best weights so far."""
         best = "" if record.best is None else f", best {record.best.value:.2f} %"
         left = self._left(record)
@@ -50,7 +50,7 @@ class SearchProgress(RunBars):
         done = len(record.trials)
         self.show_total(f"{done} trials{best}", done, self._expected, time_left.lstrip(", "))
 
-    def _left(self, record: SearchRecord) -> float | None:
+    def _left(self, record: SearchResult) -> float | None:
         """Return the seconds that are left; `None` as long as they are not known."""
         spent = sum(trial.seconds for trial in record.trials)
         bounds = []
@@ -61,7 +61,7 @@ class SearchProgress(RunBars):
         return min(bounds) / self._jobs if bounds else None
 
 
-def _described(trial: Outcome) -> str:
+def _described(trial: Trial) -> str:
     weights = ", ".join(f"{task} {weight:.4g}" for task, weight in trial.weights.items()) or trial.balancer
     cached = " (cached)" if trial.cached else ""
     if trial.status == "finished":

@@ -47,7 +47,7 @@ def study_on_console(study: StudyVerdict) -> RenderableType:
     parts: list[RenderableType] = [table]
     for method in study.methods:
         parts += [Text(), Text(f"{method_of(method).title}: {method.text}")]
-        run = study.telling(method)
+        run = study.representative(method)
         if run.verdict is None:
             parts.append(Text(run.missing or "", style="yellow"))
             continue

@@ -128,17 +128,17 @@ class StudyFigure(ABC):
     on its page.
 
     Example:
-        >>> import equipoise
-        >>> from equipoise import lab
-        >>> @equipoise.register("seconds")
-        ... class Seconds(lab.StudyFigure):
-        ...     title = "Time of every run"
-        ...     caption = "Seconds of training and evaluation, in the order of the table."
-        ...
-        ...     def draw(self, runs):
-        ...         figure = Figure()
-        ...         figure.subplots().plot([record.seconds for record in runs.records])
-        ...         return figure
+        A figure of one's own, in a module that a recipe lists under `import`:
+
+            @equipoise.register("seconds")
+            class Seconds(lab.StudyFigure):
+                title = "Time of every run"
+                caption = "Seconds of training and evaluation, in the order of the table."
+
+                def draw(self, runs):
+                    figure = Figure()
+                    figure.subplots().plot([row.seconds for row in runs.records])
+                    return figure
     """
 
     title: ClassVar[str]

@@ -66,8 +66,8 @@ def first_metrics(directions: Mapping[str, bool]) -> dict[str, bool]:
 def change_chart(study: Study) -> list[dict[str, Any]]:
     """Return the change of every method against single-task networks, task by task and in the mean."""
     published = _published(study)
-    runs = by_method(study.records)
-    found = changes(study.records, first_metrics(study.directions))
+    runs = by_method(study.rows)
+    found = changes(study.rows, first_metrics(study.directions))
     shown = []
     for (variant, name), rows in found.group_by("variant", "method", maintain_order=True):
         method = Method(variant, name)  # type: ignore[arg-type]
@@ -96,7 +96,7 @@ def change_chart(study: Study) -> list[dict[str, Any]]:
 def gradient_chart(study: Study) -> dict[str, Any]:
     """Return the task gradients over the steps of the first recorded seed of every method; see `block_means`."""
     runs = []
-    for method, records in by_method(study.records).items():
+    for method, records in by_method(study.rows).items():
         for record in [] if method.is_single else sorted(records, key=lambda record: record.seed):
             frame = frames.gradients([record], study.root, by_task)
             if len(frame):
@@ -118,7 +118,7 @@ def gradient_chart(study: Study) -> dict[str, Any]:
 def epoch_chart(study: Study) -> list[dict[str, Any]]:
     """Return the main metrics on the split that checkpoints are chosen on, epoch by epoch, means over seeds."""
     shown, directions = [], first_metrics(study.directions)
-    for method, records in by_method(study.records).items():
+    for method, records in by_method(study.rows).items():
         found: dict[str, dict[int, list[float]]] = {}
         for record in records:
             for line in read_log(frames.directory_of(record, study.root)):

@@ -116,7 +116,7 @@ def gather(study: Study, progress: Callable[[str], None]) -> Content:
         progress: Called with the name of each step.
     """
     progress("Reading the runs")
-    records, recipe = study.records, study.recipe
+    records, recipe = study.rows, study.recipe
     certainty = tables.certainty(study) if records else None
     data: dict[str, Any] = {
         "tasks": chart_tasks(study.directions),

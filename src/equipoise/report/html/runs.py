@@ -41,12 +41,12 @@ class RunState:
 
 def run_states(study: Study) -> list[RunState]:
     """Return the runs of the main table, in their order."""
-    return [_state(study, run, record) for run, record in zip(study.planned, study.records, strict=True)]
+    return [_state(study, run, record) for run, record in zip(study.planned, study.rows, strict=True)]
 
 
 def versions(study: Study) -> list[str]:
     """Return the software that the finished runs were made with: one line if all used the same."""
-    results = (read_result(directory_of(record, study.root)) for record in study.records)
+    results = (read_result(directory_of(record, study.root)) for record in study.rows)
     found = (result.versions for result in results if result is not None)
     return list(dict.fromkeys(", ".join(f"{name} {version}" for name, version in one.items()) for one in found))
 

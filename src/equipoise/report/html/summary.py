@@ -33,7 +33,7 @@ def summary(study: Study, certainty: Table | None) -> list[Fact]:
         study: The study.
         certainty: The table of `equipoise.report.certainty`; `None` if there is none.
     """
-    means = _mean_delta_m(study.records)
+    means = _mean_delta_m(study.rows)
     found = []
     if means:
         best = max(means, key=lambda method: means[method])
@@ -42,10 +42,10 @@ def summary(study: Study, certainty: Table | None) -> list[Fact]:
         if uniform in means and uniform != best:
             lead = means[best] - means[uniform]
             found.append(Fact("Uniform", _percent(means[uniform]), _lead(certainty, best, lead)))
-    done = finished(study.records)
-    failed = sum(record.status == "failed" for record in study.records)
+    done = finished(study.rows)
+    failed = sum(record.status == "failed" for record in study.rows)
     found.append(
-        Fact("Runs finished", f"{len(done)} of {len(study.records)}", f"{failed} failed" if failed else "none failed")
+        Fact("Runs finished", f"{len(done)} of {len(study.rows)}", f"{failed} failed" if failed else "none failed")
     )
     found.append(Fact("Training time", duration(sum(record.seconds for record in done)), "of all runs together"))
     return found

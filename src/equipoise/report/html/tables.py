@@ -7,7 +7,7 @@ from equipoise import report
 from equipoise.report.tables.search import recipe_entry, strategies_table, trials_table
 from equipoise.report.tables.table import Table
 from equipoise.studies import Study
-from equipoise.studies.search import SearchRecord, read_records
+from equipoise.studies.search import SearchResult, read_searches
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ class SearchTables:
 
 def results(study: Study) -> PageTable:
     """Return the main metrics, delta_m and weights of every method."""
-    return PageTable("table", "Every method", report.comparison(study.records, study.directions))
+    return PageTable("table", "Every method", report.comparison(study.rows, study.directions))
 
 
 def certainty(study: Study) -> PageTable | None:
     """Return how certain the order of the methods is; `None` if a single seed or method is finished."""
-    table = report.certainty(study.records, study.directions)
+    table = report.certainty(study.rows, study.directions)
     return None if table is None else PageTable("certainty", "How sure the order is", table)
 
 
@@ -54,17 +54,17 @@ def published(study: Study) -> PageTable | None:
     rows = study.recipe.published_rows
     if not rows:
         return None
-    table = report.beside_published(study.records, study.directions, rows)
+    table = report.beside_published(study.rows, study.directions, rows)
     return PageTable("published", "Measured beside published", table)
 
 
 def every_metric(study: Study) -> PageTable | None:
     """Return all metrics that were measured; `None` if these are the main ones."""
-    measured = {key for record in study.records for key in record.metrics}
+    measured = {key for record in study.rows for key in record.metrics}
     directions = {key: higher for key, higher in _all_directions(study).items() if key in measured}
     if directions.keys() <= study.directions.keys():
         return None
-    table = _first_columns(report.comparison(study.records, directions), len(directions))
+    table = _first_columns(report.comparison(study.rows, directions), len(directions))
     return PageTable("metrics", "Every metric", table)
 
 
@@ -75,12 +75,12 @@ def searches(study: Study) -> list[SearchTables]:
     found = [
         (folder.name if folder != study.directory else "", records)
         for folder in folders
-        for records in read_records(folder).values()
+        for records in read_searches(folder).values()
     ]
     return [_search(f"search-{number}", variant, records) for number, (variant, records) in enumerate(found)]
 
 
-def _search(identifier: str, variant: str, records: list[SearchRecord]) -> SearchTables:
+def _search(identifier: str, variant: str, records: list[SearchResult]) -> SearchTables:
     of = f", {variant}" if variant else ""
     trials = []
     for record in records:

@@ -17,7 +17,7 @@ class PageVerdict:
         variant: Label of the variant; `None` in a study without variants.
         method: Label of the method.
         summary: What its runs have in common.
-        seed: The seed of the run that is shown in full, see `StudyVerdict.telling`.
+        seed: The seed of the run that is shown in full, see `StudyVerdict.representative`.
         text: The verdict on that run; `None` if it has recorded nothing.
         missing: Why there is no verdict.
     """
@@ -61,6 +61,6 @@ def verdicts(study: Study) -> PageVerdicts:
 
 
 def _verdict(found: StudyVerdict, method: MethodVerdict) -> PageVerdict:
-    run = found.telling(method)
+    run = found.representative(method)
     text = None if run.verdict is None else verdict_text(run.verdict)
     return PageVerdict(method.variant, method.balancer, method.text, run.seed, text, run.missing)

@@ -7,10 +7,10 @@ from dataclasses import replace
 import yaml
 
 from equipoise.report.tables.table import Column, Row, Table, plain_number
-from equipoise.studies.search import Outcome, SearchRecord
+from equipoise.studies.search import SearchResult, Trial
 
 
-def trials_table(record: SearchRecord) -> Table:
+def trials_table(record: SearchResult) -> Table:
     """Return the trials of a strategy in their order. The notes state what was found and what it cost."""
     tasks = list(dict.fromkeys(task for trial in record.trials for task in trial.weights))
     columns = (
@@ -37,7 +37,7 @@ def trials_table(record: SearchRecord) -> Table:
     return Table(columns, rows, (*_found(record), *_failures(record)), "trial")
 
 
-def strategies_table(records: Sequence[SearchRecord]) -> Table:
+def strategies_table(records: Sequence[SearchResult]) -> Table:
     """Return the result and the cost of each strategy.
 
     Args:
@@ -81,7 +81,7 @@ def strategies_table(records: Sequence[SearchRecord]) -> Table:
     return Table(columns, tuple(rows), notes, "strategy")
 
 
-def recipe_entry(record: SearchRecord) -> str:
+def recipe_entry(record: SearchResult) -> str:
     """Return the best weights as an entry of a recipe's `balancers`; an empty text if there are none.
 
     The numbers have every digit of those that were trained with, so that `bench` finds the run and does not repeat it.
@@ -92,14 +92,14 @@ def recipe_entry(record: SearchRecord) -> str:
     return "- " + yaml.safe_dump(entry, default_flow_style=True, sort_keys=False, width=math.inf).rstrip("\n")
 
 
-def with_weights(table: Table, record: SearchRecord) -> Table:
+def with_weights(table: Table, record: SearchResult) -> Table:
     """Return the table with the best weights in Markdown as one more note, if there are any."""
     weights = recipe_entry(record)
     note = f"The best weights, for the `balancers` of a recipe:\n\n```yaml\n{weights}\n```"
     return replace(table, notes=(*table.notes, note)) if weights else table
 
 
-def _found(record: SearchRecord) -> list[str]:
+def _found(record: SearchResult) -> list[str]:
     best = record.best
     cached = sum(trial.cached for trial in record.trials)
     cost = f"{len(record.trials)} trials, {record.hours:.3g} hours of training"
@@ -113,16 +113,16 @@ def _found(record: SearchRecord) -> list[str]:
     return [f"Best: delta_m {best.value:.2f} % on {split} and {test} on test (seed {record.seed}).", cost]
 
 
-def _failures(record: SearchRecord) -> list[str]:
+def _failures(record: SearchResult) -> list[str]:
     return [f"Trial {number} failed: {trial.error}" for number, trial in enumerate(record.trials, 1) if trial.error]
 
 
-def _remark(trial: Outcome) -> str:
+def _remark(trial: Trial) -> str:
     remarks = [] if trial.balancer == "fixed" else [trial.balancer]
     remarks += [] if trial.status == "finished" else [trial.status]
     remarks += ["cached"] if trial.cached else []
     return f"({', '.join(remarks)})" if remarks else ""
 
 
-def _on_test(record: SearchRecord) -> bool:
+def _on_test(record: SearchResult) -> bool:
     return record.protocol == "paper_one"

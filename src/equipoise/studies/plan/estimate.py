@@ -18,7 +18,7 @@ import torch
 from equipoise import balancing
 from equipoise.balancing import Need
 from equipoise.config import RunConfig
-from equipoise.studies.plan.matrix import PlannedRun
+from equipoise.studies.plan.planned_run import PlannedRun
 from equipoise.training.context import context_of, endless, forward
 from equipoise.training.evaluation import evaluate
 from equipoise.training.session import EvaluationSplit, Session, build_network, prepare

@@ -5,7 +5,7 @@ from statistics import fmean
 from typing import NamedTuple, Protocol, TypeVar
 
 from equipoise.config import SINGLE
-from equipoise.studies.results.aggregate import RunRow
+from equipoise.studies.results.rows import RunRow
 
 
 class Method(NamedTuple):

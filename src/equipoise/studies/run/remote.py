@@ -19,9 +19,9 @@ from shutil import rmtree
 
 import torch
 
-from equipoise.studies.plan.matrix import PlannedRun
+from equipoise.studies.plan.planned_run import PlannedRun
 from equipoise.studies.run.executors import Event, Watch, Workers
-from equipoise.studies.run.runner import make_run, note_failure
+from equipoise.studies.run.runner import make_run, write_failure
 from equipoise.training import Abandoned, EpochEnd, Status, read_result
 
 _INTERVAL = 0.5
@@ -214,7 +214,7 @@ class Remote(Workers):
             error = posted.job.outcome()
         except LostError as lost:
             error = str(lost)
-            note_failure(posted.run, self._root, error)
+            write_failure(posted.run, self._root, error)
             return error
         directory, until = posted.run.directory(self._root), time.monotonic() + _PATIENCE
         while error is None and read_result(directory) is None:

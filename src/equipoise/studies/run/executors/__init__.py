@@ -9,8 +9,8 @@ from typing import Any, Self
 
 from equipoise._core.options import option_types
 from equipoise._core.registry import Registry
-from equipoise.config import converted_options
-from equipoise.studies.plan.matrix import PlannedRun
+from equipoise.config import convert_options
+from equipoise.studies.plan.planned_run import PlannedRun
 from equipoise.training import Status
 
 
@@ -110,4 +110,4 @@ def create(name: str, **options: Any) -> Executor:
         ValueError: There is no such executor, it has no such option, or its value is wrong.
     """
     executor = executors[name]
-    return executor(**converted_options(f"executor `{name}`", option_types(executor), options))
+    return executor(**convert_options(f"executor `{name}`", option_types(executor), options))

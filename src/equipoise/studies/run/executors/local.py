@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 
 from equipoise._core.registry import register
-from equipoise.studies.plan.matrix import PlannedRun
+from equipoise.studies.plan.planned_run import PlannedRun
 from equipoise.studies.run.executors import Event, Executor, Watch, Workers
-from equipoise.studies.run.runner import make_run, note_failure
+from equipoise.studies.run.runner import make_run, write_failure
 from equipoise.training import Abandoned
 
 
@@ -82,7 +82,7 @@ class _Processes(Workers):
         except EOFError:
             process.join()
             event = Event(run, ended=True, error=f"its process ended with {_how(process.exitcode)}")
-            note_failure(run, self._root, str(event.error))
+            write_failure(run, self._root, str(event.error))
         if not event.ended:
             try:
                 watch(event)

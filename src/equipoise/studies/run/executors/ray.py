@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from equipoise._core.extras import imported
+from equipoise._core.extras import import_extra
 from equipoise._core.registry import register
-from equipoise.studies.plan.matrix import PlannedRun
+from equipoise.studies.plan.planned_run import PlannedRun
 from equipoise.studies.run.executors import Executor, Workers
 from equipoise.studies.run.remote import Job, LostError, Remote, Work, may_use_gpu
 
@@ -53,7 +53,7 @@ class Ray(Executor):
         self._cpus, self._gpus, self._retries = cpus, gpus, retries
         # Nothing is to be told to the makers of Ray unless the user says so.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        self._ray = imported("ray", extra="ray", purpose="The executor `ray`")
+        self._ray = import_extra("ray", extra="ray", purpose="The executor `ray`")
 
     def open(self, root: Path, jobs: int) -> Workers:
         """Connect to the cluster, or start one.

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from equipoise._core.extras import imported
+from equipoise._core.extras import import_extra
 from equipoise._core.registry import register
-from equipoise.studies.plan.matrix import PlannedRun
+from equipoise.studies.plan.planned_run import PlannedRun
 from equipoise.studies.run.executors import Executor, Workers
 from equipoise.studies.run.remote import Job, LostError, Remote, Work, may_use_gpu
 
@@ -65,7 +65,7 @@ class Slurm(Executor):
             "slurm_setup": list(setup) or None,
             "slurm_additional_parameters": dict(sbatch) if sbatch else None,
         }
-        self._submitit = imported("submitit", extra=_EXTRA, purpose=_PURPOSE)
+        self._submitit = import_extra("submitit", extra=_EXTRA, purpose=_PURPOSE)
 
     def open(self, root: Path, jobs: int) -> Workers:
         """Find the cluster.
@@ -117,5 +117,5 @@ class _Restartable:
         return self.work()
 
     def checkpoint(self) -> Any:
-        helpers = imported("submitit.helpers", extra=_EXTRA, purpose=_PURPOSE)
+        helpers = import_extra("submitit.helpers", extra=_EXTRA, purpose=_PURPOSE)
         return helpers.DelayedSubmission(self)
