@@ -42,7 +42,7 @@ class StudyRuns:
     """The runs that a figure is drawn from: those of a study, or of one of its variants.
 
     Attributes:
-        records: The runs.
+        rows: The runs.
         root: The directory that all studies share.
         tasks: All tasks of the study in the order of their colours.
         predictions: Predictions for some test images; `None` if they are not to be drawn.
@@ -50,7 +50,7 @@ class StudyRuns:
         variant: The label of the variant; `None` for a whole study, or one without variants.
     """
 
-    records: Sequence[RunRow]
+    rows: Sequence[RunRow]
     root: Path
     tasks: Sequence[str]
     predictions: Predictions | None = None
@@ -65,7 +65,7 @@ class StudyRuns:
         Only tasks with a run that has begun are included.
         """
         found: dict[str, bool] = {}
-        for tasks, of in {(record.variant, record.tasks): record for record in reversed(self.records)}.items():
+        for tasks, of in {(row.variant, row.tasks): row for row in reversed(self.rows)}.items():
             try:
                 config = load(frames.directory_of(of, self.root) / "config.yaml", RunConfig)
                 found |= main_metrics(config.data.tasks(tasks[1]))
@@ -82,21 +82,21 @@ class StudyRuns:
     @cached_property
     def variants(self) -> list["StudyRuns"]:
         """The runs of every variant; the study itself if it has no variants."""
-        groups = by_variant(self.records)
+        groups = by_variant(self.rows)
         names = {label: re.sub(r"[^A-Za-z0-9]+", "-", label or "").strip("-") for label in groups}
         parts = []
-        for number, (label, records) in enumerate(groups.items(), 1):
+        for number, (label, rows) in enumerate(groups.items(), 1):
             name = names[label]
             # Two labels may differ only in characters that a file name cannot have.
             unique = name and list(names.values()).count(name) == 1
             suffix = "" if label is None else f"-{name}" if unique else f"-{name}-{number}"
-            parts.append(StudyRuns(records, self.root, self.tasks, None, suffix, label))
+            parts.append(StudyRuns(rows, self.root, self.tasks, None, suffix, label))
         return parts
 
     @cached_property
     def multi_task(self) -> "StudyRuns":
         """The runs of multi-task networks alone."""
-        return replace(self, records=multi_task(self.records))
+        return replace(self, rows=multi_task(self.rows))
 
     def gradients(self, kind: Callable[[polars.DataFrame], polars.DataFrame]) -> polars.DataFrame:
         """Return what probes recorded in the first seed of every method.
@@ -104,15 +104,15 @@ class StudyRuns:
         Args:
             kind: `equipoise.diagnosis.by_task`, `by_pair` or `by_step`.
         """
-        return self._frame(kind, lambda: first_seed(frames.gradients(self.records, self.root, kind)))
+        return self._frame(kind, lambda: first_seed(frames.gradients(self.rows, self.root, kind)))
 
     def loss_weights(self) -> polars.DataFrame:
         """Return the mean loss weights of every epoch, of all seeds."""
-        return self._frame("weights", lambda: frames.loss_weights(self.records, self.root))
+        return self._frame("weights", lambda: frames.loss_weights(self.rows, self.root))
 
     def feature_distances(self) -> polars.DataFrame:
         """Return distances of features from those of single-task networks, in the first seed of every method."""
-        return self._frame("distances", lambda: first_seed(frames.feature_distances(self.records, self.root)))
+        return self._frame("distances", lambda: first_seed(frames.feature_distances(self.rows, self.root)))
 
     def _frame(self, key: object, read: Callable[[], polars.DataFrame]) -> polars.DataFrame:
         # Several figures are drawn from the same files.
@@ -137,7 +137,7 @@ class StudyFigure(ABC):
 
                 def draw(self, runs):
                     figure = Figure()
-                    figure.subplots().plot([row.seconds for row in runs.records])
+                    figure.subplots().plot([row.seconds for row in runs.rows])
                     return figure
     """
 
@@ -187,18 +187,18 @@ study_figures: Registry[StudyFigure] = Registry(
 
 
 def draw_figures(
-    records: Sequence[RunRow], root: Path, predictions: Predictions | None = None
+    rows: Sequence[RunRow], root: Path, predictions: Predictions | None = None
 ) -> Iterator[DrawnFigure]:
     """Draw every figure of the registry that the runs of a study allow, one by one as they are asked for.
 
     Unfinished runs are drawn as far as they have logged.
 
     Args:
-        records: The runs of a study.
+        rows: The runs of a study.
         root: The directory that all studies share.
         predictions: Predictions to draw as well; see `equipoise.report.predictions`.
     """
-    study = StudyRuns(records, root, task_order(records), predictions)
+    study = StudyRuns(rows, root, task_order(rows), predictions)
     for name, kind in sorted(study_figures.items(), key=lambda entry: (entry[1].order, entry[0])):
         yield from kind().draw_all(name, study)
 
@@ -220,9 +220,9 @@ def unfinished_remark(runs: StudyRuns, frame: polars.DataFrame) -> str:
     """Return a sentence that names methods whose rows come from unfinished runs; an empty text if there are none."""
     drawn = set(frame.select("method", "seed").unique().iter_rows())
     unfinished = dict.fromkeys(
-        record.balancer
-        for record in multi_task(runs.records)
-        if record.status != "finished" and (record.balancer, record.seed) in drawn
+        row.balancer
+        for row in multi_task(runs.rows)
+        if row.status != "finished" and (row.balancer, row.seed) in drawn
     )
     return f" Unfinished runs, drawn as far as they have logged: {', '.join(unfinished)}." if unfinished else ""
 

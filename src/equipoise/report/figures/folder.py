@@ -20,12 +20,12 @@ def write_figure(figure: Figure, path: Path) -> None:
     replace(path, lambda beside: figure.savefig(beside, dpi=150))
 
 
-def write_folder(drawn: Iterable[DrawnFigure], records: Sequence[RunRow], directory: Path) -> int:
+def write_folder(drawn: Iterable[DrawnFigure], rows: Sequence[RunRow], directory: Path) -> int:
     """Write figures into a directory; several processes may do so at once.
 
     Args:
         drawn: The figures.
-        records: The runs that they are drawn from.
+        rows: The runs that they are drawn from.
         directory: For the files. It is made if it is missing.
 
     Returns:
@@ -38,25 +38,25 @@ def write_folder(drawn: Iterable[DrawnFigure], records: Sequence[RunRow], direct
         write_figure(one.figure, directory / name)
         written[name] = {"title": one.title, "caption": one.caption}
     # Last, and in one move: if the process is killed before, there is no index for these runs.
-    write_json(directory / INDEX, {"drawn_from": _digest(records), "figures": written})
+    write_json(directory / INDEX, {"drawn_from": _digest(rows), "figures": written})
     return len(written)
 
 
-def is_complete(records: Sequence[RunRow], directory: Path) -> bool:
+def is_complete(rows: Sequence[RunRow], directory: Path) -> bool:
     """Return whether a directory holds every figure as it was drawn from these runs.
 
     Args:
-        records: The runs of a study as they are now.
+        rows: The runs of a study as they are now.
         directory: A directory of `write_folder`.
     """
     try:
         index = json.loads((directory / INDEX).read_text(encoding="utf-8"))
-        return index["drawn_from"] == _digest(records) and all((directory / name).exists() for name in index["figures"])
+        return index["drawn_from"] == _digest(rows) and all((directory / name).exists() for name in index["figures"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
-def _digest(records: Sequence[RunRow]) -> str:
+def _digest(rows: Sequence[RunRow]) -> str:
     # A study may be moved: where its runs are does not count.
-    content = json_safe([record.model_dump(mode="json", exclude={"directory"}) for record in records])
+    content = json_safe([row.model_dump(mode="json", exclude={"directory"}) for row in rows])
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -34,9 +34,9 @@ class RelativeChange(StudyFigure):
 
     def draw(self, runs: StudyRuns) -> Figure | None:
         """Draw it if a multi-task network and its single-task networks are finished."""
-        if without_single(changes(runs.records, runs.directions)).is_empty():
+        if without_single(changes(runs.rows, runs.directions)).is_empty():
             return None
-        return relative_change(runs.records, runs.directions)
+        return relative_change(runs.rows, runs.directions)
 
 
 @register("radar")
@@ -52,7 +52,7 @@ class Radar(StudyFigure):
 
     def parts(self, study: StudyRuns) -> Sequence[StudyRuns]:
         """Return the whole study if its outlines are few and have the same tasks, otherwise every variant."""
-        multi = without_single(changes(study.records, study.directions))
+        multi = without_single(changes(study.rows, study.directions))
         if multi.is_empty():
             return []
         outlines = multi.group_by("variant", "method").agg(polars.col("metric"))
@@ -62,10 +62,10 @@ class Radar(StudyFigure):
 
     def draw(self, runs: StudyRuns) -> Figure | None:
         """Draw the outlines; without variants, and in the reference variant, single-task is the ring at zero."""
-        found = changes(runs.records, runs.directions)
+        found = changes(runs.rows, runs.directions)
         if found.is_empty():
             return None
-        references = {record.reference for record in runs.records}
+        references = {row.reference for row in runs.rows}
         is_single = polars.col("method") == SINGLE
         is_reference = polars.col("variant").is_in([*references], nulls_equal=True)
         zero = polars.lit(len(references) == 1) & is_single & is_reference
@@ -95,9 +95,9 @@ class Seeds(StudyFigure):
 
     def draw(self, runs: StudyRuns) -> Figure | None:
         """Draw it if there are several seeds."""
-        if stages(runs.records)["seed"].n_unique() < 2:
+        if stages(runs.rows)["seed"].n_unique() < 2:
             return None
-        rows = [(run.variant or "", run.balancer, run.seed, run.delta_m) for run in multi_task(runs.records)]
+        rows = [(run.variant or "", run.balancer, run.seed, run.delta_m) for run in multi_task(runs.rows)]
         schema = {"panel": polars.String, "method": polars.String, "seed": polars.Int64, "value": polars.Float64}
         frame = polars.DataFrame(rows, schema=schema, orient="row")
         return figures.box_plots(frame, quantity="delta_m, %", baseline=_BASELINE)
@@ -120,7 +120,7 @@ class Progression(StudyFigure):
 
     def draw(self, runs: StudyRuns) -> Figure | None:
         """Draw it if the plain sum is finished in several variants, beside another method."""
-        found = stages(runs.records)
+        found = stages(runs.rows)
         if found.filter(method=_BASELINE)["stage"].n_unique() < 2 or found["method"].n_unique() < 2:
             return None
         return figures.progression(found, quantity="delta_m, %", baseline=_BASELINE)
@@ -128,22 +128,22 @@ class Progression(StudyFigure):
 
 def _with_reference(part: StudyRuns, study: StudyRuns) -> StudyRuns:
     """Return the runs of a variant, after the single-task networks of another variant that it is compared with."""
-    reference = part.records[0].reference
-    others = [] if reference == part.variant else single_task(study.records, reference)
-    return replace(part, records=[*others, *part.records])
+    reference = part.rows[0].reference
+    others = [] if reference == part.variant else single_task(study.rows, reference)
+    return replace(part, rows=[*others, *part.rows])
 
 
-def relative_change(records: Sequence[RunRow], directions: Mapping[str, bool]) -> Figure:
+def relative_change(rows: Sequence[RunRow], directions: Mapping[str, bool]) -> Figure:
     """Draw the signed relative change of every task against its single-task network, a group of bars a method.
 
     A study with variants gets a panel a variant, each against the single-task networks of the variant's reference.
 
     Args:
-        records: The runs of a study. Means over seeds are drawn; methods without a finished run are left out.
+        rows: The runs of a study. Means over seeds are drawn; methods without a finished run are left out.
         directions: The main metric of every task as `task.metric`, and whether a higher value is better.
     """
-    multi = without_single(changes(records, directions))
+    multi = without_single(changes(rows, directions))
     # A variant without a finished run keeps its panel.
-    variants = polars.DataFrame({"variant": list(by_variant(records))}, schema={"variant": polars.String})
+    variants = polars.DataFrame({"variant": list(by_variant(rows))}, schema={"variant": polars.String})
     every = variants.join(multi, on="variant", how="left", nulls_equal=True, maintain_order="left_right")
     return figures.relative_change(every, metrics=list(directions))
