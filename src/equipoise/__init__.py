@@ -24,6 +24,7 @@ from equipoise.balancing import (
     create,
     undisturbed,
 )
+from equipoise.diagnosis.probe import Probe
 
 __version__ = "0.1.0"
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Context",
     "Forward",
     "NonFiniteError",
+    "Probe",
     "SolverError",
     "available",
     "create",
@@ -41,11 +43,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Probe":
-        # It keeps its records in a data frame, for which the laboratory is needed; the balancers need torch alone.
-        from equipoise.diagnosis import Probe
-
-        return Probe
     # Every method's class under its own name: `equipoise.AvgNorm`. A new method needs no line here.
     for method in all_methods().values():
         if method.__name__ == name:
@@ -54,4 +51,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "Probe", *(method.__name__ for method in all_methods().values())])
+    return sorted([*__all__, *(method.__name__ for method in all_methods().values())])

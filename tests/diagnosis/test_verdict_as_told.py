@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from equipoise.cli import app
 from equipoise.config import Recipe
 from equipoise.diagnosis import Verdict, judge
-from equipoise.diagnosis.frames import records_frame, write_records
+from equipoise.diagnosis.store import records_frame, write_records
 from equipoise.report.console.verdicts import verdict_on_console
 from equipoise.report.verdict_text import verdict_text
 from equipoise.studies import open_study, save_recipe

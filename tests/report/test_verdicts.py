@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from equipoise.cli import app
 from equipoise.config import Recipe
-from equipoise.diagnosis.frames import records_frame, write_records
+from equipoise.diagnosis.store import records_frame, write_records
 from equipoise.report.console.verdicts import study_on_console
 from equipoise.report.html.verdicts import verdicts
 from equipoise.studies import open_study, save_recipe

@@ -20,7 +20,7 @@ from equipoise.figures.gradients import (
     probe_overview,
     share_under_weights,
     update_share,
-    verdict_evidence,
+    verdict_overview,
 )
 from equipoise.figures.layout import method_styles, task_styles
 from equipoise.figures.predictions import feature_distance, predictions
@@ -45,7 +45,7 @@ __all__ = [
     "share_under_weights",
     "task_styles",
     "update_share",
-    "verdict_evidence",
+    "verdict_overview",
     "weight_error",
     "weights_per_epoch",
 ]

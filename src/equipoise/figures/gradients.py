@@ -173,10 +173,10 @@ def draw_bars(axes: Axes, shares: polars.DataFrame, styles: Mapping[str, Style])
     axes.set_xlabel("share of the update (dashed: if all were equal)", fontsize=TEXT)
 
 
-def verdict_evidence(
+def verdict_overview(
     by_task: polars.DataFrame, shares: polars.DataFrame, *, tasks: Sequence[str] | None = None, block: int | None = None
 ) -> Figure:
-    """Who owns the update over training, and who would under other weights, over the judged steps.
+    """Who owns the update over training, and who would under other weights, over the analysed steps.
 
     Args:
         by_task: `step`, `task`, `share`, as of `equipoise.diagnosis.by_task`.

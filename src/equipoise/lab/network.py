@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from equipoise import data
 from equipoise.tasks import Task
 from equipoise.training import read_result
-from equipoise.training.checkpoints import load_trained
+from equipoise.training.checkpoints import load_network
 
 
 class TrainedNetwork(nn.Module):
@@ -31,7 +31,7 @@ class TrainedNetwork(nn.Module):
 
     def __init__(self, directory: Path, device: torch.device | str | None = None) -> None:
         super().__init__()
-        self.network, self._adapt = load_trained(directory, None if device is None else torch.device(device))
+        self.network, self._adapt = load_network(directory, None if device is None else torch.device(device))
         result = read_result(directory)
         assert result is not None
         config = result.config

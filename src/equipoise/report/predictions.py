@@ -16,7 +16,7 @@ from equipoise.studies.results.frames import directory_of
 from equipoise.studies.results.groups import group, method_of
 from equipoise.tasks import Task
 from equipoise.training import read_result
-from equipoise.training.checkpoints import load_trained
+from equipoise.training.checkpoints import load_network
 from equipoise.training.session import normalization, open_split
 
 Picture = np.ndarray
@@ -131,7 +131,7 @@ def _sample(dataset: Dataset, place: int, loaded: DataSample) -> Sample:
 @torch.no_grad()
 def _pictures(run: _Run, dataset: Dataset, inputs: Sequence[DataSample]) -> list[dict[str, Picture]]:
     """Return the predictions of a run's network for each input, by task."""
-    model, adapt = load_trained(run.directory)
+    model, adapt = load_network(run.directory)
     tasks = {name: dataset.active_tasks[name] for name in run.config.tasks}
     found = []
     for one in inputs:

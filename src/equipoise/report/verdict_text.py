@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from equipoise.diagnosis import TaskEvidence, Verdict
+from equipoise.diagnosis import TaskStatistics, Verdict
 from equipoise.diagnosis.verdict.words import sureness
 
 
@@ -58,7 +58,7 @@ class VerdictText:
         advice: What to try; `None` if weights are no remedy.
         recipe_line: A line to paste under `balancers:` of a recipe; `None` if weights are no remedy.
         remarks: Caveats, and notes on the records.
-        judged: The steps that the verdict rests on; `None` if there is no verdict.
+        analysed: The steps that the verdict rests on; `None` if there is no verdict.
     """
 
     status: str
@@ -69,7 +69,7 @@ class VerdictText:
     advice: str | None
     recipe_line: str | None
     remarks: tuple[str, ...]
-    judged: str | None
+    analysed: str | None
 
 
 LEGEND = (
@@ -85,11 +85,11 @@ def verdict_text(verdict: Verdict) -> VerdictText:
     advice = None
     if verdict.weights is not None:
         advice = "Static weights to try under `balancers:` of a recipe, or AvgNorm, which finds them while it trains:"
-    judged = None
-    if verdict.judged:
-        judged = f"Judged: {verdict.judged} recorded steps from {verdict.first_step} to {verdict.last_step}."
+    analysed = None
+    if verdict.analysed:
+        analysed = f"Analysed: {verdict.analysed} recorded steps from {verdict.first_step} to {verdict.last_step}."
     if verdict.certainty is not None:
-        judged = f"{judged} {sureness(verdict.certainty)} sure."
+        analysed = f"{analysed} {sureness(verdict.certainty)} sure."
     return VerdictText(
         status=verdict.status,
         summary=verdict.summary,
@@ -98,12 +98,12 @@ def verdict_text(verdict: Verdict) -> VerdictText:
         tasks=tuple(_row(task, weightings) for task in verdict.tasks),
         advice=advice,
         recipe_line=verdict.recipe_line,
-        remarks=(*verdict.doubts, *verdict.notes),
-        judged=judged,
+        remarks=(*verdict.unconfirmed, *verdict.notes),
+        analysed=analysed,
     )
 
 
-def _row(task: TaskEvidence, weightings: Sequence[str]) -> TaskRow:
+def _row(task: TaskStatistics, weightings: Sequence[str]) -> TaskRow:
     return TaskRow(
         task=task.task,
         norm="–" if task.norm is None else f"{task.norm:.2g}x",

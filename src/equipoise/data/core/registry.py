@@ -31,9 +31,8 @@ class _Datasets(Registry[Dataset]):
     """The registry of datasets; a class takes the name that it is registered under."""
 
     def add(self, found: type[Dataset], name: str | None = None) -> None:
-        name = name or self._name_of(found)
         super().add(found, name)
-        found.name = name
+        found.name = next(known for known, registered in self._classes.items() if registered is found)
 
 
 datasets = _Datasets("dataset", Dataset, package="equipoise.data.datasets", group="equipoise.datasets")

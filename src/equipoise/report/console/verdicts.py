@@ -28,8 +28,8 @@ def verdict_on_console(verdict: Verdict) -> RenderableType:
     if text.remarks:
         parts.append(Text())
         parts += [Text(remark, style="yellow") for remark in text.remarks]
-    if text.judged is not None:
-        parts += [Text(), Text(text.judged, style="dim")]
+    if text.analysed is not None:
+        parts += [Text(), Text(text.analysed, style="dim")]
     return Group(*parts)
 
 

@@ -186,9 +186,7 @@ study_figures: Registry[StudyFigure] = Registry(
 )
 
 
-def draw_figures(
-    rows: Sequence[RunRow], root: Path, predictions: Predictions | None = None
-) -> Iterator[DrawnFigure]:
+def draw_figures(rows: Sequence[RunRow], root: Path, predictions: Predictions | None = None) -> Iterator[DrawnFigure]:
     """Draw every figure of the registry that the runs of a study allow, one by one as they are asked for.
 
     Unfinished runs are drawn as far as they have logged.
@@ -220,9 +218,7 @@ def unfinished_remark(runs: StudyRuns, frame: polars.DataFrame) -> str:
     """Return a sentence that names methods whose rows come from unfinished runs; an empty text if there are none."""
     drawn = set(frame.select("method", "seed").unique().iter_rows())
     unfinished = dict.fromkeys(
-        row.balancer
-        for row in multi_task(runs.rows)
-        if row.status != "finished" and (row.balancer, row.seed) in drawn
+        row.balancer for row in multi_task(runs.rows) if row.status != "finished" and (row.balancer, row.seed) in drawn
     )
     return f" Unfinished runs, drawn as far as they have logged: {', '.join(unfinished)}." if unfinished else ""
 

@@ -126,8 +126,8 @@ def gather(study: Study, progress: Callable[[str], None]) -> Content:
         "gradients": gradient_chart(study),
         "epochs": epoch_chart(study),
     }
-    progress("Judging the balance")
-    judged = verdicts(study)
+    progress("Diagnosing the balance")
+    found_verdicts = verdicts(study)
     progress("Predicting some test images")
     predictions = predict_samples(records, study.root, _IMAGES)
     data["samples"] = prediction_viewer(predictions)
@@ -145,7 +145,7 @@ def gather(study: Study, progress: Callable[[str], None]) -> Content:
         published=tables.published(study) if records else None,
         metrics=tables.every_metric(study) if records else None,
         searches=tables.searches(study),
-        verdicts=judged,
+        verdicts=found_verdicts,
         figures=figures,
         states=run_states(study),
         left_out=predictions.left_out,

@@ -53,8 +53,8 @@ def verdicts(study: Study) -> PageVerdicts:
         figure = embed_figure(
             "figure-verdict",
             "Who owns the update",
-            "The share of each task in the update of the shared network with every method, over the judged steps, mean "
-            "over seeds. Dashed lines are equal shares.",
+            "The share of each task in the update of the shared network with every method, over the analysed steps, "
+            "mean over seeds. Dashed lines are equal shares.",
             study_verdict_figure(found),
         )
     return PageVerdicts([_verdict(found, method) for method in found.methods], LEGEND, figure)

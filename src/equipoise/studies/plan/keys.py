@@ -235,23 +235,12 @@ def _dataset_fingerprint(config: DataConfig) -> str:
     """
     name = _dataset_name(config)
     if name not in _datasets:
-        _datasets[name] = _fingerprint(config.name, config.root, config.options)
+        _datasets[name] = data.fingerprint(config.name, config.root, config.options)
     return _datasets[name]
 
 
 def _dataset_name(config: DataConfig) -> str:
     return _as_json([config.name, config.root, config.options])
-
-
-def _fingerprint(name: str, root: str | None, options: Mapping[str, Any]) -> str:
-    content: list[Any] = [name, options]
-    if root is not None:
-        place = Path(root)
-        if not place.is_dir():
-            raise DatasetError(place, "is missing")
-        files = sorted(path for path in place.rglob("*") if path.is_file())
-        content += [[path.relative_to(place).as_posix(), path.stat().st_size] for path in files]
-    return sha256(_as_json(content).encode()).hexdigest()
 
 
 def checksum(path: Path) -> str:

@@ -144,7 +144,8 @@ class OfficialTree(CityscapesTree):
     def identify(self, split: str) -> list[str]:
         """Divide the official training images 4 : 1, as Gama & Grassi do.
 
-        The official validation images are for testing. All 2,975 images give exactly their 2,380 and 595, since numpy's `RandomState(0)` never changes.
+        The official validation images are for testing.
+        All 2,975 images give exactly their 2,380 and 595, since numpy's `RandomState(0)` never changes.
         """
         if split == "test":
             return self.all_of("val")
