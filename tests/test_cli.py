@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -293,3 +294,57 @@ def test_a_dry_run_says_where_data_are_missing(call, recipe, tmp_path):
     assert "4 runs are known" in out
     assert "cannot be estimated" in out
     assert str(missing) in out
+
+
+def process(*arguments, folder: Path, **environment) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own."""
+    command = [sys.executable, "-m", "equipoise.cli", *map(str, arguments)]
+    given = os.environ | {"COLUMNS": "300", "EQUIPOISE_DEBUG": ""} | environment
+    return subprocess.run(command, cwd=folder, env=given, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("debug", ["option in front", "option behind", "environment"])
+def test_debug_shows_the_traceback_of_a_users_error(tmp_path, debug):
+    arguments = {
+        "option in front": ["--debug", "report", "none"],
+        "option behind": ["report", "none", "--debug"],
+        "environment": ["report", "none"],
+    }[debug]
+    done = process(*arguments, folder=tmp_path, **({"EQUIPOISE_DEBUG": "1"} if debug == "environment" else {}))
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: `STUDY` should be the directory of a study")
+    assert "report the" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_users_error_is_one_line_of_a_real_process(tmp_path):
+    (tmp_path / "bad.yaml").write_text(TINY.replace("epochs: 1", "epochs: many"))
+    done = process("bench", "bad.yaml", folder=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: `bad.yaml` cannot be used")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "bug",
+    [
+        # Before anything is trained, where input is checked, too.
+        "from equipoise.training import session\nsession.normalization = lambda config: int('three')",
+        # Afterwards, when no input is left to be wrong: however it is raised.
+        "from equipoise.lab import results\n"
+        "def broken(rows, directions):\n    raise ValueError('`rows` should be right.')\n"
+        "results.reports.comparison = broken",
+        "from equipoise.lab import results\nresults.reports.comparison = lambda rows, directions: [][0]",
+    ],
+)
+def test_a_bug_of_ours_shows_its_traceback_and_asks_for_a_report(recipe, tmp_path, bug):
+    (tmp_path / "plants_a_bug.py").write_text(bug)
+    recipe.write_text(f"import: [plants_a_bug.py]\n{recipe.read_text()}")
+    done = process("bench", recipe, "tasks=[depth]", "balancers=[uniform]", folder=tmp_path)
+    assert done.returncode == 1
+    assert "Traceback (most recent call last)" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("This is a bug in Equipoise")
+    assert "please report it" in done.stderr.splitlines()[-1]

@@ -9,10 +9,20 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from equipoise._core.registry import register
 from equipoise.config import Recipe
-from equipoise.report.figures import DrawnFigure, draw_figures, is_complete, write_figure, write_folder
+from equipoise.report.figures import (
+    DrawnFigure,
+    StudyFigure,
+    draw_figures,
+    is_complete,
+    study_figures,
+    write_figure,
+    write_folder,
+)
+from equipoise.report.html import write_page
 from equipoise.report.predictions import predict_samples
-from equipoise.studies import collect, execute, plan
+from equipoise.studies import collect, execute, open_study, plan, save_recipe
 
 pytestmark = pytest.mark.slow
 
@@ -42,8 +52,10 @@ def study(rooms: Path, tmp_path_factory: pytest.TempPathFactory):
         "seeds": [0, 1],
     }
     root = tmp_path_factory.mktemp("study")
-    planned = plan(Recipe.model_validate(content))
+    recipe = Recipe.model_validate(content)
+    planned = plan(recipe)
     execute(planned, root)
+    save_recipe(recipe, root / recipe.name)
     return collect(planned, root), root
 
 
@@ -206,3 +218,42 @@ def test_a_folder_is_complete_when_every_figure_of_the_same_runs_is_there(study,
     assert not is_complete(records, folder)
     (folder / "index.json").write_text("[")
     assert not is_complete(records, folder)
+
+
+def test_a_figure_of_ones_own_is_in_the_folder_and_on_the_page(study, tmp_path, monkeypatch):
+    rows, root = study
+    # What the test registers is forgotten after it.
+    assert "radar" in study_figures
+    monkeypatch.setattr(study_figures, "_classes", dict(study_figures._classes))
+
+    @register("seconds")
+    class Seconds(StudyFigure):
+        title = "Time of every run"
+        caption = "Seconds, in the order of the table."
+        order = 5
+
+        def draw(self, runs):
+            figure = Figure()
+            figure.subplots().plot([row.seconds for row in runs.rows])
+            return figure if runs.rows else None
+
+        def remark(self, runs):
+            return f"There are {len(runs.rows)} runs."
+
+    drawn = list(draw_figures(rows, root))
+    # The page has figures in the order that their classes ask for.
+    assert [one.name for one in drawn[:2]] == ["seconds", "relative_change"]
+    assert drawn[0].caption == f"Seconds, in the order of the table. There are {len(rows)} runs."
+    write_folder(drawn, rows, tmp_path / "figures")
+    assert (tmp_path / "figures" / "seconds.png").exists()
+    page = write_page(open_study(root / "small"), tmp_path / "page.html").read_text(encoding="utf-8")
+    assert 'id="figure-seconds"' in page
+    assert "Time of every run" in page
+
+
+def test_a_figure_without_a_drawing_is_refused():
+    class Empty(StudyFigure):
+        title = caption = "Nothing"
+
+    with pytest.raises(ValueError, match="`draw`"):
+        register("empty")(Empty)
