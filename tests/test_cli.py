@@ -55,8 +55,8 @@ def test_bench_prints_and_writes_the_comparison_and_is_not_made_twice(call, reci
     assert "held out from training; the test split was read once" in out
     study = tmp_path / "out" / "tiny"
     assert {path.name for path in study.iterdir()} == {
-        "study.yaml", "table.md", "table.csv", "table.tex", "results.json", "results.parquet", "relative_change.png",
-        "figures",
+        "study.yaml", "fingerprints.json", "table.md", "table.csv", "table.tex", "results.json", "results.parquet",
+        "relative_change.png", "figures",
     }  # fmt: skip
     assert {"radar.png", "gradient_norms.png", "predictions-1.png"} <= {
         path.name for path in (study / "figures").iterdir()

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -73,14 +74,18 @@ def test_nothing_is_printed_and_nothing_made_twice(recipe, study, root, capsys):
 
 
 def test_figures_are_drawn_when_they_are_missing(study):
-    count, _ = study.write_figures()
+    written = study.write_figures()
+    assert written is not None
     index = json.loads((study.directory / "figures" / "index.json").read_text())
-    assert len(index["figures"]) == count > 10
-    assert lab.load(study.directory).write_figures() is None
+    assert len(index["figures"]) == written[0] > 10
+    loaded = lab.load(study.directory)
+    assert isinstance(loaded, lab.Study)
+    assert loaded.write_figures() is None
     (study.directory / "figures" / "radar.png").unlink()
-    assert lab.load(study.directory).write_figures() is not None
+    assert loaded.write_figures() is not None
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*is deprecated:FutureWarning")
 def test_the_best_network_predicts_and_can_be_traced_and_exported(study):
     run = study.best("avgnorm")
     assert run.method == "avgnorm"
@@ -94,7 +99,7 @@ def test_the_best_network_predicts_and_can_be_traced_and_exported(study):
     expected = model((images - mean.view(3, 1, 1)) / std.view(3, 1, 1), adapt).predictions
     assert list(predictions) == ["seg", "depth"]
     torch.testing.assert_close(predictions, expected)
-    traced = torch.jit.trace(network, images, strict=False)
+    traced: Any = torch.jit.trace(network, images, strict=False)
     exported = torch.export.export(network, (images,)).module()
     other = torch.rand(2, 3, 32, 32)
     torch.testing.assert_close(traced(other), network(other))
@@ -179,7 +184,9 @@ def test_train_makes_one_run(recipe, tmp_path):
     run = lab.train(recipe, balancer="avgnorm", output=tmp_path)
     assert (run.method, run.status, run.seed) == ("avgnorm", "finished", 0)
     assert set(run.weights) == {"seg", "depth"}
-    assert lab.load(run.directory).metrics == run.metrics
+    loaded = lab.load(run.directory)
+    assert isinstance(loaded, lab.Run)
+    assert loaded.metrics == run.metrics
     with pytest.raises(ValueError, match="needs a recipe with variants"):
         lab.train(recipe, variant="a", output=tmp_path)
 

@@ -111,7 +111,10 @@ def test_measured_and_published_are_over_the_same_metrics():
     main = {"seg.miou": True, "disparity.abs": False, "instance.abs": False}
     every = {"seg.miou": True, "seg.pixel_accuracy": True, "disparity.abs": False, "disparity.rel": False}
     every |= {"instance.abs": False}
-    for directions, published, where in ((main, 0.095, "P1, equation 5"), (every, 0.246, "P2, section 5")):
+    for directions, published, where in (
+        (main, 0.095, "Guo et al. 2025, equation 5"),
+        (every, 0.246, "Gama & Grassi 2025, section 5"),
+    ):
         table = beside_published([record("edm", 1.0)], directions, {None: config})
         assert table.rows[0].values[1].mean == pytest.approx(published, abs=0.001)
         assert table.rows[0].values[2].mean == pytest.approx(1 - published, abs=0.001)

@@ -12,11 +12,13 @@ from equipoise import config, studies
 from equipoise._core.errors import InputError, input_errors
 from equipoise._core.text import choose
 from equipoise.config import Recipe
+from equipoise.data import DatasetError
 from equipoise.lab.results import Run, Study
 from equipoise.report.console.bars import progress_bar
 from equipoise.report.console.study_progress import StudyProgress
 from equipoise.studies import Event, PlannedRun
 from equipoise.studies.plan.estimate import RunCost, estimate
+from equipoise.studies.plan.keys import Fingerprints
 from equipoise.studies.run import executors
 from equipoise.studies.run.executors import Executor
 from equipoise.training import prepare, read_result
@@ -59,16 +61,20 @@ def bench(
     output = Path(output)
     with input_errors():
         recipe = read_recipe(recipe, overrides)
+        directory = output / recipe.name
         executor = executors.create(executor) if isinstance(executor, str) else executor
         check_published(recipe)
-        generate_data(recipe, progress)
-        planned = studies.plan(recipe, output)
+        fingerprints = _known_fingerprints(recipe, output, progress)
+        planned = studies.plan(recipe, output, fingerprints)
         check_runs(planned, output)
-    directory = output / recipe.name
-    studies.save_recipe(recipe, directory)
+    studies.save_recipe(recipe, directory, fingerprints)
     attempted = len(studies.unfinished_runs(planned, output))
-    interrupted = not make_runs(planned, output, jobs, progress, executor, lambda: studies.plan(recipe, output))
-    planned = studies.plan(recipe, output)
+
+    def plan() -> list[PlannedRun]:
+        return studies.plan(recipe, output, fingerprints)
+
+    interrupted = not make_runs(planned, output, jobs, progress, executor, plan)
+    planned = plan()
     in_table = tuple(run for run in planned if not run.trial)
     left = len(studies.unfinished_runs(planned, output))
     state = studies.Study(directory, recipe, in_table, tuple(studies.collect(in_table, output)), left)
@@ -235,6 +241,31 @@ def generate_data(recipe: Recipe, progress: Progress) -> None:
     """
     with _bar(f"Generating {recipe.data.name}", progress) as show:
         studies.prepare_data(recipe, show)
+
+
+def _known_fingerprints(recipe: Recipe, output: Path, progress: Progress) -> Fingerprints | None:
+    """Generate missing data, or do without them: the tables of a finished study need no data.
+
+    Returns:
+        The fingerprints of the study's directory if the data are gone and every run is finished; otherwise `None`.
+
+    Raises:
+        DatasetError: The data are missing or damaged, and a run is not finished.
+    """
+    missing = None
+    try:
+        generate_data(recipe, progress)
+    except DatasetError as error:
+        missing = error
+    if missing is None and all(run.is_complete for run in studies.plan(recipe, output)):
+        return None
+    known = Fingerprints.read(output / recipe.name)
+    planned = studies.plan(recipe, output, known)
+    if all(run.is_complete for run in planned) and not studies.unfinished_runs(planned, output):
+        return known
+    if missing is not None:
+        raise missing
+    return None
 
 
 def check_runs(planned: Sequence[PlannedRun], output: Path) -> None:

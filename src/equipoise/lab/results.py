@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 import polars
 import torch
@@ -77,9 +78,7 @@ class Run:
         Raises:
             ValueError: The run has recorded no gradients.
         """
-        found = diagnose(self)
-        assert isinstance(found, Verdict)
-        return found
+        return diagnose(self)
 
 
 @dataclass(frozen=True, repr=False)
@@ -238,6 +237,18 @@ def load(path: Path | str) -> Study | Run:
     )
 
 
+@overload
+def diagnose(
+    subject: Run, *, weights: Mapping[str, float] | None = None, figure: Path | str | None = None
+) -> Verdict: ...
+@overload
+def diagnose(
+    subject: Study, *, weights: Mapping[str, float] | None = None, figure: Path | str | None = None
+) -> StudyVerdict: ...
+@overload
+def diagnose(
+    subject: Path | str, *, weights: Mapping[str, float] | None = None, figure: Path | str | None = None
+) -> Verdict | StudyVerdict: ...
 def diagnose(
     subject: Study | Run | Path | str, *, weights: Mapping[str, float] | None = None, figure: Path | str | None = None
 ) -> Verdict | StudyVerdict:
