@@ -334,10 +334,10 @@ def test_a_users_error_is_one_line_of_a_real_process(tmp_path):
         # Before anything is trained, where input is checked, too.
         "from equipoise.training import session\nsession.normalization = lambda config: int('three')",
         # Afterwards, when no input is left to be wrong: however it is raised.
-        "from equipoise.lab import results\n"
+        "from equipoise.lab import study\n"
         "def broken(rows, directions):\n    raise ValueError('`rows` should be right.')\n"
-        "results.reports.comparison = broken",
-        "from equipoise.lab import results\nresults.reports.comparison = lambda rows, directions: [][0]",
+        "study.reports.comparison = broken",
+        "from equipoise.lab import study\nstudy.reports.comparison = lambda rows, directions: [][0]",
     ],
 )
 def test_a_bug_of_ours_shows_its_traceback_and_asks_for_a_report(recipe, tmp_path, bug):

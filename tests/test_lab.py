@@ -85,7 +85,7 @@ def test_figures_are_drawn_when_they_are_missing(study):
     assert loaded.write_figures() is not None
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.*is deprecated:FutureWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*is deprecated:FutureWarning", "ignore::torch.jit.TracerWarning")
 def test_the_best_network_predicts_and_can_be_traced_and_exported(study):
     run = study.best("avgnorm")
     assert run.method == "avgnorm"

@@ -19,8 +19,8 @@ try:
     from equipoise.config import ConfigError, Recipe
     from equipoise.lab.bench import DryRun, bench, dry_run, train
     from equipoise.lab.network import TrainedNetwork
-    from equipoise.lab.results import Run, Study, diagnose, load, report
     from equipoise.lab.search import WeightSearch, search
+    from equipoise.lab.study import Run, Study, diagnose, load, report
     from equipoise.report.figures import StudyFigure, StudyRuns
     from equipoise.report.tables.table import Table
     from equipoise.studies import Event

@@ -13,7 +13,7 @@ from equipoise._core.errors import InputError, input_errors
 from equipoise._core.text import choose
 from equipoise.config import Recipe
 from equipoise.data import DatasetError
-from equipoise.lab.results import Run, Study
+from equipoise.lab.study import Run, Study
 from equipoise.report.console.bars import progress_bar
 from equipoise.report.console.study_progress import StudyProgress
 from equipoise.studies import Event, PlannedRun

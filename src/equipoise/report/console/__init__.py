@@ -1,1 +1,1 @@
-"""What commands print besides tables: progress, dry runs and verdicts."""
+"""Output for the terminal besides tables of numbers: progress, dry runs and verdicts."""

@@ -46,7 +46,7 @@ class StudyRuns:
         root: The directory that all studies share.
         tasks: All tasks of the study in the order of their colours.
         predictions: Predictions for some test images; `None` if they are not to be drawn.
-        suffix: What a variant appends to the names of figures, such as `-small`.
+        suffix: The text that a variant appends to the names of figures, such as `-small`.
         variant: The label of the variant; `None` for a whole study, or one without variants.
     """
 
@@ -76,7 +76,7 @@ class StudyRuns:
 
     @property
     def title_suffix(self) -> str:
-        """What a variant appends to the titles of figures."""
+        """The text that a variant appends to the titles of figures."""
         return "" if self.variant is None else f" ({self.variant})"
 
     @cached_property
@@ -144,7 +144,7 @@ class StudyFigure(ABC):
     title: ClassVar[str]
     """A heading of a few words."""
     caption: ClassVar[str]
-    """What the figure shows and how to read it, in sentences."""
+    """Sentences on what the figure shows and how to read it."""
     order: ClassVar[int] = 1000
     """The place among the figures of a page; figures with equal numbers go by name."""
 
