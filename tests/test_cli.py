@@ -139,6 +139,7 @@ def test_train_makes_one_run_that_bench_may_take_over(call, recipe, tmp_path):
         (["bench", "RECIPE", "--executor", "rey"], "Did you mean `ray`?"),
         (["bench", "RECIPE", "--address", "here"], "executor `local` takes no options. Found `address = 'here'`"),
         (["search", "RECIPE", "--strategy", "grid", "--executor", "slurm", "--option", "cpus"], "should have the form"),
+        (["search", "RECIPE", "--strategy", "grid", "--strategy-option", "rnges=1"], "Did you mean `ranges`?"),
         (["bench"], "Missing argument"),
         (["train", "RECIPE", "--balancer", "avgnrm"], "Did you mean `avgnorm`?"),
         (["methds"], "No such command"),

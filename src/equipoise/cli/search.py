@@ -52,6 +52,15 @@ def search(
             help="URL of an Optuna database, of the strategies that draw weights; a file of the study by default."
         ),
     ] = None,
+    strategy_options: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--strategy-option",
+            metavar="KEY=VALUE",
+            help="Any other option of the strategy, such as one of your own.",
+            show_default=False,
+        ),
+    ] = None,
     runs: Annotated[int | None, typer.Option(help="Maximum number of trials in all, including cached ones.")] = None,
     hours: Annotated[float | None, typer.Option(help="Hours of training after which no trial begins.")] = None,
     variant: Annotated[str | None, typer.Option(help="Which of the recipe's variants; the first by default.")] = None,
@@ -68,13 +77,14 @@ def search(
     trials (`search-STRATEGY.md`, `.csv` and `.json`), and a comparison of all strategies that were run on the same
     problem (`search.md` and `search.csv`).
     """
-    from equipoise import lab
+    from equipoise import config, lab
     from equipoise._core.errors import input_errors
     from equipoise.report.tables.search import with_weights
     from equipoise.studies.search import parse_ranges
 
     with input_errors():
         parsed = parse_ranges(ranges or ())
+        further = config.options(strategy_options or ())
     given = {"ranges": parsed, "rounds": rounds, "fraction": fraction, "storage": storage}
     found = lab.search(
         recipe,
@@ -88,6 +98,7 @@ def search(
         jobs=jobs,
         progress=True,
         **{name: value for name, value in given.items() if value not in (None, {})},
+        **further,
     )
     if found.record is not None:
         print_table(with_weights(found.table(), found.record))
