@@ -1,7 +1,8 @@
 """The command `equipoise`, with one file for each of its commands. They parse and print; `equipoise.lab` does the work.
 
-Errors are of two kinds. An `InputError` (a wrong recipe or option, missing data) and an `OSError` (a directory that
-cannot be written, a full disk) are the user's to mend: they end in one message and exit code 2. Any other exception is
+Errors are of two kinds. An `InputError` (a wrong recipe or option, missing data), a `UserModuleError` (a module of the
+user's own that cannot be imported) and an `OSError` (a directory that cannot be written, a full disk) are the user's to
+mend: they end in one message and exit code 2. Any other exception is
 a bug of ours, or of a module that a recipe imports: it shows its traceback, asks for a report, and ends in exit code 1.
 `equipoise._core.errors.input_errors` says how the kinds are told apart. `--debug` or `EQUIPOISE_DEBUG=1` shows the
 traceback of every error.
@@ -15,8 +16,9 @@ from typing import Annotated
 
 import typer
 
-import equipoise
 from equipoise._core.errors import InputError
+from equipoise._core.imports import UserModuleError
+from equipoise._core.version import __version__
 from equipoise.cli import data
 from equipoise.cli.bench import bench
 from equipoise.cli.diagnose import diagnose
@@ -65,7 +67,7 @@ def main() -> None:
             _print_error(f"error: {error}")
             sys.exit(2)
         _print_error(
-            f"This is a bug in Equipoise {equipoise.__version__}, or in a module of your own that the recipe imports. "
+            f"This is a bug in Equipoise {__version__}, or in a module of your own that the recipe imports. "
             "If it is not in your own module, please report it with the lines above and the recipe."
         )
         sys.exit(1)
@@ -75,9 +77,9 @@ def is_input_error(error: Exception) -> bool:
     """Return whether an error is the user's to mend, and no bug of ours."""
     if isinstance(error, OSError):
         # A file of the package itself is there, unless we have forgotten it.
-        package = Path(equipoise.__file__).parent
+        package = Path(__file__).parents[1]
         return not (isinstance(error.filename, str) and package in Path(error.filename).absolute().parents)
-    return isinstance(error, InputError)
+    return isinstance(error, InputError | UserModuleError)
 
 
 def _print_error(message: str) -> None:

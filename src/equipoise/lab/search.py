@@ -72,7 +72,7 @@ class WeightSearch:
         """Write the trials as `search-STRATEGY.md` and `.csv`, and all strategies as `search.md` and `search.csv`."""
         if self.record is None:
             return
-        name = f"search-{self.record.strategy}"
+        name = f"search-{file_name(self.record.strategy)}"
         with_weights(self.table(), self.record).write(self.directory / f"{name}.md")
         self.table().write(self.directory / f"{name}.csv")
         if (compared := self.strategies()) is not None:

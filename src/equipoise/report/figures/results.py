@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from equipoise import figures
 from equipoise._core.registry import register
 from equipoise.config import SINGLE
-from equipoise.figures.layout import TOGETHER
+from equipoise.figures.layout import MAX_METHODS_PER_PANEL
 from equipoise.report.changes import changes
 from equipoise.report.figures.base import StudyFigure, StudyRuns, without_single
 from equipoise.studies import RunRow
@@ -56,7 +56,7 @@ class Radar(StudyFigure):
         if multi.is_empty():
             return []
         outlines = multi.group_by("variant", "method").agg(polars.col("metric"))
-        if len(outlines) <= TOGETHER and outlines["metric"].n_unique() == 1:
+        if len(outlines) <= MAX_METHODS_PER_PANEL and outlines["metric"].n_unique() == 1:
             return [study]
         return [_with_reference(part, study) for part in study.variants]
 

@@ -11,7 +11,7 @@ from equipoise.config import SINGLE
 from equipoise.diagnosis import by_task
 from equipoise.figures import method_styles, task_styles
 from equipoise.figures.curves import block_means
-from equipoise.figures.layout import Style
+from equipoise.figures.styles import Style
 from equipoise.report.changes import changes
 from equipoise.studies import RunRow, Study, read_published
 from equipoise.studies.results import frames

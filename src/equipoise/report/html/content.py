@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-import equipoise
+from equipoise._core.version import __version__
 from equipoise.config import Recipe
 from equipoise.report.figures import draw_figures
 from equipoise.report.html import tables
@@ -138,7 +138,7 @@ def gather(study: Study, progress: Callable[[str], None]) -> Content:
     return Content(
         study=study,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        version=equipoise.__version__,
+        version=__version__,
         facts=summary(study, certainty.table if certainty else None),
         results=tables.results(study) if records else None,
         certainty=certainty,
@@ -161,5 +161,7 @@ def gather(study: Study, progress: Callable[[str], None]) -> Content:
 def _short_yaml(recipe: Recipe) -> str:
     """Return a recipe as people write it: the name first, no defaults, small mappings on one line."""
     content = recipe.model_dump(mode="json", exclude_defaults=True)
-    first = {key: content[key] for key in ("name", "description") if key in content}
+    if recipe.imports:
+        content["import"] = [module.entry for module in recipe.imports]
+    first = {key: content[key] for key in ("name", "description", "import") if key in content}
     return yaml.safe_dump(first | content, sort_keys=False, allow_unicode=True, width=100, default_flow_style=None)

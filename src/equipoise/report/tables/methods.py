@@ -1,6 +1,5 @@
 """The list of balancing methods: for a terminal, as a page of documentation, and as plain data."""
 
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,9 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from equipoise.balancing import Balancer, Need, Place, hyper_parameters
-from equipoise.balancing.balancer import Common
 
-_COMMON = frozenset(Common.__annotations__)
+_COMMON = frozenset(hyper_parameters(Balancer))
 """The options that every method takes."""
 _COSTS = {
     Place.LOSSES: "as a plain step",
@@ -35,10 +33,10 @@ def method_records(methods: Mapping[str, type[Balancer]]) -> list[dict[str, Any]
             "heads": method.info.heads,
             "state": method.info.state,
             "hyper_parameters": {
-                key: "required" if default is inspect.Parameter.empty else default
-                for key, default in hyper_parameters(method).items()
+                key: "required" if declared.required else declared.default
+                for key, declared in hyper_parameters(method).items()
             },
-            "sources": dict(method.info.sources),
+            "sources": {key: one.source for key, one in hyper_parameters(method).items() if one.source},
         }
         for name, method in methods.items()
     ]
