@@ -8,7 +8,7 @@ import torch
 from equipoise.diagnosis import judge
 from equipoise.diagnosis.store import records_frame
 from equipoise.diagnosis.verdict.measures import Blocks, actual_shares, equal_norm_weights, gather, shares_under
-from equipoise.report.verdict_text import tell
+from equipoise.report.verdict_text import verdict_text
 
 from .records import record
 
@@ -215,7 +215,7 @@ def test_a_gradient_that_dies_is_no_balance(left):
     assert verdict.summary.endswith("too few recorded steps have a gradient of `b`.")
     assert verdict.unconfirmed == ("`b` has had no gradient since step 41.",)
     assert not any("`b`" in note for note in verdict.notes)
-    assert tell(verdict).judged == "Judged: 50 recorded steps from 51 to 100."
+    assert verdict_text(verdict).analysed == "Analysed: 50 recorded steps from 51 to 100."
 
 
 def test_a_gradient_of_a_few_steps_in_a_row_tells_nothing():

@@ -12,7 +12,7 @@ from equipoise.config import Recipe
 from equipoise.diagnosis import Verdict, judge
 from equipoise.diagnosis.store import records_frame, write_records
 from equipoise.report.console.verdicts import verdict_on_console
-from equipoise.report.verdict_text import tell
+from equipoise.report.verdict_text import verdict_text
 from equipoise.studies import open_study, save_recipe
 from equipoise.studies.results.diagnose import diagnose
 
@@ -38,11 +38,11 @@ def test_a_terminal_shows_every_task(starved):
 
 
 def test_words_and_table_are_the_same_for_terminal_and_page(starved):
-    told = tell(judge(starved, {"searched": {"[edge]": 100.0}}))
+    told = verdict_text(judge(starved, {"searched": {"[edge]": 100.0}}))
     assert told.weightings == ("uniform", "avgnorm", "searched", "suggested")
     assert told.tasks[1].others == ("0.01%", "50%", "50%", "50%")
     assert (told.tasks[1].state, told.tasks[0].fine) == ("starved", False)
-    assert told.findings[0].sure == "over 99 %"
+    assert told.findings[0].certainty == "over 99 %"
 
 
 def test_the_command_prints_draws_and_answers_in_json(starved, tmp_path):
