@@ -409,3 +409,9 @@ def test_the_edge_metric_follows_the_task() -> None:
     metric = Edges(name="edge", max_distance=0.0075, thresholds=9).metrics()["odsf"]
     assert metric.max_distance == 0.0075
     assert len(metric.thresholds) == 9  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("thresholds", "watched"), [(99, 19), (19, 19), (9, 9)])
+def test_edges_are_watched_with_few_thresholds(thresholds: int, watched: int) -> None:
+    task = Edges(name="edge", thresholds=thresholds).while_training()
+    assert len(task.metrics()["odsf"].thresholds) == watched  # type: ignore[arg-type]
