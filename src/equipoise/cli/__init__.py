@@ -32,7 +32,8 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        if not isinstance(error, ValueError | OSError) and type(error).__name__ != "DatasetError":
+        users = ("DatasetError", "UserModuleError")
+        if not isinstance(error, ValueError | OSError) and type(error).__name__ not in users:
             raise
         errors.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
