@@ -29,7 +29,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """What has been decoded."""
+    """The parts that have been decoded."""
     found: list[tuple[str, str]] = []
     read = NyudMini.read
 

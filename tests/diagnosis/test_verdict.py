@@ -1,4 +1,4 @@
-"""Records made by hand, of which it is known what is to be said."""
+"""Verdicts on records made by hand, with a known answer."""
 
 import math
 
@@ -8,7 +8,7 @@ import torch
 from equipoise.diagnosis import judge
 from equipoise.diagnosis.store import records_frame
 from equipoise.diagnosis.verdict.measures import Blocks, actual_shares, equal_norm_weights, gather, shares_under
-from equipoise.report.verdict_text import tell
+from equipoise.report.verdict_text import verdict_text
 
 from .records import record
 
@@ -39,6 +39,18 @@ def test_the_step_is_named_from_which_a_task_is_starved():
     assert (finding.tasks, finding.since) == (("b",), 31)
 
 
+@pytest.mark.parametrize(
+    ("starved_in", "since"),
+    [((range(1, 11), range(51, 101)), 51), ((range(1, 76), range(81, 101)), 1), ((range(21, 51),), None)],
+)
+def test_a_finding_holds_since_nearly_all_later_blocks_agree(starved_in, since):
+    balanced, starved = [[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1e-4]]
+    steps = {step for part in starved_in for step in part}
+    rows = [record(step, "ab", starved if step in steps else balanced) for step in range(1, 101)]
+    found = [finding.since for finding in judge(records_frame(rows)).findings if finding.kind == "starved"]
+    assert found == ([] if since is None else [since])
+
+
 def test_a_task_may_be_undone_by_the_others():
     # Of equal norms and against both others, which agree.
     gram = [[1.0, 0.4, -0.6], [0.4, 1.0, -0.6], [-0.6, -0.6, 1.0]]
@@ -58,6 +70,27 @@ def test_a_task_that_another_cancels_is_not_called_noisy():
     assert {finding.kind for finding in verdict.findings} == {"starved", "dominating", "conflict"}
     assert "noise" not in {finding.cause for finding in verdict.findings}
     assert "noisy" not in verdict.text
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "noisy"),
+    [((0.9, 0.1), (0.5, 0.05), True), ((0.9, 0.1), (0.85, 0.05), False), ((0.9, 0.6), (0.5, 0.5), False)],
+    ids=["noise", "the other hardly learns either", "coherent gradients"],
+)
+def test_a_noisy_task_has_incoherent_gradients_and_learns_half_as_much_at_most(own, other, noisy):
+    # Of both tasks: what is left of the loss, and the coherence.
+    left, coherence = zip(own, other, strict=True)
+    rows = [
+        record(
+            step,
+            "ab",
+            [[9.0, 0.0], [0.0, 1.0]],
+            losses=[1.0, 1.0] if step <= 10 else list(left),
+            coherence=list(coherence),
+        )
+        for step in range(1, 101)
+    ]
+    assert (judge(records_frame(rows)).cause == "noise") == noisy
 
 
 def test_weights_that_do_too_little_leave_the_cause_to_norms():
@@ -164,7 +197,7 @@ def test_tasks_may_be_missing_and_numbers_not_finite():
     assert "2 recorded steps were left out" in verdict.notes[1]
 
 
-def test_a_task_without_any_gradient_is_told_of():
+def test_a_task_without_any_gradient_is_noted():
     verdict = judge(
         records_frame([record(step, "abc", [[1.0, 0, 0], [0, 1.0, 0], [0, 0, 0]]) for step in range(1, 101)])
     )
@@ -182,7 +215,7 @@ def test_a_gradient_that_dies_is_no_balance(left):
     assert verdict.summary.endswith("too few recorded steps have a gradient of `b`.")
     assert verdict.unconfirmed == ("`b` has had no gradient since step 41.",)
     assert not any("`b`" in note for note in verdict.notes)
-    assert tell(verdict).judged == "Judged: 50 recorded steps from 51 to 100."
+    assert verdict_text(verdict).analysed == "Analysed: 50 recorded steps from 51 to 100."
 
 
 def test_a_gradient_of_a_few_steps_in_a_row_tells_nothing():
@@ -210,7 +243,7 @@ def test_the_square_of_an_update_may_be_below_zero_by_rounding():
     assert (verdict.cause, verdict.survives) == ("conflict", 0.0)
 
 
-def test_methods_without_weights_are_told_of():
+def test_methods_without_weights_are_noted():
     rows = [record(step, "ab", [[1.0, 0.0], [0.0, 1.0]]) for step in range(1, 101)]
     assert "gives no weights" in judge(records_frame(rows)).notes[-1]
 

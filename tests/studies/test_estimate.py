@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from equipoise._core.text import duration
 from equipoise.config import Recipe, RunConfig
 from equipoise.data import Subset
-from equipoise.report.console.dry_run import amount, duration, outlook, run_table
+from equipoise.report.console.dry_run import amount, cost_summary, run_table
 from equipoise.studies import PlannedRun, plan, run_key
 from equipoise.studies.plan.estimate import cost_class, estimate, measure
 
@@ -98,13 +99,13 @@ def test_the_outlook_adds_up_what_is_left(planned, tmp_path):
     cost = measure(planned[0].config, threads=1)
     costs = dict.fromkeys((run.key for run in planned), cost)
     one = cost.seconds(planned[0].config)
-    lines = outlook(planned, tmp_path, costs, len(planned) + 4, jobs=2)
+    lines = cost_summary(planned, tmp_path, costs, len(planned) + 4, jobs=2)
     assert lines[0] == f"{len(planned)} runs are known, 0 of them finished."
     assert lines[1].startswith("4 more follow")
     assert duration(one * len(planned) / 2) in lines[2]
     assert amount(2 * cost.memory) in lines[2]
     assert duration(one * (len(planned) + 4) / 2) in lines[3]
-    assert len(outlook(planned, tmp_path, {}, len(planned), jobs=1)) == 1
+    assert len(cost_summary(planned, tmp_path, {}, len(planned), jobs=1)) == 1
     # One row a network: two single tasks and six methods, whatever the seeds.
     assert run_table(planned, tmp_path, costs).row_count == 8
 

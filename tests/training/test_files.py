@@ -1,4 +1,4 @@
-"""What a run writes outlasts a kill and a loss of power."""
+"""The files of a run survive a kill and a loss of power."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Batches are the same ones whoever loads them."""
+"""Batches depend on the seed alone, not on the workers that load them."""
 
 import threading
 from collections.abc import Iterator, Sequence

@@ -5,8 +5,10 @@ import warnings
 from functools import cache
 from types import ModuleType
 
+from equipoise._core.errors import InputError
 
-class MissingExtraError(ImportError, ValueError):
+
+class MissingExtraError(ImportError, InputError):
     """A package is not installed that an optional part needs; a `ValueError` too, since the user can put it right."""
 
 

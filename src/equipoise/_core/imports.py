@@ -22,7 +22,7 @@ import sysconfig
 import threading
 import traceback
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.abc import ExecutionLoader
 from importlib.util import module_from_spec, spec_from_loader
@@ -37,6 +37,9 @@ _current: dict[str, str] = {}
 """The name in `sys.modules` of the version of each file that was loaded last, by the name of the file."""
 _checksums: dict[str, str] = {}
 """The checksum with which each package was imported, by its name."""
+
+after_failure: list[Callable[[], None]] = []
+"""Called when a module has failed and is no longer in `sys.modules`, to forget what it has registered until then."""
 
 
 class UserModuleError(ImportError):
@@ -67,6 +70,11 @@ class UserModule:
         if self.source is None:
             return self.name
         return f"{self.name}_{hashlib.sha256(self.source.encode()).hexdigest()[:12]}"
+
+    @property
+    def entry(self) -> str:
+        """The entry of the key `import` that names it."""
+        return self.name if self.source is None else self.origin
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (self.name, self.origin, self.source, self.checksum)
@@ -127,16 +135,13 @@ def load(module: UserModule) -> ModuleType:
         spec = spec_from_loader(name, _Text(module.origin, module.source))
         assert spec is not None
         loaded = module_from_spec(spec)
-        previous = _current.get(module.name)
         # Before the execution: classes are registered, and pickled, under these names.
         sys.modules[name], _current[module.name] = loaded, name
         try:
             _Text(module.origin, module.source).exec_module(loaded)
         except (Exception, SystemExit) as error:
             del sys.modules[name], _current[module.name]
-            if previous is not None:
-                _current[module.name] = previous
-            raise UserModuleError(_explain(error, module.origin)) from error
+            raise _failure(error, module.origin) from error
         return loaded
 
 
@@ -161,7 +166,7 @@ def import_module(name: str) -> ModuleType:
             raise UserModuleError(
                 f"There is no module `{name}` among the installed packages or in the working directory {here!r}."
             ) from error
-        raise UserModuleError(_explain(error, name)) from error
+        raise _failure(error, name) from error
 
 
 def source_of(modules: Iterable[UserModule]) -> dict[str, str]:
@@ -252,8 +257,10 @@ def _checksum(top: str) -> str:
     return digest.hexdigest()
 
 
-def _explain(error: BaseException, place: str) -> str:
-    """Say on one line where a user's module fails, and why."""
+def _failure(error: BaseException, place: str) -> UserModuleError:
+    """Return an error that says on one line where a user's module fails, and why."""
+    for forget in after_failure:
+        forget()
     line = None
     if isinstance(error, SyntaxError) and error.filename is not None:
         place, line = error.filename, error.lineno
@@ -263,7 +270,7 @@ def _explain(error: BaseException, place: str) -> str:
         own = [frame for frame in frames if Path(frame.filename).is_relative_to(folder)]
         place, line = own[-1].filename, own[-1].lineno
     where = f"`{place}`" if line is None else f"`{place}`, line {line},"
-    return f"{where} cannot be imported: {type(error).__name__}: {' '.join(str(error).split())}"
+    return UserModuleError(f"{where} cannot be imported: {type(error).__name__}: {' '.join(str(error).split())}")
 
 
 def _is_machinery(filename: str) -> bool:

@@ -14,12 +14,13 @@ import importlib
 import inspect
 import pkgutil
 import re
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar, overload
 
-from equipoise._core.imports import import_module, public_name
+from equipoise._core.imports import after_failure, import_module, public_name
 from equipoise._core.text import unknown
 
 T = TypeVar("T")
@@ -59,6 +60,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         self._classes: dict[str, type[T]] = {}
         self._complete = False
         _registries.append(self)
+        after_failure.append(self._forget_failed)
 
     def add(self, found: type[T], name: str | None = None) -> None:
         """Register a class.
@@ -173,6 +175,9 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         if missing := _left_open(found):
             raise ValueError(f"{self.kind} `{name}` should define {missing}, which its base leaves open.")
         return found
+
+    def _forget_failed(self) -> None:
+        self._classes = {name: found for name, found in self._classes.items() if found.__module__ in sys.modules}
 
     def _fits(self, found: Any) -> bool:
         return inspect.isclass(found) and issubclass(found, self.base)

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from equipoise._core.errors import InputError
 from equipoise._core.options import check_options
 
 
@@ -33,7 +34,7 @@ class ClassConfig(BaseConfig):
             self.model_extra.update(convert_options(owner, types, self.options))
 
 
-class ConfigError(ValueError):
+class ConfigError(InputError):
     """A configuration is wrong; the message names key, value and fix."""
 
 

@@ -1,5 +1,6 @@
 """Reading of configurations from YAML files, plain data and the command line."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,25 +38,27 @@ def load(path: Path, section: type[Config], overrides: Sequence[str] = ()) -> Co
         raise ConfigError(f"`{path}` should hold keys and values. Found {type(content).__name__}.")
     if "import" in content:
         content["import"] = _beside(path, content["import"])
-    for change in overrides:
-        _override(content, change)
-    return parse(content, section, str(path))
+    return parse(content, section, str(path), overrides)
 
 
-def parse(content: Mapping[str, Any], section: type[Config], where: str) -> Config:
+def parse(content: Mapping[str, Any], section: type[Config], where: str, overrides: Sequence[str] = ()) -> Config:
     """Check plain data against a configuration class.
 
     Args:
-        content: The data.
+        content: The data. They stay as they are.
         section: The class of the configuration.
         where: The origin of the data, for messages.
+        overrides: Changes such as `training.epochs=5`.
 
     Raises:
         ConfigError: The data do not fit; every fault is named, unknown keys with the nearest valid one. Or a module
             that they import is not there or raises an error.
     """
+    changed = copy.deepcopy(dict(content))
+    for change in overrides:
+        _override(changed, change)
     try:
-        return section.model_validate(content)
+        return section.model_validate(changed)
     except ValidationError as error:
         lines = (f"  {line}" for line in explain(error, section))
         raise ConfigError(f"`{where}` cannot be used:\n" + "\n".join(lines)) from error

@@ -17,8 +17,8 @@ from equipoise._core.extras import import_extra
 from equipoise._core.text import choose
 from equipoise.balancing import Balance
 from equipoise.balancing.engine import distributed
-from equipoise.balancing.engine.observation import Measurement, gradient_difference, measure, observe
-from equipoise.balancing.engine.step import open_step
+from equipoise.balancing.engine.observation import Measurement, gradient_difference, measure
+from equipoise.balancing.engine.step import Step
 from equipoise.balancing.info import Place
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Probe:
         self.steps += 1
         return (self.steps - 1) % self.every == 0
 
-    def record(self, measurement: Measurement) -> None:
+    def write(self, measurement: Measurement) -> None:
         """Record a step.
 
         Args:
@@ -146,22 +146,22 @@ class Probe:
             yield probed
             return
         given = [features] if isinstance(features, Tensor) else list(features or ())
-        values, opened = open_step(losses, given, shared or (), retain_graph=True, scaler=scaler)
-        rows = observe(opened, self.at, given, last_layer, 1.0 if scaler is None else scaler.get_scale(), "the probe")
-        assert rows is not None
+        step = Step.begin(losses, given, shared or (), last_layer=last_layer, retain_graph=True, scaler=scaler)
+        values, gradients = step.values, step.gradients(self.at, "the probe")
+        assert gradients is not None
         parameters = self.at is not Place.FEATURES
-        gram = rows.gram().to(values.device)
+        gram = gradients.gram().to(values.device)
         distributed.mean_(values)
         if not parameters:
             distributed.sum_(gram)
-        added = gradient_difference(rows.like if parameters else ())
+        added = gradient_difference(gradients.like if parameters else ())
         yield probed
         weights = probed.balance.weights if probed.balance is not None else None
         stacked = torch.stack([weights[task] for task in losses]) if weights is not None else None
         update = added() if parameters else None
         # A skipped step leaves no gradient, so that there is no update.
         if update is None or update:
-            self.record(measure(tuple(losses), values, rows, gram, stacked, update))
+            self.write(measure(tuple(losses), values, gradients, gram, stacked, update))
 
     # The records
 

@@ -14,8 +14,8 @@ import torch
 import yaml
 from torch import Tensor
 
-import equipoise
 from equipoise._core.files import sweep, write_text
+from equipoise._core.version import __version__
 from equipoise.balancing import Need
 from equipoise.config import RunConfig
 from equipoise.models import MultiTaskModel
@@ -117,7 +117,7 @@ def train(
         parameters=_parameter_counts(session),
         seconds=time.monotonic() - started,
         selection=selection.criterion,
-        versions={"equipoise": equipoise.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        versions={"equipoise": __version__, "torch": torch.__version__, "python": platform.python_version()},
     )
     result.write(directory)
     (directory / CHECKPOINT).unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from equipoise._core.imports import public_name
 from equipoise._core.text import unknown
 from equipoise.data.core.fingerprint import chosen_options, digest, find_files
 from equipoise.data.core.label_noise import LabelNoise
@@ -66,7 +67,7 @@ class Dataset(torch.utils.data.Dataset[Sample], ABC):
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
-        cls.name = vars(cls).get("name", f"{cls.__module__}:{cls.__qualname__}")
+        cls.name = vars(cls).get("name", f"{public_name(cls.__module__)}:{cls.__qualname__}")
 
     def __init__(
         self,

@@ -85,8 +85,12 @@ def chosen_options(dataset: type[Any], options: Mapping[str, Any]) -> dict[str, 
         dataset: The class of the dataset.
         options: Its options by name.
     """
-    parameters = inspect.signature(dataset).parameters
-    defaults = {name: _plain(parameter.default) for name, parameter in parameters.items()}
+    defaults = {
+        name: _plain(parameter.default)
+        for base in reversed(dataset.__mro__)
+        if "__init__" in vars(base)
+        for name, parameter in inspect.signature(vars(base)["__init__"]).parameters.items()
+    }
     return {
         name: value
         for name, value in options.items()

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from equipoise._core.errors import InputError
 from equipoise.tasks import Task
 
 Sample = dict[str, Tensor]
@@ -21,7 +22,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 """Mean and standard deviation of the channels of ImageNet's images in [0, 1]."""
 
 
-class DatasetError(RuntimeError):
+class DatasetError(InputError, RuntimeError):
     """A file of a dataset is missing, cannot be read, or holds something else than it should.
 
     Attributes:

@@ -13,7 +13,7 @@ from equipoise.data.core.registry import create, dataset_class
 from equipoise.data.core.sample import DatasetError, EmptySplitError
 from equipoise.data.inspection.report import Report, SplitSummary, TaskSummary
 from equipoise.data.storage.stores import threaded
-from equipoise.tasks.label_statistics import Tally
+from equipoise.tasks.label_statistics import LabelStatistics
 
 
 def check(
@@ -70,7 +70,7 @@ class _Inspected:
     """One sample: the size of its input, if it has one, its label statistics by task, and its faults."""
 
     size: tuple[int, int] | None = None
-    tallies: dict[str, Tally] = field(default_factory=dict)
+    labels: dict[str, LabelStatistics] = field(default_factory=dict)
     faults: list[tuple[Path, str]] = field(default_factory=list)
 
 
@@ -80,8 +80,8 @@ def _read_all(dataset: Dataset, report: Report, progress: Callable[[int, int], N
     for done, found in enumerate(threaded(partial(_inspect, dataset), dataset.identifiers), start=1):
         if found.size is not None:
             summary.sizes[found.size] += 1
-        for name, tally in found.tallies.items():
-            tasks[name].tally.merge(tally)
+        for name, labels in found.labels.items():
+            tasks[name].labels.merge(labels)
         for path, what in found.faults:
             report.add_fault(path, what)
         if progress is not None:
@@ -109,5 +109,5 @@ def _inspect(dataset: Dataset, identifier: str) -> _Inspected:
             found.faults.append((path, what))
         target = task.finish(values.to(task.dtype))
         found.faults += [(path, fault) for fault in task.faults(target)]
-        found.tallies[key] = task.tally(target)
+        found.labels[key] = task.count_labels(target)
     return found

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from equipoise.tasks import Task
-from equipoise.tasks.label_statistics import Tally
+from equipoise.tasks.label_statistics import LabelStatistics
 
 
 @dataclass(frozen=True)
@@ -31,25 +31,25 @@ class TaskSummary:
 
     Attributes:
         task: The task.
-        tally: The label statistics of all its targets.
+        labels: The label statistics of all its targets.
     """
 
     task: Task
-    tally: Tally = field(default_factory=Tally)
+    labels: LabelStatistics = field(default_factory=LabelStatistics)
 
     @property
     def statistics(self) -> dict[str, Any]:
         """The statistics of this kind of task, see `equipoise.tasks.Task.statistics`."""
-        return self.task.statistics(self.tally)
+        return self.task.statistics(self.labels)
 
     def to_json(self) -> dict[str, Any]:
         """Return the numbers as plain data."""
-        tally = self.tally
-        labelled = tally.labelled / tally.pixels if tally.pixels else None
-        return {"kind": self.task.kind, "samples": tally.samples, "labelled": labelled, **self.statistics}
+        labels = self.labels
+        labelled = labels.labelled / labels.pixels if labels.pixels else None
+        return {"kind": self.task.kind, "samples": labels.samples, "labelled": labelled, **self.statistics}
 
     def __str__(self) -> str:
-        words = [f"{self.tally.samples} samples", f"{self.tally.labelled / max(self.tally.pixels, 1):.1%} labelled"]
+        words = [f"{self.labels.samples} samples", f"{self.labels.labelled / max(self.labels.pixels, 1):.1%} labelled"]
         for name, value in self.statistics.items():
             if isinstance(value, dict):
                 present = sum(1 for count in value.values() if count)

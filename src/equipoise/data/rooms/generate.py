@@ -14,9 +14,9 @@ import numpy as np
 from filelock import FileLock
 from PIL import Image
 
-from equipoise.data.rooms.camera import Camera, choose
+from equipoise.data.rooms.camera import Camera, choose_camera
 from equipoise.data.rooms.classes import CLASS_COLOURS, PART_COLOURS
-from equipoise.data.rooms.furnishing import build
+from equipoise.data.rooms.furnishing import build_room
 from equipoise.data.rooms.geometry import Surfaces, cast
 from equipoise.data.rooms.labels import label_maps
 from equipoise.data.rooms.scene import Scene
@@ -46,22 +46,22 @@ ENCODINGS = {
 
 
 def split_sizes(scenes: int) -> dict[str, int]:
-    """Number of scenes in train, val and test: about 70, 15 and 15 percent, one of each as soon as there are three."""
+    """Return the numbers of scenes in train, val and test: about 70, 15 and 15 percent; one each if there are three."""
     held_out = max(1, round(0.15 * scenes)) if scenes >= 3 else 0
     val = 1 if scenes == 2 else held_out
     return {"train": scenes - val - held_out, "val": val, "test": held_out}
 
 
 def scene_name(scene: int) -> str:
-    """Directory of a scene."""
+    """Return the name of a scene's directory."""
     return f"scene_{scene:03d}"
 
 
 def render_scan(
     scene: Scene, surfaces: Surfaces, generator: np.random.Generator, size: int
 ) -> tuple[dict[str, np.ndarray], Camera]:
-    """One scan: all its maps by modality (see `ENCODINGS`) and its camera."""
-    camera = choose(scene, surfaces, generator)
+    """Return all maps of one scan by modality (see `ENCODINGS`), and its camera."""
+    camera = choose_camera(scene, surfaces, generator)
     hits = cast(surfaces, camera.position.astype(np.float32), camera.pixel_directions(size))
     maps = {"image": photograph(scene, surfaces, hits, camera, size, generator)}
     return maps | label_maps(hits, surfaces, camera, size), camera
@@ -69,7 +69,7 @@ def render_scan(
 
 def render_scene(scene: int, *, scans: int, size: int, seed: int) -> Iterator[tuple[dict[str, np.ndarray], Camera]]:
     """Yield all scans of one scene. Scan j of scene k depends on seed, k and j alone."""
-    room = build(np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(scene, 0))))
+    room = build_room(np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(scene, 0))))
     surfaces = Surfaces(room)
     for scan in range(scans):
         generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(scene, 1, scan)))
@@ -173,13 +173,13 @@ def generate(
     works, the others wait and use the result. What a killed process left behind is removed by the next one.
 
     Args:
-        out: Directory of the dataset; a new or an empty one, or one that holds the same dataset.
-        scenes: Number of rooms.
-        scans: Number of camera positions in each room.
-        size: Side of the images in pixels.
-        seed: Same seed, same bytes; scene k is the same however many scenes or scans there are.
+        out: The directory; a new or an empty one, or one that holds the same dataset.
+        scenes: The number of rooms.
+        scans: The number of camera positions in each room.
+        size: The side of the images in pixels.
+        seed: The seed. Equal seeds give equal bytes, and scene k does not depend on the number of scenes or scans.
         progress: Called with the number of finished scans and of all scans.
-        jobs: Number of processes.
+        jobs: The number of processes.
 
     Returns:
         `out`.

@@ -1,11 +1,12 @@
 """The choice of where a dataset keeps its decoded files, and the cache directory."""
 
 import hashlib
-import inspect
 import json
 import logging
 import os
+import re
 import shutil
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
@@ -15,7 +16,7 @@ from typing import Any, Literal
 import platformdirs
 from torch import Tensor
 
-import equipoise
+from equipoise._core.version import __version__
 from equipoise.data.core.dataset import Dataset
 from equipoise.data.core.fingerprint import find_files
 from equipoise.data.core.sample import DatasetError
@@ -93,7 +94,7 @@ def _free_space() -> int:
 
 def _disk(dataset: Dataset, options: Mapping[str, Any], progress: Callable[[int, int], None] | None) -> Disk:
     files = find_files(dataset.root, dataset.sources(dataset.root, options))
-    state = _digest([equipoise.__version__, _own_code(), _code_of(type(dataset)), files])
+    state = _digest([__version__, _own_code(), _code_of(type(dataset)), files])
     keys = (dataset.input, *dataset.active_tasks)
     return Disk({key: _file(dataset, key, options, state, progress) for key in keys})
 
@@ -107,8 +108,8 @@ def _file(
 ) -> MappedFile:
     what = [dataset.name, str(dataset.root.absolute()), dataset.split, key, dict(options), dataset.identifiers]
     folder = cache_directory() / "decoded"
-    # A dataset that is not registered has a colon in its name.
-    kept = f"{dataset.name.replace(':', '.')}-{dataset.split}-{_digest(what)}"
+    # The name of a dataset that is not registered has dots and a colon.
+    kept = f"{re.sub(r'[^a-zA-Z0-9_-]', '_', dataset.name)}-{dataset.split}-{_digest(what)}"
     path = folder / f"{kept}-{state}"
 
     def decode(identifier: str) -> Tensor:
@@ -144,7 +145,8 @@ def _code_of(dataset: type[Dataset]) -> list[str]:
     found = []
     for base in dataset.__mro__:
         if issubclass(base, Dataset) and not base.__module__.startswith("equipoise."):
-            # There is none for a class that was typed into an interpreter.
-            with suppress(OSError, TypeError):
-                found.append(inspect.getsource(inspect.getmodule(base) or base))
+            loader = getattr(sys.modules.get(base.__module__), "__loader__", None)
+            # A class that was typed into an interpreter has no source.
+            with suppress(OSError, ImportError, AttributeError):
+                found.append(loader.get_source(base.__module__))  # type: ignore[union-attr]
     return found

@@ -65,8 +65,8 @@ def write_results(rows: Sequence[RunRow], path: Path) -> None:
     write_json(path, [row.model_dump(mode="json") for row in rows])
 
 
-def write_parquet(rows: Sequence[RunRow], path: Path) -> None:
-    """Write `results.parquet`: one row a run, with a column for every metric and every weight.
+def results_frame(rows: Sequence[RunRow]) -> polars.DataFrame:
+    """Return one row a run, with a column for every metric and every weight.
 
     The columns are those of `results.json` except `metrics`, `weights` and `chosen`, then `chosen` as JSON, then
     `task.metric` for every metric and `weight.task` for every weight. A run without a value has null there.
@@ -78,5 +78,10 @@ def write_parquet(rows: Sequence[RunRow], path: Path) -> None:
         chosen = json.dumps(row.chosen) if row.chosen else None
         lines.append(content | {"tasks": list(row.tasks), "chosen": chosen} | row.metrics | weights)
     # Types are inferred from all rows: the first may be of a run without any number.
-    table = polars.DataFrame(lines, infer_schema_length=None)
+    return polars.DataFrame(lines, infer_schema_length=None)
+
+
+def write_parquet(rows: Sequence[RunRow], path: Path) -> None:
+    """Write `results.parquet`, see `results_frame`."""
+    table = results_frame(rows)
     replace(path, lambda beside: table.write_parquet(beside))

@@ -49,7 +49,7 @@ class Study:
         return main_metrics(self.recipe.data.tasks(self.recipe.tasks))
 
 
-def save_recipe(recipe: Recipe, directory: Path) -> None:
+def save_recipe(recipe: Recipe, directory: Path, fingerprints: Fingerprints | None = None) -> None:
     """Write the recipe of a study into its directory, with the fingerprints of its data and weights.
 
     The sources of the modules that it imports are copied into the folder `imports`.
@@ -57,11 +57,12 @@ def save_recipe(recipe: Recipe, directory: Path) -> None:
     Args:
         recipe: The study.
         directory: Directory of the study; it is made if it is missing.
+        fingerprints: Fingerprints that are known, for a study whose data are gone.
     """
     directory.mkdir(parents=True, exist_ok=True)
     write_text(directory / RECIPE, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
     write_copies(recipe.imports, directory / IMPORTS)
-    fingerprints = Fingerprints()
+    fingerprints = fingerprints or Fingerprints()
     plan(recipe, fingerprints=fingerprints)
     fingerprints.write(directory)
 

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from equipoise._core.files import write_json
+from equipoise._core.text import file_name
 from equipoise.studies.search.problem import Trial
 
 
@@ -59,7 +60,7 @@ class SearchResult(BaseModel):
 
 
 def _path(directory: Path, strategy: str) -> Path:
-    return directory / f"search-{strategy}.json"
+    return directory / f"search-{file_name(strategy)}.json"
 
 
 def read_search(directory: Path, strategy: str) -> SearchResult | None:

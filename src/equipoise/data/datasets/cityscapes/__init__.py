@@ -47,13 +47,11 @@ class Cityscapes(Dataset):
     `instance`, the offset of each pixel of a person or vehicle from its middle. A group of things that was annotated as
     one counts as one.
 
-    All are reduced to `size`: images by averaging, labels to the nearest pixel between pixel centres. (Gama
-    & Grassi reduce labels in this way, but take disparities from the corner of each block, two pixels of the full image
-    away.)
+    All are reduced to `size`: images by averaging, labels to the nearest pixel between pixel centres. (Gama & Grassi
+    reduce labels in this way, but take disparities from the corner of each block, two pixels of the full image away.)
 
     The official test images have no public labels, so the official validation images are `"test"`. A fifth of the
-    training images is `"val"`; if all 2,975 are there, the split is exactly that of Gama & Grassi (section
-    3.2).
+    training images is `"val"`. If all 2,975 are there, the split is exactly that of Gama & Grassi (section 3.2).
 
     Args:
         root: The directory.

@@ -29,12 +29,13 @@ VIEW = re.compile(r"point_(\d+)_view_(\d+)_.*\.png", re.IGNORECASE)
 View = tuple[int, int]
 """The numbers of a point and of a view towards it."""
 
-
 UNLABELLED = 255
 NO_GEOMETRY = 65535
 GREY = 128
+"""Codes: of pixels without a class, of depths where nothing is, and of each channel of normals where nothing is."""
+
 SHORTEST = 0.5
-"""A shorter vector is no direction, but an average of several."""
+"""The smallest length of a direction. A shorter vector is an average of several."""
 
 REPLICA_CLASSES = (
     "backpack", "base-cabinet", "basket", "bathtub", "beam", "beanbag", "bed", "bench", "bike", "bin", "blanket",

@@ -12,7 +12,7 @@ from equipoise.config import Recipe
 from equipoise.diagnosis import Verdict, judge
 from equipoise.diagnosis.store import records_frame, write_records
 from equipoise.report.console.verdicts import verdict_on_console
-from equipoise.report.verdict_text import tell
+from equipoise.report.verdict_text import verdict_text
 from equipoise.studies import open_study, save_recipe
 from equipoise.studies.results.diagnose import diagnose
 
@@ -38,20 +38,20 @@ def test_a_terminal_shows_every_task(starved):
 
 
 def test_words_and_table_are_the_same_for_terminal_and_page(starved):
-    told = tell(judge(starved, {"searched": {"[edge]": 100.0}}))
+    told = verdict_text(judge(starved, {"searched": {"[edge]": 100.0}}))
     assert told.weightings == ("uniform", "avgnorm", "searched", "suggested")
     assert told.tasks[1].others == ("0.01%", "50%", "50%", "50%")
     assert (told.tasks[1].state, told.tasks[0].fine) == ("starved", False)
-    assert told.findings[0].sure == "over 99 %"
+    assert told.findings[0].certainty == "over 99 %"
 
 
-def test_the_command_tells_draws_and_answers_in_json(starved, tmp_path):
+def test_the_command_prints_draws_and_answers_in_json(starved, tmp_path):
     (tmp_path / "run").mkdir()
     write_records(starved, tmp_path / "run" / "probe.parquet")
     picture = tmp_path / "verdict.png"
-    told = CliRunner().invoke(app, ["diagnose", str(tmp_path / "run"), "--figure", str(picture)])
-    assert told.exit_code == 0
-    assert "is starved" in told.output
+    result = CliRunner().invoke(app, ["diagnose", str(tmp_path / "run"), "--figure", str(picture)])
+    assert result.exit_code == 0
+    assert "is starved" in result.output
     assert picture.stat().st_size > 10_000
     answer = CliRunner().invoke(
         app, ["diagnose", str(tmp_path / "run" / "probe.parquet"), "--json", "--weight", "seg=2"]
@@ -84,14 +84,14 @@ def test_a_study_has_a_row_a_method_and_reads_unfinished_runs(starved, tmp_path)
         ("avgnorm", 0, {}),
     ]
     assert "should be a file that a probe has written" in found.runs[1].missing
-    told = CliRunner().invoke(app, ["diagnose", str(study), "--figure", str(tmp_path / "study.png")])
-    assert told.exit_code == 0
-    assert "`edge` is starved." in told.output
+    result = CliRunner().invoke(app, ["diagnose", str(study), "--figure", str(tmp_path / "study.png")])
+    assert result.exit_code == 0
+    assert "`edge` is starved." in result.output
     assert (tmp_path / "study.png").exists()
 
 
 @pytest.mark.parametrize("name", ["nowhere", "empty", "file.txt", "hollow.parquet", "silent"])
-def test_what_cannot_be_judged_is_one_message(name, tmp_path):
+def test_a_path_without_records_is_one_message(name, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file.txt").write_text("no records")
     (tmp_path / "hollow.parquet").touch()

@@ -2,7 +2,7 @@ import pytest
 from rich.console import Console
 
 from equipoise.config import Recipe
-from equipoise.report.console.progress import Estimate, StudyProgress
+from equipoise.report.console.study_progress import StudyProgress, TimeEstimate
 from equipoise.studies import Event, plan
 from equipoise.training import Status
 
@@ -32,7 +32,7 @@ def planned(rooms):
 def test_the_estimate_learns_from_runs_of_the_same_kind(planned):
     clock = Clock()
     seg, depth, uniform, avgnorm = (run.key for run in planned)
-    estimate = Estimate(planned, 1, clock)
+    estimate = TimeEstimate(planned, 1, clock)
     assert estimate.left() is None
     estimate.update(seg, Status(0, 100, ""))
     assert estimate.left() is None
@@ -56,7 +56,7 @@ def test_the_estimate_learns_from_runs_of_the_same_kind(planned):
 
 def test_a_resumed_run_is_judged_by_what_it_does_now(planned):
     clock = Clock()
-    estimate = Estimate(planned[:1], 1, clock)
+    estimate = TimeEstimate(planned[:1], 1, clock)
     estimate.update(planned[0].key, Status(80, 100, ""))
     clock.now = 10.0
     estimate.update(planned[0].key, Status(90, 100, ""))

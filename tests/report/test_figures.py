@@ -9,11 +9,20 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from equipoise._core.registry import register
 from equipoise.config import Recipe
-from equipoise.report.figures import Illustration, gallery, is_complete, write_folder
-from equipoise.report.figures.illustration import write_figure
-from equipoise.report.predictions import predicted
-from equipoise.studies import collect, execute, plan
+from equipoise.report.figures import (
+    DrawnFigure,
+    StudyFigure,
+    draw_figures,
+    is_complete,
+    study_figures,
+    write_figure,
+    write_folder,
+)
+from equipoise.report.html import write_page
+from equipoise.report.predictions import predict_samples
+from equipoise.studies import collect, execute, open_study, plan, save_recipe
 
 pytestmark = pytest.mark.slow
 
@@ -43,8 +52,10 @@ def study(rooms: Path, tmp_path_factory: pytest.TempPathFactory):
         "seeds": [0, 1],
     }
     root = tmp_path_factory.mktemp("study")
-    planned = plan(Recipe.model_validate(content))
+    recipe = Recipe.model_validate(content)
+    planned = plan(recipe)
     execute(planned, root)
+    save_recipe(recipe, root / recipe.name)
     return collect(planned, root), root
 
 
@@ -55,7 +66,7 @@ def copied(root: Path, to: Path) -> Path:
 
 def test_every_figure_that_the_runs_allow(study, tmp_path):
     records, root = study
-    drawn = list(gallery(records, root, predicted(records, root, images=1)))
+    drawn = list(draw_figures(records, root, predict_samples(records, root, images=1)))
     names = [one.name for one in drawn]
     expected = OVER_STEPS | OVER_EPOCHS | {"relative_change", "radar", "seeds", "feature_distance", "predictions-1"}
     assert set(names) == expected
@@ -69,7 +80,7 @@ def test_every_figure_that_the_runs_allow(study, tmp_path):
     assert "Seed 0." in norms.caption
     # Wherever the directories are now.
     moved = copied(root, tmp_path / "moved")
-    assert {one.name for one in gallery(records, moved)} == set(names) - {"predictions-1"}
+    assert {one.name for one in draw_figures(records, moved)} == set(names) - {"predictions-1"}
 
 
 def test_variants_have_figures_of_their_own(study):
@@ -79,7 +90,7 @@ def test_variants_have_figures_of_their_own(study):
         for label in ("a/b", "a b")
         for record in records
     ]
-    names = [one.name for one in gallery(variants, root)]
+    names = [one.name for one in draw_figures(variants, root)]
     assert len(set(names)) == len(names)
     assert all(re.fullmatch(r"[\w-]+", name) for name in names)
     # Two labels that differ in signs alone are told apart.
@@ -94,7 +105,7 @@ def test_a_variant_of_fewer_tasks_has_a_radar_of_its_own(study):
         for record in records
         if "depth" in record.tasks
     ]
-    drawn = {one.name: one.figure for one in gallery([*both, *alone], root)}
+    drawn = {one.name: one.figure for one in draw_figures([*both, *alone], root)}
     assert {"radar-two-tasks", "radar-one-task"} <= set(drawn)
     spokes = [len(drawn[name].axes[0].get_xticks()) for name in ("radar-two-tasks", "radar-one-task")]
     assert spokes == [2, 1]
@@ -107,7 +118,7 @@ def test_a_radar_names_what_it_compares_with(study):
         for label in ("plain", "large")
         for record in records
     ]
-    every = list(gallery(variants, root))
+    every = list(draw_figures(variants, root))
     (radar,) = [one.figure for one in every if one.name == "radar"]
     names = [text.get_text().rpartition("  ")[0] or text.get_text() for text in radar.legends[0].get_texts()]
     assert names == [
@@ -131,21 +142,21 @@ def test_what_cannot_be_made_is_left_out(study, tmp_path):
     for record in records:
         (of(record) / "probe.parquet").write_bytes(b"PAR1")
         (of(record) / "feature_distance.parquet").unlink(missing_ok=True)
-    assert {one.name for one in gallery(records, root)} == OVER_EPOCHS | {"relative_change", "radar"}
+    assert {one.name for one in draw_figures(records, root)} == OVER_EPOCHS | {"relative_change", "radar"}
     # A run that goes on, and one that failed: what they have logged is drawn, and said to be unfinished.
     missing = [record.model_copy(update={"status": "missing", "metrics": {}, "delta_m": None}) for record in records]
-    left = list(gallery(missing, root))
+    left = list(draw_figures(missing, root))
     assert {one.name for one in left} == OVER_EPOCHS
-    assert all("not finished: uniform" in one.caption for one in left)
+    assert all("Unfinished runs, drawn as far as they have logged: uniform." in one.caption for one in left)
     for record in records:
         shutil.rmtree(of(record))
-    assert list(gallery(missing, root)) == []
-    assert list(gallery([], root)) == []
+    assert list(draw_figures(missing, root)) == []
+    assert list(draw_figures([], root)) == []
 
 
 def test_predictions_are_those_of_the_best_checkpoints(study, tmp_path):
     records, root = study
-    found = predicted(records, root, images=3)
+    found = predict_samples(records, root, images=3)
     assert found.left_out == {}
     assert len({sample.identifier for sample in found.samples}) == 3
     for sample in found.samples:
@@ -154,12 +165,12 @@ def test_predictions_are_those_of_the_best_checkpoints(study, tmp_path):
         pictures += [picture for of in sample.predictions.values() for picture in of.values()]
         assert len(pictures) == 1 + 2 + 3 * 2
         assert all(picture.dtype == np.uint8 and picture.shape == (3, 32, 32) for picture in pictures)
-    again = predicted(records, root, images=3)
+    again = predict_samples(records, root, images=3)
     assert all(
         np.array_equal(first.predictions["rotograd"]["depth"], second.predictions["rotograd"]["depth"])
         for first, second in zip(found.samples, again.samples, strict=True)
     )
-    few = predicted([record for record in records if record.seed == 1], root, images=1).samples
+    few = predict_samples([record for record in records if record.seed == 1], root, images=1).samples
     assert few[0].identifier in {sample.identifier for sample in found.samples}
 
 
@@ -169,21 +180,21 @@ def test_a_network_that_cannot_be_loaded_is_left_out(study, tmp_path):
     uniform = next(record for record in records if record.balancer == "uniform")
     directory = root / "runs" / Path(uniform.directory).name
     (directory / "best.safetensors").write_bytes(b"")
-    found = predicted(records, root, images=1)
+    found = predict_samples(records, root, images=1)
     assert list(found.left_out) == [directory.name]
     assert list(found.samples[0].predictions) == ["single", "rotograd"]
     for run in (root / "runs").iterdir():
         content = json.loads((run / "result.json").read_text())
         content["config"]["data"]["root"] = str(tmp_path / "gone")
         (run / "result.json").write_text(json.dumps(content))
-    nothing = predicted(records, root)
+    nothing = predict_samples(records, root)
     assert nothing.samples == []
     assert len(nothing.left_out) == 4
 
 
 def test_a_folder_is_complete_when_every_figure_of_the_same_runs_is_there(study, tmp_path):
     records, _ = study
-    drawn = [Illustration(name, name.title(), "What is seen.", Figure()) for name in ("first", "second")]
+    drawn = [DrawnFigure(name, name.title(), "What is seen.", Figure()) for name in ("first", "second")]
 
     def killed():
         yield drawn[0]
@@ -207,3 +218,42 @@ def test_a_folder_is_complete_when_every_figure_of_the_same_runs_is_there(study,
     assert not is_complete(records, folder)
     (folder / "index.json").write_text("[")
     assert not is_complete(records, folder)
+
+
+def test_a_figure_of_ones_own_is_in_the_folder_and_on_the_page(study, tmp_path, monkeypatch):
+    rows, root = study
+    # What the test registers is forgotten after it.
+    assert "radar" in study_figures
+    monkeypatch.setattr(study_figures, "_classes", dict(study_figures._classes))
+
+    @register("seconds")
+    class Seconds(StudyFigure):
+        title = "Time of every run"
+        caption = "Seconds, in the order of the table."
+        order = 5
+
+        def draw(self, runs):
+            figure = Figure()
+            figure.subplots().plot([row.seconds for row in runs.rows])
+            return figure if runs.rows else None
+
+        def remark(self, runs):
+            return f"There are {len(runs.rows)} runs."
+
+    drawn = list(draw_figures(rows, root))
+    # The page has figures in the order that their classes ask for.
+    assert [one.name for one in drawn[:2]] == ["seconds", "relative_change"]
+    assert drawn[0].caption == f"Seconds, in the order of the table. There are {len(rows)} runs."
+    write_folder(drawn, rows, tmp_path / "figures")
+    assert (tmp_path / "figures" / "seconds.png").exists()
+    page = write_page(open_study(root / "small"), tmp_path / "page.html").read_text(encoding="utf-8")
+    assert 'id="figure-seconds"' in page
+    assert "Time of every run" in page
+
+
+def test_a_figure_without_a_drawing_is_refused():
+    class Empty(StudyFigure):
+        title = caption = "Nothing"
+
+    with pytest.raises(ValueError, match="`draw`"):
+        register("empty")(Empty)
