@@ -160,14 +160,25 @@ def changed_values(config: RunConfig) -> dict[str, Any]:
 def _changed_fields(value: BaseModel, exclude: Mapping[str, AbstractSet[str] | None]) -> dict[str, Any]:
     """Return the declared fields that differ from their defaults, in nested configurations too."""
     changed: dict[str, Any] = {}
-    for name, field in type(value).model_fields.items():
-        part = exclude.get(name, frozenset())
-        if part is None:
+    defaults = _default_fields(type(value))
+    for name in type(value).model_fields:
+        part, own = exclude.get(name, frozenset()), getattr(value, name)
+        # Of one type: a share of 1.0 is another one than a count of 1.
+        if part is None or (name in defaults and type(own) is type(defaults[name]) and own == defaults[name]):
             continue
-        own = _plain(getattr(value, name), part)
-        if field.is_required() or _as_json(own) != _as_json(_plain(field.get_default(call_default_factory=True), part)):
-            changed[name] = own
+        plain = _plain(own, part)
+        if name not in defaults or _as_json(plain) != _as_json(_plain(defaults[name], part)):
+            changed[name] = plain
     return changed
+
+
+@cache
+def _default_fields(section: type[BaseModel]) -> dict[str, Any]:
+    return {
+        name: field.get_default(call_default_factory=True)
+        for name, field in section.model_fields.items()
+        if not field.is_required()
+    }
 
 
 def _plain(value: Any, exclude: AbstractSet[str] = frozenset()) -> Any:
