@@ -9,7 +9,7 @@ import torch
 
 from equipoise.config import RunConfig
 from equipoise.training import prepare, training_step
-from equipoise.training.context import forward, step_context
+from equipoise.training.context import forward, further_batches, step_context
 from equipoise.training.loading import Batch
 from equipoise.training.session import Session
 
@@ -99,6 +99,18 @@ def test_a_method_gets_the_same_batch_again_and_further_batches(rooms):
             task: loss.item() for task, loss in losses.items()
         }
         buffers = [buffer.clone() for buffer in session.model.buffers()]
+
+
+def test_further_batches_are_not_those_of_the_epoch(rooms):
+    session = session_of(rooms)
+    seeds = [
+        next(session.train_loader.stream([7])),
+        next(further_batches(session, 7)),
+        next(further_batches(session, 8)),
+    ]
+    first, *others = (batch["image"] for batch in seeds)
+    assert not any(torch.equal(first, other) for other in others)
+    assert not torch.equal(*others)
 
 
 def test_the_feature_distance_sees_the_features_of_the_step(rooms, monkeypatch):
