@@ -105,7 +105,9 @@ def _files(directory: Path) -> dict[str, Path]:
     """Return images and maps below a directory by their paths from there, without their endings."""
     if not directory.is_dir():
         raise DatasetError(directory, "is missing; the manifest names it")
-    paths = sorted(path for path in directory.rglob("*") if path.suffix.lower() in SUFFIXES)
+    # File managers write hidden files beside images, with the same endings.
+    visible = (path for path in directory.rglob("*") if not path.name.startswith("."))
+    paths = sorted(path for path in visible if path.suffix.lower() in SUFFIXES)
     found: dict[str, Path] = {}
     for path in paths:
         stem = path.relative_to(directory).with_suffix("").as_posix()
