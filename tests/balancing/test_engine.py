@@ -226,13 +226,13 @@ def balancers() -> dict[str, equipoise.Balancer]:
 
 
 @every_case
-@pytest.mark.parametrize("sees", list(balancers()))
+@pytest.mark.parametrize("place", list(balancers()))
 @pytest.mark.parametrize("cut", [True, False], ids=["features", "no features"])
 @pytest.mark.parametrize("retain", [False, True], ids=["freed", "retained"])
-def test_grad_equals_the_explicit_computation(case, default_place, cut, retain):
-    balancer = balancers()[default_place]
+def test_grad_equals_the_explicit_computation(case, place, cut, retain):
+    balancer = balancers()[place]
     made, repeated = case(), case()
-    if default_place == "features" and (not cut or case in NO_CLEAN_CUT):
+    if place == "features" and (not cut or case in NO_CLEAN_CUT):
         with pytest.raises(ValueError, match="`features` should hold"):
             balancer.backward(made.losses, features=made.features if cut else None, last_layer=made.last_layer)
         return
@@ -312,10 +312,10 @@ def test_a_last_layer_that_a_task_does_not_reach_is_refused():
     assert all(parameter.grad is None for parameter in net.parameters())
 
 
-@pytest.mark.parametrize("sees", list(balancers()))
+@pytest.mark.parametrize("place", list(balancers()))
 @pytest.mark.parametrize("cut", [True, False], ids=["features", "no features"])
-def test_hooks_fire_once_on_the_final_gradient(default_place, cut):
-    if default_place == "features" and not cut:
+def test_hooks_fire_once_on_the_final_gradient(place, cut):
+    if place == "features" and not cut:
         pytest.skip("looks at the features")
     heard: dict[str, int] = {}
 
@@ -337,7 +337,7 @@ def test_hooks_fire_once_on_the_final_gradient(default_place, cut):
             lambda leaf, to=arrived: to.append(leaf.grad.clone())
         )
         options = {"features": case.features} if cut else {}
-        balancers()[default_place].backward(case.losses, last_layer=case.last_layer, **options)
+        balancers()[place].backward(case.losses, last_layer=case.last_layer, **options)
         assert heard == {"shared": 1, "own": 1}
         assert len(arrived) == 1
         grads.append(torch.cat([case.net["second"].weight.grad.reshape(-1), case.net["a"].weight.grad.reshape(-1)]))
@@ -350,13 +350,13 @@ def test_wrong_losses_are_refused(losses):
         equipoise.create("uniform").backward(losses)
 
 
-@pytest.mark.parametrize("sees", list(balancers()))
-def test_a_nan_that_only_one_head_sees_is_refused_by_name(default_place):
+@pytest.mark.parametrize("place", list(balancers()))
+def test_a_nan_that_only_one_head_sees_is_refused_by_name(place):
     case = unused_parameters()
     own = case.net["b"].bias
     case.losses["b"] = case.losses["b"] + ((own - own.detach()) * 0).square().sum().sqrt()
     with pytest.raises(NonFiniteError) as caught:
-        balancers()[default_place].backward(case.losses, features=case.features, last_layer=case.last_layer)
+        balancers()[place].backward(case.losses, features=case.features, last_layer=case.last_layer)
     assert caught.value.tasks == ("b",)
     assert all(parameter.grad is None for parameter in case.net.parameters())
 
@@ -422,7 +422,7 @@ class CountedTrunk(torch.autograd.Function):
 
 
 @pytest.mark.parametrize(
-    ("sees", "cut", "trunk_passes", "head_passes"),
+    ("place", "cut", "trunk_passes", "head_passes"),
     [
         ("losses", True, 1, 1),
         ("losses", False, 1, 1),
@@ -433,12 +433,12 @@ class CountedTrunk(torch.autograd.Function):
         ("shared", False, 3, 1),
     ],
 )
-def test_what_is_differentiated_how_often(default_place, cut, trunk_passes, head_passes):
+def test_what_is_differentiated_how_often(place, cut, trunk_passes, head_passes):
     CountedTrunk.passes = {}
     net, inputs = network()
     hidden = CountedTrunk.apply(net.first(inputs), "trunk")
     features = net.last(hidden.tanh()).tanh()
     losses = {task: CountedTrunk.apply(loss, task) for task, loss in net.losses(features).items()}
-    balancer = balancers()[default_place] if default_place != "losses" else equipoise.create("uniform")
+    balancer = balancers()[place] if place != "losses" else equipoise.create("uniform")
     balancer.backward(losses, last_layer=net.last, **({"features": features} if cut else {}))
     assert CountedTrunk.passes == {"trunk": trunk_passes, **dict.fromkeys(losses, head_passes)}

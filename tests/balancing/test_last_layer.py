@@ -30,7 +30,7 @@ class Listener:
     def due(self) -> bool:
         return True
 
-    def record(self, measurement: Measurement) -> None:
+    def write(self, measurement: Measurement) -> None:
         self.heard.append(measurement)
 
 

@@ -29,7 +29,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """What has been decoded."""
+    """The parts that have been decoded."""
     found: list[tuple[str, str]] = []
     read = NyudMini.read
 
@@ -227,7 +227,7 @@ def test_a_label_that_is_not_asked_for_may_be_damaged(nyud_tree: Path) -> None:
 def test_a_split_without_a_sound_sample_is_an_error(nyud_tree: Path) -> None:
     shutil.rmtree(nyud_tree / "rgb")
     (nyud_tree / "rgb").mkdir()
-    with pytest.raises(data.DatasetError, match="of the split 'test' no sample is sound"):
+    with pytest.raises(data.DatasetError, match="no sample of the split 'test' can be used"):
         open_mini(nyud_tree, on_error="skip")
 
 

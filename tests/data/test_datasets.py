@@ -1,4 +1,4 @@
-"""What every dataset shares: creation by name, samples, the cache in memory."""
+"""All datasets: creation by name, samples, batches, contact sheets."""
 
 import pickle
 from collections.abc import Iterable
@@ -69,7 +69,7 @@ def test_every_dataset_is_named_after_its_file() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"name": "nyud_mnii"}, "`name` should be one of .* Did you mean `nyud_mini`"),
+        ({"name": "nyud_mnii"}, "`dataset` should be one of .* Did you mean `nyud_mini`"),
         ({"split": "tset"}, "`split` should be one of train, val, test.* Did you mean `test`"),
         ({"tasks": ["seg", "dept"]}, "`tasks` should be one of .* Did you mean `depth`"),
         ({"tasks": []}, "`tasks` should name one of seg, depth, edge"),

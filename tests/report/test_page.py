@@ -336,7 +336,7 @@ def test_a_study_that_is_not_finished_has_a_page_that_says_so(study, visit, tmp_
         shutil.copytree(study.parent / part, tmp_path / part)
     before = open_study(tmp_path / study.name)
     assert before.left == 0
-    begun, failed = before.records[0], before.records[-1]
+    begun, failed = before.rows[0], before.rows[-1]
     (Path(begun.directory) / "result.json").unlink()
     (Path(failed.directory) / "result.json").unlink()
     (Path(failed.directory) / "failure.json").write_text(json.dumps({"error": "NonFiniteError: <b>seg</b>"}))

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from equipoise.cli import app
 from equipoise.config import Recipe
-from equipoise.diagnosis.frames import records_frame, write_records
+from equipoise.diagnosis.store import records_frame, write_records
 from equipoise.report.console.verdicts import study_on_console
 from equipoise.report.html.tables import verdicts
 from equipoise.studies import open_study, save_recipe
@@ -62,7 +62,7 @@ def test_the_run_that_has_a_verdict_is_told(study):
     ],
 )
 def test_weights_are_numbers_of_known_tasks(study, weight, said):
-    run = study.records[-1].directory
+    run = study.rows[-1].directory
     for path in (study.directory, run):
         found = CliRunner().invoke(app, ["diagnose", str(path), "--json", "--weight", weight])
         with pytest.raises(ValueError, match=said):

@@ -1,4 +1,3 @@
-import inspect
 import json
 import multiprocessing
 import os
@@ -66,7 +65,7 @@ def test_two_runs_of_one_seed_are_equal_to_the_bit(rooms, tmp_path):
 def provided(name: str) -> bool:
     """Whether the trainer alone has what a method needs, and the method no option that must be given."""
     method = balancing.all_methods()[name]
-    required = inspect.Parameter.empty in balancing.hyper_parameters(method).values()
+    required = any(one.required for one in balancing.hyper_parameters(method).values())
     return not required and Need.TEACHERS not in balancing.create(name).needs
 
 
@@ -222,6 +221,22 @@ def test_gradients_are_recorded_and_resumed(rooms, tmp_path):
     without = run_config(rooms, training={"probe": None})
     assert train(without, tmp_path / "without").metrics == train(config, tmp_path / "whole").metrics
     assert not (tmp_path / "without" / "probe.parquet").exists()
+
+
+def test_weights_and_losses_are_plain_means_over_steps(rooms, tmp_path):
+    config = run_config(rooms, training={"batch_size": 2, "probe": {"every": 1}})
+    result = train(config, tmp_path)
+    recorded = diagnosis.by_task(diagnosis.read(tmp_path / "probe.parquet"))
+    train_lines = [line for line in read_log(tmp_path) if line["split"] == "train"]
+    starts = [0, *(line["step"] for line in train_lines)]
+    for task in config.tasks:
+        of_task = recorded.filter(task=task)
+        assert of_task["weight"].n_unique() == starts[-1] > 3
+        assert result.weights[task] == pytest.approx(of_task["weight"].mean(), rel=1e-5)
+        for line, start in zip(train_lines, starts, strict=False):
+            of_epoch = of_task.slice(start, line["step"] - start)
+            assert line["weight"][task] == pytest.approx(of_epoch["weight"].mean(), rel=1e-5)
+            assert line["loss"][task] == pytest.approx(of_epoch["loss"].mean(), rel=1e-5)
 
 
 def test_logs_are_json_lines_and_tensorboard(rooms, tmp_path):

@@ -16,6 +16,19 @@ def option_types(constructor: type) -> dict[str, Any]:
     return {name: kind for name, (kind, _) in _options(constructor).items()}
 
 
+def option_defaults(constructor: type) -> dict[str, Any]:
+    """Return the defaults of the options of a class by their names; options without a default are left out.
+
+    Example:
+        >>> class Decoder:
+        ...     def __init__(self, *, width: int = 256, kind: str): ...
+        >>> option_defaults(Decoder)
+        {'width': 256}
+    """
+    found = _options(constructor)
+    return {name: default for name, (_, default) in found.items() if default is not inspect.Parameter.empty}
+
+
 def check_options(owner: str, known: Iterable[str], given: Mapping[str, Any]) -> None:
     """Check that all given options are known.
 

@@ -1,92 +1,122 @@
-"""The balancer: losses in, balanced gradients in `.grad`."""
+"""The base of all methods: losses in, balanced gradients in `.grad`."""
 
+import dataclasses
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, TypedDict, TypeVar
+from functools import partial
+from typing import Any, ClassVar, Literal, TypeVar, dataclass_transform
 
 import torch
 from torch import Tensor, nn
 
-from equipoise._core.errors import require
 from equipoise._core.registry import Registry
 from equipoise.balancing.balance import Balance, norms_and_cosines
 from equipoise.balancing.context import Context, Need
 from equipoise.balancing.engine import distributed
+from equipoise.balancing.engine.accumulation import AccumulationWatch
 from equipoise.balancing.engine.graph import accumulate_grad, all_finite, not_finite
-from equipoise.balancing.engine.observation import GradientObserver, measure_step, observe, observe_gram
-from equipoise.balancing.engine.step import open_step
-from equipoise.balancing.engine.update import StepInputs, Update, gradients_of
+from equipoise.balancing.engine.observation import GradientObserver, measure_step
+from equipoise.balancing.engine.step import Layer, Step
+from equipoise.balancing.engine.task_gradients import TaskGradients
+from equipoise.balancing.engine.update import StepInputs, Update
 from equipoise.balancing.errors import NonFiniteError
+from equipoise.balancing.hyper_parameters import check, hyper
 from equipoise.balancing.info import MethodInfo, Place
 
 Features = TypeVar("Features", Tensor, Sequence[Tensor])
 
-
-class Common(TypedDict, total=False):
-    """Options that every balancer takes."""
-
-    nonfinite: Literal["raise", "skip"]
-    between_tasks: Literal["balanced", "summed"]
+STEPS_WITHOUT_EPOCH = 5000
+"""After so many steps without `end_epoch`, a method that goes by epochs warns."""
 
 
-class Balancer(nn.Module, ABC):
+@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(hyper,))
+class Declared(nn.Module):
+    """A module whose annotated fields are its hyper-parameters: every subclass is made a dataclass."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        bases = [base for base in cls.__mro__[1:] if dataclasses.is_dataclass(base)]
+        inherited = {field.name for base in bases for field in dataclasses.fields(base)}
+        for name in inherited & vars(cls).keys() - vars(cls).get("__annotations__", {}).keys():
+            raise TypeError(
+                f"`{cls.__name__}.{name}` should be declared with its type, `{name}: ... = hyper(...)`. "
+                "Without one the constructor would keep the default of the base class."
+            )
+        dataclasses.dataclass(kw_only=True, eq=False, repr=False)(cls)
+
+    def __post_init__(self) -> None:
+        # The fields are set before. They are plain values, which a module takes at any time.
+        super().__init__()
+        check(self)
+        for field in dataclasses.fields(self):  # pyright: ignore[reportArgumentType] (made one in __init_subclass__)
+            if isinstance(value := getattr(self, field.name), Mapping):
+                # The caller may go on changing his.
+                setattr(self, field.name, dict(value))
+
+
+class Balancer(Declared, ABC):
     """Base of all methods: one call that replaces `loss.backward()`.
 
-    A method says what it must see (`source`) and what it makes of it (`decide`, or more conveniently what the bases in
-    `balancing/bases.py` ask for); this class and the engine do the rest. What it remembers lives in `memory`, a
-    dictionary of tensors and numbers, nested or not, that goes into `state_dict()` and follows the losses to their
-    device. Methods put new values there and never change a tensor or a nested dictionary in place, so that a refused
-    step can be undone.
+    A method declares where it measures (`place`) and computes an `Update` (`decide`, or the simpler hooks of the bases
+    in `balancing/bases`). This class and the engine do the rest. Hyper-parameters are annotated fields, see
+    `equipoise.balancing.hyper_parameters`. The state is a dictionary of tensors and numbers, nested or not, that goes
+    into `state_dict()` and follows the losses to their device. Methods put new values there and never change a tensor
+    or a nested dictionary in place, so that a refused step can be undone.
 
     Args:
-        nonfinite: What to do about a NaN or infinite loss or gradient: "raise" `NonFiniteError`, or "skip" the step and
-            count it in `skipped_steps`. Either way no `.grad` is touched and the memory stays as it was.
-        between_tasks: What parameters receive that several tasks use although they lie behind the features, as where
+        nonfinite: Reaction to a NaN or infinite loss or gradient: "raise" `NonFiniteError`, or "skip" the step and
+            count it in `skipped_steps`. Either way no `.grad` is touched and the state stays as it was.
+        between_tasks: Gradient of parameters that several tasks use although they lie behind the features, as where
             a task's decoder reads what another task predicts: "balanced", the balanced update like the trunk, or
             "summed", the plain sum of the task gradients, as in public code that lists the trunk's parameters alone.
     """
 
     info: ClassVar[MethodInfo]
 
-    def __init__(
-        self,
-        *,
-        nonfinite: Literal["raise", "skip"] = "raise",
-        between_tasks: Literal["balanced", "summed"] = "balanced",
-    ) -> None:
-        super().__init__()
-        require(nonfinite in ("raise", "skip"), "nonfinite", nonfinite, "be 'raise' or 'skip'")
-        require(between_tasks in ("balanced", "summed"), "between_tasks", between_tasks, "be 'balanced' or 'summed'")
-        self.nonfinite = nonfinite
-        self.between_tasks = between_tasks
+    nonfinite: Literal["raise", "skip"] = hyper(default="raise")
+    between_tasks: Literal["balanced", "summed"] = hyper(default="balanced")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self.skipped_steps = 0
-        self.state: dict[str, Any] = {}
+        self.state: dict[str, Any] = self.initial_state()
+        self._accumulation = AccumulationWatch()
+        self._since_step, self._since_epoch = 0, 0
+        self._warned: set[Need] = set()
 
-    # What a method says
+    # What a method defines
 
-    def source(self, tasks: Sequence[str]) -> Place:
-        """What must be seen of the step that is about to be made with these tasks."""
+    def initial_state(self) -> dict[str, Any]:
+        """Return the state before the first step."""
+        return {}
+
+    def place(self, tasks: Sequence[str]) -> Place:
+        """Return where the next step, with these tasks, is measured."""
         return self.info.default_place
 
     @property
     def needs(self) -> frozenset[Need]:
-        """What it needs beyond losses, features and the last layer."""
+        """Requirements beyond losses, features and the last layer."""
         return self.info.needs
 
     def objectives(
         self, losses: Mapping[str, Tensor], features: Sequence[Tensor], context: Context
     ) -> Mapping[str, Tensor]:
-        """What is differentiated for each task: its loss, or that and what the method adds to it."""
+        """Return what is differentiated for each task: its loss, or its loss and a term that the method adds."""
         return losses
 
     @abstractmethod
     def decide(self, inputs: StepInputs) -> Update:
-        """What the parameters receive, given what was seen."""
+        """Compute the update of a step."""
 
-    # What the caller calls
+    def on_step_end(self, context: Context | None) -> None:
+        """Learn from what the optimiser's step did; called by `after_step`."""
 
-    def end_epoch(self) -> None:
-        """To be called after every epoch of training, for the methods that go by epochs; the others do nothing."""
+    def on_epoch_end(self) -> None:
+        """Close an epoch; called by `end_epoch`."""
+
+    # What a training loop calls
 
     def backward(
         self,
@@ -94,7 +124,7 @@ class Balancer(nn.Module, ABC):
         *,
         features: Tensor | Sequence[Tensor] | None = None,
         shared: Iterable[Tensor] | None = None,
-        last_layer: nn.Module | Tensor | Sequence[Tensor] | None = None,
+        last_layer: Layer | None = None,
         retain_graph: bool = False,
         scaler: torch.amp.GradScaler | None = None,
         context: Context | None = None,
@@ -112,13 +142,13 @@ class Balancer(nn.Module, ABC):
                 the heads `feature.view_as(feature)` and name that, else the step is correct but slower.
             shared: Parameters to treat as shared. Needed only without `features`, and even then found by default: those
                 that more than one loss depends on.
-            last_layer: The last layer that all tasks share, for the methods that look there.
+            last_layer: The last layer that all tasks share, for methods that measure there.
             retain_graph: Keep the graph for another backward pass.
             scaler: The gradient scaler of fp16 training. Methods see unscaled values, `.grad` receives scaled ones. A
-                step with infinite gradients leaves the method's memory alone and is passed on for the scaler to skip.
-            context: Where the methods that need more than one batch or pass get it (`needs`).
-            probe: Looks at the step, such as `equipoise.Probe`. Where the method looks at the same place, it costs
-                nothing more.
+                step with infinite gradients leaves the method's state alone and is passed on for the scaler to skip.
+            context: Further forward passes and batches, for the methods that need them (`needs`).
+            probe: An observer of the step, such as `equipoise.Probe`. Where the method measures at the same place, it
+                costs nothing more.
 
         Returns:
             Losses, weights and what else was measured.
@@ -129,85 +159,68 @@ class Balancer(nn.Module, ABC):
                 apart.
             ValueError: An argument is wrong, or misses what this method needs.
         """
-        tasks = tuple(losses)
         given = [features] if isinstance(features, Tensor) else list(features or ())
-        parameters = list(shared or ())
         context = context or Context()
         observer = probe if probe is not None and probe.due() else None
-        values, step = open_step(
-            losses,
-            given,
-            parameters,
-            retain_graph=retain_graph,
-            scaler=scaler,
-            summed=self.between_tasks == "summed",
-            objectives=lambda: self.objectives(losses, given, context),
+        self._warn_of_missing_calls()
+        summed = self.between_tasks == "summed"
+        begin = partial(Step.begin, losses, given, list(shared or ()), last_layer=last_layer, summed=summed)
+        step = begin(
+            retain_graph=retain_graph, scaler=scaler, objectives=lambda: self.objectives(losses, given, context)
         )
+        tasks, values = step.tasks, step.values
         distributed.mean_(values)
         by_task = dict(zip(tasks, values, strict=True))
-        bad = not_finite(tasks, values)
-        if bad:
+        if bad := not_finite(tasks, values):
             return self._refuse(by_task, bad, "loss")
 
         self.state = _moved(self.state, values.device)
-        source = self.source(tasks)
-        scale = 1.0 if scaler is None else scaler.get_scale()
-        name = self.info.name
-        looked = None
-        if observer is not None and observer.at is Place.SHARED and source is not Place.SHARED:
-            # The pass through the trunk uses a step up, and this one still has to make the update.
-            summed = self.between_tasks == "summed"
-            _, other = open_step(losses, given, parameters, retain_graph=True, scaler=scaler, summed=summed)
-            looked = observe(other, Place.SHARED, given, last_layer, scale, "the probe")
-        elif observer is not None and observer.at is not source:
-            looked = observe(step, observer.at, given, last_layer, scale, "the probe")
-        # A probe that looks there too reads single entries when the step is finished.
-        look = observe if observer is not None and observer.at is source else observe_gram
-        rows = look(step, source, given, last_layer, scale, name)
-        gram = None
-        if rows is not None:
-            gram = rows.gram().to(values.device)
-            if source is Place.FEATURES:
-                distributed.sum_(gram)
-            bad = not_finite(tasks, gram.diagonal())
-            if bad and scaler is None:
+        place = self.place(tasks)
+        observed = None
+        if observer is not None and observer.at is not place:
+            # A pass to the shared parameters uses a step up, and this one still has to make the update.
+            apart = begin(retain_graph=True, scaler=scaler) if observer.at is Place.SHARED else step
+            observed = apart.gradients(observer.at, "the probe")
+        # A probe at the same place reads single entries when the step is finished.
+        measure = step.products if observer is None or observed is not None else step.gradients
+        measured = measure(place, self.info.name)
+        gram = None if measured is None else _reduced_gram(measured, place, values.device)
+        if gram is not None and (bad := not_finite(tasks, gram.diagonal())):
+            if scaler is None:
                 return self._refuse(by_task, bad, "gradient")
-            if bad:
-                accumulate_grad(gradients_of(Update(torch.ones_like(values)), step, rows, source))
-                return Balance(by_task, skipped=True)
+            accumulate_grad(Update(torch.ones_like(values)).received(step, measured, place))
+            return Balance(by_task, skipped=True)
 
         before = dict(self.state)
-        seen = tuple(feature.detach() for feature in step.features) if source is Place.FEATURES else ()
+        inputs = StepInputs(tasks, values, gram, measured, _detached(step, place), context, step)
         try:
-            update = self.decide(StepInputs(tasks, values, gram, rows, seen, context, step, scale))
-            gradients = gradients_of(update, step, rows, source)
-        except NonFiniteError as error:
-            # In another batch, at which the method looked.
+            update = self.decide(inputs)
+            received = update.received(step, measured, place)
+            finite = all_finite(received.values())
+        except BaseException as error:
             self.state = before
-            if self.nonfinite == "raise":
-                raise
-            return self._refuse(by_task, error.tasks, "loss or gradient")
-        except BaseException:
-            self.state = before
+            if isinstance(error, NonFiniteError) and self.nonfinite == "skip":
+                # In another batch, at which the method looked.
+                return self._refuse(by_task, error.tasks, "loss or gradient")
             raise
-        finite = all_finite(gradients.values())
         if not finite:
             self.state = before
             if scaler is None:
-                return self._refuse(by_task, step.nonfinite_tasks(gradients), "gradient")
-            accumulate_grad(gradients)
+                return self._refuse(by_task, step.nonfinite_tasks(received), "gradient")
+            accumulate_grad(received)
             return Balance(by_task, skipped=True)
-        used = update.weights.to(values) if update.weights is not None and update.complete else None
+
+        weights = update.weights.to(values) if update.weights is not None and update.complete else None
         if observer is not None:
-            observer.record(
-                measure_step(tasks, values, observer.at, looked, rows, gram, used, update.direction, gradients)
-            )
-        accumulate_grad(gradients)
-        weights = None if used is None else dict(zip(tasks, used, strict=True))
-        return Balance(by_task, weights, **({} if gram is None else norms_and_cosines(tasks, gram)))
+            observer.write(measure_step(inputs, observer.at, observed, weights, update.direction, received))
+        leaves = list(received)
+        accumulate_grad(received)
+        self._count_step(leaves)
+        used = None if weights is None else dict(zip(tasks, weights, strict=True))
+        return Balance(by_task, used, **({} if gram is None else norms_and_cosines(tasks, gram)))
 
     def after_step(self, context: Context | None = None) -> None:
-        """Call it when the optimiser has stepped: some methods look at what the step did, or train parts of their own.
+        """Tell the method that the optimiser has stepped: some look at what the step did, or train parts of their own.
 
         Args:
             context: As for `backward`; `again` gives the batch that was stepped on, at the new weights.
@@ -215,9 +228,16 @@ class Balancer(nn.Module, ABC):
         Raises:
             ValueError: The context misses what this method needs.
         """
+        self._since_step = 0
+        self.on_step_end(context)
+
+    def end_epoch(self) -> None:
+        """Tell the method that an epoch of training has ended; methods that do not go by epochs ignore it."""
+        self._since_epoch = 0
+        self.on_epoch_end()
 
     def adapt(self, task: str, features: Features) -> Features:
-        """What a task's head should read in place of the features, while training and afterwards.
+        """Return what a task's head should read in place of the features, while training and afterwards.
 
         Args:
             task: The task.
@@ -225,7 +245,44 @@ class Balancer(nn.Module, ABC):
         """
         return features
 
-    # How it is done
+    # Checkpoints
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Return the state for `state_dict()`."""
+        return {"state": dict(self.state), "skipped_steps": self.skipped_steps}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Take over the state of a `state_dict()`."""
+        self.state = dict(state["state"])
+        self.skipped_steps = state["skipped_steps"]
+
+    # Calls that are counted, and steps that are refused
+
+    def _count_step(self, leaves: Sequence[Tensor]) -> None:
+        self._since_step += 1
+        self._since_epoch += 1
+        if Need.AFTER_STEP in self.needs:
+            self._accumulation.note(leaves)
+
+    def _warn_of_missing_calls(self) -> None:
+        name, needs = self.info.name, self.needs
+        if Need.AFTER_STEP in needs and self._since_step and not self._accumulation.accumulating():
+            self._warn_once(
+                Need.AFTER_STEP,
+                f"{name} learns from every step of the optimiser, but `after_step` was not called since the last "
+                "`backward`. Call `balancer.after_step(context)` after `optimizer.step()`.",
+            )
+        if Need.END_EPOCH in needs and self._since_epoch >= STEPS_WITHOUT_EPOCH:
+            self._warn_once(
+                Need.END_EPOCH,
+                f"{name} changes its weights when an epoch ends, but `end_epoch` was not called for "
+                f"{self._since_epoch} steps. Call `balancer.end_epoch()` after every epoch, or give it a `window`.",
+            )
+
+    def _warn_once(self, need: Need, message: str) -> None:
+        if need not in self._warned:
+            self._warned.add(need)
+            warnings.warn(message, stacklevel=4)
 
     def _refuse(self, losses: dict[str, Tensor], tasks: tuple[str, ...], what: str) -> Balance:
         if self.nonfinite == "raise":
@@ -239,17 +296,6 @@ class Balancer(nn.Module, ABC):
         self.skipped_steps += 1
         return Balance(losses, skipped=True)
 
-    # What a checkpoint holds
-
-    def get_extra_state(self) -> dict[str, Any]:
-        """The memory, for `state_dict()`."""
-        return {"state": dict(self.state), "skipped_steps": self.skipped_steps}
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Take over the memory of a `state_dict()`."""
-        self.state = dict(state["state"])
-        self.skipped_steps = state["skipped_steps"]
-
 
 methods: Registry[Balancer] = Registry(
     "method",
@@ -260,11 +306,23 @@ methods: Registry[Balancer] = Registry(
 )
 
 
-def _moved(memory: dict[str, Any], device: torch.device) -> dict[str, Any]:
+def _reduced_gram(measured: TaskGradients, place: Place, device: torch.device) -> Tensor:
+    gram = measured.gram().to(device)
+    if place is Place.FEATURES:
+        # Each process has the gradients of its part of the batch.
+        distributed.sum_(gram)
+    return gram
+
+
+def _detached(step: Step, place: Place) -> tuple[Tensor, ...]:
+    return tuple(feature.detach() for feature in step.features) if place is Place.FEATURES else ()
+
+
+def _moved(state: dict[str, Any], device: torch.device) -> dict[str, Any]:
     # Floating-point values only: the state of a random generator belongs on the processor.
     def move(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: move(inner) for key, inner in value.items()}
         return value.to(device) if isinstance(value, Tensor) and value.is_floating_point() else value
 
-    return {key: move(value) for key, value in memory.items()}
+    return {key: move(value) for key, value in state.items()}

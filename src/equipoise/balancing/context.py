@@ -19,6 +19,7 @@ class Need(enum.Enum):
     OPTIMIZER = "the optimiser"
     ADAPT = "heads that read the features through `adapt`"
     AFTER_STEP = "a call of `after_step` when the optimiser has stepped"
+    END_EPOCH = "a call of `end_epoch` after every epoch"
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,7 @@
 """What is known of a method before it is used: listings, help and tests are made from it."""
 
 import enum
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from dataclasses import dataclass
 
 from equipoise.balancing.context import Need
 
@@ -17,7 +15,7 @@ class Place(enum.Enum):
     SHARED = "shared parameters"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MethodInfo:
     """What is to be known of a method before it is used.
 
@@ -29,7 +27,6 @@ class MethodInfo:
         scale: The length of its update: what it makes of T identical tasks.
         heads: What a task's own parameters receive by default.
         state: What it remembers between steps.
-        sources: Where each default comes from, by hyper-parameter.
         needs: What it needs by default beyond losses, features and the last layer.
         weighs: Whether its update is a weighted sum of the tasks' gradients, so that there are weights to tell.
     """
@@ -37,10 +34,9 @@ class MethodInfo:
     name: str
     title: str
     paper: str
-    default_place: Place
+    default_place: Place = Place.LOSSES
     scale: str
     heads: str = "weighted"
     state: str = "none"
-    sources: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     needs: frozenset[Need] = frozenset()
     weighs: bool = True

@@ -1,27 +1,11 @@
 """Every balancing method by its name."""
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from equipoise._core.text import unknown
 from equipoise.balancing.balancer import Balancer, methods
-
-
-def hyper_parameters(method: type[Balancer]) -> dict[str, Any]:
-    """The keyword arguments of a method with their defaults; `inspect.Parameter.empty` where one must be given."""
-    found: dict[str, Any] = {}
-    for base in method.__mro__:
-        initialiser = vars(base).get("__init__")
-        if initialiser is None:
-            continue
-        parameters = list(inspect.signature(initialiser).parameters.values())[1:]
-        for parameter in parameters:
-            if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
-                found.setdefault(parameter.name, parameter.default)
-        if all(parameter.kind is not inspect.Parameter.VAR_KEYWORD for parameter in parameters):
-            break
-    return found
+from equipoise.balancing.hyper_parameters import hyper_parameters
 
 
 def all_methods() -> Mapping[str, type[Balancer]]:
@@ -60,7 +44,7 @@ def create(name: str, **hyper: Any) -> Balancer:
     for key in hyper:
         if key not in known:
             raise unknown(f"hyper-parameter of {name}", key, known)
-    missing = [key for key, default in known.items() if default is inspect.Parameter.empty and key not in hyper]
+    missing = [key for key, declared in known.items() if declared.required and key not in hyper]
     if missing:
         raise ValueError(f"`{name}` needs `{missing[0]}`. Call `create({name!r}, {missing[0]}=...)`.")
     return method(**hyper)

@@ -19,6 +19,7 @@ from equipoise.cli.terminal import (
     errors,
     executor_of,
     make_runs,
+    prepare_data,
     say,
 )
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from equipoise import config
-    from equipoise.studies import PlannedRun, RunRow
+    from equipoise.studies import RunRow
 
 
 def bench(
@@ -55,14 +56,15 @@ def bench(
 
     study = config.load(recipe, config.Recipe, overrides or ())
     makes_runs = executor_of(executor, address, executor_options)
-    planned = studies.plan(study, output)
     directions = main_metrics(study.data.tasks(study.tasks))
     for published in study.published_rows.values():
         # A mistake in a name should not wait for the end of the study.
         studies.read_published(published, directions)
     if dry_run:
-        foresee(study, planned, output, jobs)
+        foresee(study, output, jobs)
         return
+    prepare_data(study)
+    planned = studies.plan(study, output)
     check_runs(planned, output)
     directory = output / study.name
     studies.save_recipe(study, directory)
@@ -123,26 +125,22 @@ def draw(records: "Sequence[RunRow]", output: Path, directory: Path, *, anew: bo
     say(f"Figures: {count} in {directory}, drawn in {time.monotonic() - started:.0f} s.")
 
 
-def foresee(study: "config.Recipe", planned: "Sequence[PlannedRun]", output: Path, jobs: int) -> None:
+def foresee(study: "config.Recipe", output: Path, jobs: int) -> None:
     """Print the runs of a study and what they will take, from some steps of each kind of run."""
-    from equipoise import data
+    from equipoise import studies
     from equipoise.data import DatasetError
     from equipoise.report.console.dry_run import outlook, run_table
     from equipoise.report.console.progress import counting
-    from equipoise.studies import unfinished_runs
     from equipoise.studies.plan.estimate import estimate
-    from equipoise.studies.plan.matrix import runs_in_all
 
-    costs, why = {}, ""
+    planned, costs, why = studies.plan(study, output), {}, ""
     try:
-        left = unfinished_runs(planned, output)
-        for config in {run.variant: run.config for run in left}.values():
-            with counting(errors, f"Generating {config.data.name}") as progress:
-                data.dataset_class(config.data.name).prepare(config.data.root, config.data.options, progress)
+        prepare_data(study)
+        planned = studies.plan(study, output)
         with counting(errors, "Measuring kinds of runs") as progress:
-            costs = estimate(left, jobs, progress)
+            costs = estimate(studies.unfinished_runs(planned, output), jobs, progress)
     except (DatasetError, ValueError) as error:
         why = f"Time, memory and disk cannot be estimated: {error}"
     console.print(run_table(planned, output, costs))
-    for line in (*outlook(planned, output, costs, runs_in_all(study), jobs), *([why] if why else ())):
+    for line in (*outlook(planned, output, costs, studies.count_runs(study), jobs), *([why] if why else ())):
         say(line)

@@ -87,7 +87,7 @@ def show(
         right = data.create(name, root=chosen.root, split=split, tasks=tasks, **chosen.options)
         noise = chosen.corrupt or data.LabelNoise()
         wrong = data.create(name, root=chosen.root, split=split, tasks=tasks, corrupt=noise, **chosen.options)
-        sheet = data.corruption_sheet(right, wrong, samples)
+        sheet = data.label_noise_sheet(right, wrong, samples)
     else:
         sheet = data.contact_sheet(data.create(name, root=chosen.root, split=split, **chosen.options), samples)
     sheet.save(output)

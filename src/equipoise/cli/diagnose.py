@@ -22,7 +22,7 @@ def diagnose(
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
     figure: Annotated[
-        Path | None, typer.Option(help="Draw the evidence into this file, such as verdict.png.", show_default=False)
+        Path | None, typer.Option(help="Draw the verdict into this file, such as verdict.png.", show_default=False)
     ] = None,
     weights: Annotated[
         list[str] | None,
@@ -48,7 +48,7 @@ def diagnose(
     found = studies.diagnose(path, {"given": parse_weights(weights, tasks_of(path))} if weights else None)
     single = isinstance(found, Verdict)
     if figure is not None:
-        write_figure(verdict_figure(found, studies.recorded(path)) if single else study_verdict_figure(found), figure)
+        write_figure(verdict_figure(found, studies.read_probe(path)) if single else study_verdict_figure(found), figure)
     if as_json:
         print_json(found.model_dump(mode="json"))
         return
@@ -60,12 +60,12 @@ def diagnose(
 def tasks_of(path: Path) -> list[str]:
     """The tasks of a study or a run."""
     from equipoise.config import Recipe, load
-    from equipoise.studies.results.diagnose import recorded
+    from equipoise.studies.results.diagnose import read_probe
     from equipoise.studies.results.study import RECIPE
 
     if (path / RECIPE).exists():
         return list(load(path / RECIPE, Recipe).tasks)
-    return recorded(path)["tasks"].explode().unique(maintain_order=True).to_list()
+    return read_probe(path)["tasks"].explode().unique(maintain_order=True).to_list()
 
 
 def parse_weights(given: Sequence[str], tasks: Sequence[str]) -> dict[str, float]:

@@ -18,6 +18,7 @@ from equipoise.cli.terminal import (
     errors,
     executor_of,
     make_runs,
+    prepare_data,
     say,
 )
 
@@ -67,7 +68,7 @@ def search(
     from equipoise._core import text
     from equipoise.report.console.progress import SearchProgress
     from equipoise.report.tables.search import strategies_table, trials_table, with_weights
-    from equipoise.studies.search import Budget, Search, parse_ranges, read_record, read_records
+    from equipoise.studies.search import Budget, Search, parse_ranges, read_search, read_searches
 
     study = config.load(recipe, config.Recipe, overrides or ())
     makes_runs = executor_of(executor, address, executor_options)
@@ -81,6 +82,7 @@ def search(
     given = {"ranges": parse_ranges(ranges or ()), "rounds": rounds, "fraction": fraction, "storage": storage}
     options = {name: value for name, value in given.items() if value not in (None, {})}
     budget = Budget(runs, hours)
+    prepare_data(study)
     whole = Search(study, strategy, output, directory, options=options, budget=budget)
     whole.check()
     check_runs(whole.singles, output)
@@ -88,17 +90,17 @@ def search(
     if not interrupted:
         with SearchProgress(console, whole.expected, budget, jobs) as progress:
             try:
-                whole.conduct(
+                whole.run(
                     lambda planned, watch: studies.execute(
                         planned, output, jobs=jobs, watch=watch, executor=makes_runs
                     ),
                     jobs,
-                    noted=progress.noted,
+                    on_change=progress.on_change,
                     watch=progress.watch,
                 )
             except KeyboardInterrupt:
                 interrupted = True
-    record = read_record(directory, strategy)
+    record = read_search(directory, strategy)
     if record is not None:
         table = trials_table(record)
         report.write_markdown(with_weights(table, record), directory / f"search-{text.file_name(strategy)}.md")
@@ -106,7 +108,7 @@ def search(
         console.print(report.on_console(table))
         for note in with_weights(table, record).notes:
             say(note)
-        if compared := read_records(directory).get(record.problem, []):
+        if compared := read_searches(directory).get(record.problem, []):
             table = strategies_table(compared)
             report.write_markdown(table, directory / "search.md")
             report.write_csv(table, directory / "search.csv")

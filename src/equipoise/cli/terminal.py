@@ -11,6 +11,7 @@ from rich.console import Console
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from equipoise import config
     from equipoise.studies import PlannedRun
     from equipoise.studies.run.executors import Executor
 
@@ -65,23 +66,33 @@ def executor_of(name: str, address: str | None, options: "Sequence[str] | None")
     return executors.create(name, **(config.options(options or ()) | shorthand))
 
 
+def prepare_data(recipe: "config.Recipe") -> None:
+    """Generate the data of a study that are generated on first use: a run is known by its data.
+
+    Raises:
+        DatasetError: The data are not there.
+    """
+    from equipoise import studies
+    from equipoise.report.console.progress import counting
+
+    with counting(errors, f"Generating {recipe.data.name}") as progress:
+        studies.prepare_data(recipe, progress)
+
+
 def check_runs(planned: "Sequence[PlannedRun]", output: Path) -> None:
-    """Find out what is wrong with the runs that are not finished before the first of them begins; make missing data.
+    """Find out what is wrong with the runs that are not finished before the first of them begins.
 
     Raises:
         ValueError: A run asks for what cannot be had.
         DatasetError: The data are not there.
     """
-    from equipoise import data, studies
-    from equipoise.report.console.progress import counting
+    from equipoise import studies
     from equipoise.training import prepare
 
     output.mkdir(parents=True, exist_ok=True)
     # The last run of a variant has all tasks.
-    for config in {run.variant: run.config for run in studies.unfinished_runs(planned, output)}.values():
-        with counting(errors, f"Generating {config.data.name}") as progress:
-            data.dataset_class(config.data.name).prepare(config.data.root, config.data.options, progress)
-        prepare(config)
+    for run in {run.variant: run for run in studies.unfinished_runs(planned, output)}.values():
+        prepare(run.config)
 
 
 def make_runs(

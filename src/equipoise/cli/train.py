@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from equipoise.cli.terminal import Output, Overrides, Recipe, check_runs, console, errors, make_runs, say
+from equipoise.cli.terminal import Output, Overrides, Recipe, check_runs, console, errors, make_runs, prepare_data, say
 
 
 def train(
@@ -20,13 +20,12 @@ def train(
     Its best checkpoint is chosen by delta_m where `bench` has trained the single-task networks of the recipe, else by
     the mean relative loss.
     """
-    from dataclasses import replace
-
     from equipoise import config, studies
     from equipoise._core import text
     from equipoise.training import read_result
 
     study = config.load(recipe, config.Recipe, overrides or ())
+    prepare_data(study)
     multi = [run for run in studies.plan(study, output) if run.needs and not run.trial]
     if study.variants:
         labels = {entry.label: entry.label for entry in study.variants}
@@ -39,7 +38,7 @@ def train(
     run = text.choose("--balancer", balancer or multi[0].title, {run.title: run for run in reversed(multi)})
     if any(read_result(studies.run_directory(output, key)) is None for key in run.needs):
         # A run that is compared with nothing is another run than the one that `bench` will make.
-        run = replace(run, needs=())
+        run = run.alone()
     check_runs([run], output)
     interrupted = not make_runs([run], output, jobs=1)
     record = studies.collect([run], output)[0]

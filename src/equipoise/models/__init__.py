@@ -12,7 +12,17 @@ from equipoise.models.backbone import Backbone
 from equipoise.models.base import MultiTaskModel, Outputs
 from equipoise.tasks import Output
 
-__all__ = ["Backbone", "MultiTaskModel", "Outputs", "available", "create", "default_backbone", "examples", "options"]
+__all__ = [
+    "Backbone",
+    "MultiTaskModel",
+    "Outputs",
+    "architecture_class",
+    "available",
+    "create",
+    "default_backbone",
+    "examples",
+    "options",
+]
 
 
 # Not `architectures`: the package of that name becomes an attribute of this one when it is imported.
@@ -29,6 +39,15 @@ def available() -> list[str]:
         True
     """
     return list(_registry)
+
+
+def architecture_class(architecture: str) -> type[MultiTaskModel]:
+    """Return the class of an architecture.
+
+    Raises:
+        ValueError: There is no such architecture.
+    """
+    return _registry[architecture]
 
 
 def options(architecture: str) -> dict[str, Any]:

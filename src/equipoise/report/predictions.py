@@ -15,7 +15,7 @@ from equipoise.studies import RunRow
 from equipoise.studies.results.frames import directory_of
 from equipoise.tasks import Task
 from equipoise.training import read_result
-from equipoise.training.checkpoints import load_trained
+from equipoise.training.checkpoints import load_network
 from equipoise.training.session import normalization, open_split
 
 Picture = np.ndarray
@@ -136,7 +136,7 @@ def _sample(dataset: Dataset, place: int, loaded: Loaded) -> Sample:
 @torch.no_grad()
 def _pictures(run: _Run, dataset: Dataset, inputs: Sequence[Loaded]) -> list[dict[str, Picture]]:
     """What the network of a run predicts for each input."""
-    model, adapt = load_trained(run.directory)
+    model, adapt = load_network(run.directory)
     found = []
     for one in inputs:
         # One by one: images of a dataset may differ in size.

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from equipoise.diagnosis import TaskEvidence, Verdict
+from equipoise.diagnosis import TaskStatistics, Verdict
 from equipoise.diagnosis.verdict.words import sureness
 
 
@@ -81,8 +81,8 @@ def tell(verdict: Verdict) -> VerdictText:
     if verdict.weights is not None:
         advice = "Static weights to try under `balancers:` of a recipe, or AvgNorm, which finds them while it trains:"
     judged = None
-    if verdict.judged:
-        judged = f"Judged: {verdict.judged} recorded steps from {verdict.first_step} to {verdict.last_step}."
+    if verdict.analysed:
+        judged = f"Judged: {verdict.analysed} recorded steps from {verdict.first_step} to {verdict.last_step}."
     if verdict.certainty is not None:
         judged = f"{judged} {sureness(verdict.certainty)} sure."
     return VerdictText(
@@ -93,12 +93,12 @@ def tell(verdict: Verdict) -> VerdictText:
         tasks=tuple(_row(task, weightings) for task in verdict.tasks),
         advice=advice,
         recipe_line=verdict.recipe_line,
-        remarks=(*verdict.doubts, *verdict.notes),
+        remarks=(*verdict.unconfirmed, *verdict.notes),
         judged=judged,
     )
 
 
-def _row(task: TaskEvidence, weightings: Sequence[str]) -> TaskRow:
+def _row(task: TaskStatistics, weightings: Sequence[str]) -> TaskRow:
     return TaskRow(
         task=task.task,
         norm="–" if task.norm is None else f"{task.norm:.2g}x",

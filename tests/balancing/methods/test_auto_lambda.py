@@ -1,7 +1,5 @@
 """Auto-Lambda on recorded trainings of a small network."""
 
-import json
-
 import torch
 from torch import Tensor
 
@@ -15,8 +13,8 @@ def numbers(text: str) -> dict[str, float]:
     return {key: float(value) for key, value in (part.split("=") for part in text.split()[1:])}
 
 
-def test_recorded_trainings(shared_data):
-    records = json.loads((shared_data / "parity" / "sequences_dev.json").read_text())["records"]
+def test_recorded_trainings(parity):
+    records = parity.read("sequences_dev")["records"]
     records = [record for record in records if record["method"] == "auto_lambda"]
     assert records
     for record in records:
@@ -70,8 +68,8 @@ def test_the_slope_is_that_of_the_validation_loss_after_the_step():
     parameters = list(net.parameters())
     before = [parameter.detach().clone() for parameter in parameters]
     state = balancer.get_extra_state()
-    lambdas = {task: value.clone() for task, value in state["memory"]["values"].items()}
-    moments = {task: value.clone() for task, value in state["memory"]["first_moments"].items()}
+    lambdas = {task: value.clone() for task, value in state["state"]["values"].items()}
+    moments = {task: value.clone() for task, value in state["state"]["first_moments"].items()}
     around = context(balancer, net, inputs, optimiser=optimiser)
     step(balancer, net, inputs, context=around)
     # Found in the moments, because the balancer only hands out the weights.

@@ -2,20 +2,19 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, Literal, Unpack
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from equipoise._core.errors import require
-from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases.weights import WeightBalancer
 from equipoise.balancing.context import Need
 from equipoise.balancing.engine import distributed
-from equipoise.balancing.engine.step import open_step
+from equipoise.balancing.engine.step import Step
 from equipoise.balancing.engine.task_gradients import TaskGradients
 from equipoise.balancing.engine.update import StepInputs
 from equipoise.balancing.errors import NonFiniteError
+from equipoise.balancing.hyper_parameters import hyper
 from equipoise.balancing.info import Place
 from equipoise.balancing.state.per_task import gathered, updated
 
@@ -35,11 +34,12 @@ class CrossGramBalancer(WeightBalancer):
         scale_heads: Whether the tasks' own parameters also receive the weighted gradient, or the plain one.
     """
 
-    def __init__(self, *, batches: Literal[1, 3] = 3, scale_heads: bool = False, **common: Unpack[Common]) -> None:
-        super().__init__(**common)
-        require(batches in (1, 3), "batches", batches, "be 1 or 3")
-        self.batches, self.scale_heads = batches, scale_heads
-        self.state: dict[str, Any] = {"shares": {}}
+    batches: Literal[1, 3] = hyper(default=3)
+    scale_heads: bool = hyper(default=False)
+
+    def initial_state(self) -> dict[str, Any]:
+        """Return no simplex weights yet."""
+        return {"shares": {}}
 
     @abstractmethod
     def solve(self, cross: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
@@ -55,7 +55,7 @@ class CrossGramBalancer(WeightBalancer):
         """Further batches, unless one plays all parts."""
         return self.info.needs if self.batches > 1 else frozenset()
 
-    def source(self, tasks: Sequence[str]) -> Place:
+    def place(self, tasks: Sequence[str]) -> Place:
         """The losses alone where the gradients of other batches are looked at."""
         return Place.LOSSES if self.batches > 1 else Place.SHARED
 
@@ -93,20 +93,17 @@ class CrossGramBalancer(WeightBalancer):
     def _look(self, inputs: StepInputs) -> tuple[tuple[str, ...], TaskGradients]:
         forward = inputs.context.forward(Need.FURTHER, self.info.name)
         features = [forward.features] if isinstance(forward.features, Tensor) else forward.features
-        step = inputs.step
-        values, further = open_step(forward.losses, features, step.shared if step else ())
-        if not further.shared:
-            raise ValueError(
-                f"`features` should lead to shared parameters that require a gradient: {self.info.name} balances "
-                "theirs. Found none. Unfreeze the trunk, or use `uniform` or `fixed`."
-            )
-        rows = further.shared_rows()
+        shared = inputs.step.shared if inputs.step else ()
+        further = Step.begin(forward.losses, features, shared)
+        gradients = further.gradients(Place.SHARED, self.info.name)
+        assert gradients is not None
+        values = further.values
         # So that all processes refuse it, if one does.
         distributed.mean_(values)
-        finite = (values + rows.gram().diagonal().to(values)).isfinite().tolist()
+        finite = (values + gradients.gram().diagonal().to(values)).isfinite().tolist()
         bad = [task for task, good in zip(further.tasks, finite, strict=True) if not good]
         if bad:
             raise NonFiniteError(
                 f"The loss or gradient of {', '.join(bad)} in a further batch is NaN or infinite.", bad
             )
-        return further.tasks, rows
+        return further.tasks, gradients

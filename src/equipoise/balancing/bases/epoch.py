@@ -2,15 +2,15 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, Unpack
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from equipoise._core.errors import require
-from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases.weights import WeightBalancer
+from equipoise.balancing.context import Need
 from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.hyper_parameters import at_least, hyper, or_none
 from equipoise.balancing.state.per_task import gathered, updated
 
 
@@ -25,11 +25,16 @@ class EpochBalancer(WeightBalancer):
             `end_epoch`, which the training loop calls after every epoch. Without either, no epoch ever ends.
     """
 
-    def __init__(self, *, window: int | None = None, **common: Unpack[Common]) -> None:
-        super().__init__(**common)
-        require(window is None or window >= 1, "window", window, "be at least 1 or None")
-        self.window = window
-        self.state: dict[str, Any] = {"steps": 0, "counts": {}, "means": {}}
+    window: int | None = hyper(default=None, rule=or_none(at_least(1)))
+
+    def initial_state(self) -> dict[str, Any]:
+        """Return averages of no steps."""
+        return {"steps": 0, "counts": {}, "means": {}}
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """A call of `end_epoch` after every epoch, unless `window` says what an epoch is."""
+        return self.info.needs if self.window is None else self.info.needs - {Need.END_EPOCH}
 
     @abstractmethod
     def weights_now(self, inputs: StepInputs) -> Tensor:
@@ -55,7 +60,7 @@ class EpochBalancer(WeightBalancer):
             self._finish()
         return weights
 
-    def end_epoch(self) -> None:
+    def on_epoch_end(self) -> None:
         """Close the epoch, unless `window` says what an epoch is."""
         if self.window is None and self.state["steps"] > 0:
             self._finish()

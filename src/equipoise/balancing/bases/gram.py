@@ -1,16 +1,15 @@
 """The base of methods that solve for their weights in the Gram matrix of the task gradients."""
 
 from abc import abstractmethod
-from typing import ClassVar, Unpack
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from equipoise._core.errors import require
-from equipoise.balancing.balancer import Common
-from equipoise.balancing.bases.weights import GradientBalancer, MeasureAt
+from equipoise.balancing.bases.weights import GradientBalancer
 from equipoise.balancing.engine.update import StepInputs, Update
 from equipoise.balancing.errors import SolverError
+from equipoise.balancing.hyper_parameters import POSITIVE, hyper, or_none
 from equipoise.balancing.solvers import bargaining_weights, minimum_norm_weights, read_gram, to_tensor
 
 
@@ -67,9 +66,6 @@ class BargainingBalancer(GramBalancer):
     tasks; the convex combination of least norm is taken then, which is next to no update, and the step is counted in
     `state["unsolved"]`. Public codes return the weights of an earlier step or the initial ones, without a word.
 
-    Attributes:
-        alpha: The exponent.
-
     Args:
         max_norm: Largest norm of the update of the shared parameters (of the gradient at the measured place); none for
             no limit. The tasks' own parameters keep the unclipped weights.
@@ -77,20 +73,18 @@ class BargainingBalancer(GramBalancer):
         scale_heads: Whether the tasks' own parameters also receive the weighted gradient.
     """
 
-    alpha: float = 1.0
+    max_norm: float | None = hyper(default=1.0, rule=or_none(POSITIVE))
 
-    def __init__(
-        self, *, max_norm: float | None, measure_at: MeasureAt, scale_heads: bool, **common: Unpack[Common]
-    ) -> None:
-        super().__init__(measure_at=measure_at, scale_heads=scale_heads, **common)
-        require(max_norm is None or max_norm > 0, "max_norm", max_norm, "be positive or None")
-        self.max_norm = max_norm
+    @property
+    def exponent(self) -> float:
+        """Return alpha; 1 is Nash-MTL."""
+        return 1.0
 
     def solve(self, inputs: StepInputs, gram: Tensor) -> Tensor:
         """The solution among the tasks with a gradient."""
         weights = torch.zeros_like(gram[0])
         present = gram.diagonal() > 0
-        weights[present] = to_tensor(bargaining_weights(read_gram(gram[present][:, present]), self.alpha)).to(gram)
+        weights[present] = to_tensor(bargaining_weights(read_gram(gram[present][:, present]), self.exponent)).to(gram)
         return weights
 
     def fallback(self, gram: Tensor) -> Tensor:

@@ -1,20 +1,19 @@
-"""The bases of methods: by weights, by weights from gradients, by a direction."""
+"""Bases of methods: weights, weights from gradients, a direction."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Literal, Unpack
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from equipoise._core.errors import require
-from equipoise.balancing.balancer import Balancer, Common
+from equipoise.balancing.balancer import Balancer
 from equipoise.balancing.engine.update import StepInputs, Update
+from equipoise.balancing.hyper_parameters import hyper
 from equipoise.balancing.info import Place
 
 MeasureAt = Literal["last_layer", "features", "shared"]
-
-_PLACES = {"last_layer": Place.LAST_LAYER, "features": Place.FEATURES, "shared": Place.SHARED}
+"""Values of the hyper-parameter `measure_at`."""
 
 
 class WeightBalancer(Balancer):
@@ -22,40 +21,36 @@ class WeightBalancer(Balancer):
 
     @abstractmethod
     def weigh(self, inputs: StepInputs) -> Tensor:
-        """The weights, [T], of the task gradients in the update."""
+        """Compute the weights, [T], of the task gradients in the update."""
 
     def head_weights(self, inputs: StepInputs, weights: Tensor) -> Tensor | None:
-        """The weights, [T], for the tasks' own parameters; none if they are the weights themselves."""
+        """Compute the weights, [T], for the tasks' own parameters; None if they are the weights themselves."""
         return None
 
     def decide(self, inputs: StepInputs) -> Update:
-        """The weights, for shared parameters and heads."""
+        """Weigh shared parameters and heads."""
         weights = self.weigh(inputs).to(inputs.losses)
         return Update(weights, head_weights=self.head_weights(inputs, weights))
 
 
 class GradientBalancer(WeightBalancer):
-    """A method that finds its weights in the task gradients, usually in their Gram matrix alone.
+    """A method that computes its weights from the task gradients, usually from their Gram matrix alone.
 
     Args:
-        measure_at: Where the gradients are looked at: at all shared parameters, at the features, or at the last shared
+        measure_at: Where gradients are measured: at all shared parameters, at the features, or at the last shared
             layer. The weights always apply to all shared parameters.
         scale_heads: Whether the tasks' own parameters also receive the weighted gradient, or the plain one.
     """
 
-    def __init__(
-        self, *, measure_at: MeasureAt = "shared", scale_heads: bool = False, **common: Unpack[Common]
-    ) -> None:
-        super().__init__(**common)
-        require(measure_at in _PLACES, "measure_at", measure_at, f"be one of {', '.join(_PLACES)}")
-        self.measure_at, self.scale_heads = measure_at, scale_heads
+    measure_at: MeasureAt = hyper(default="shared")
+    scale_heads: bool = hyper(default=False)
 
-    def source(self, tasks: Sequence[str]) -> Place:
-        """The chosen place."""
-        return _PLACES[self.measure_at]
+    def place(self, tasks: Sequence[str]) -> Place:
+        """Return the chosen place."""
+        return Place[self.measure_at.upper()]
 
     def head_weights(self, inputs: StepInputs, weights: Tensor) -> Tensor | None:
-        """As the losses are weighted, or ones with `scale_heads=False`."""
+        """Weigh heads as the losses are weighted, or by ones with `scale_heads=False`."""
         return None if self.scale_heads else torch.ones_like(weights)
 
 
@@ -67,23 +62,20 @@ class DirectionBalancer(Balancer):
             where it goes on through the trunk.
     """
 
-    def __init__(self, *, measure_at: Literal["features", "shared"] = "shared", **common: Unpack[Common]) -> None:
-        super().__init__(**common)
-        require(measure_at in ("features", "shared"), "measure_at", measure_at, "be one of features, shared")
-        self.measure_at = measure_at
+    measure_at: Literal["features", "shared"] = hyper(default="shared")
 
-    def source(self, tasks: Sequence[str]) -> Place:
-        """The chosen place."""
-        return _PLACES[self.measure_at]
+    def place(self, tasks: Sequence[str]) -> Place:
+        """Return the chosen place."""
+        return Place[self.measure_at.upper()]
 
     @abstractmethod
     def direct(self, inputs: StepInputs) -> Tensor:
-        """The direction, [P], in the order and length of a row of `inputs.rows`."""
+        """Compute the direction, [P], in the order and length of a row of `inputs.rows`."""
 
     def head_weights(self, inputs: StepInputs) -> Tensor | None:
-        """The weights, [T], for the tasks' own parameters; none for ones."""
+        """Compute the weights, [T], for the tasks' own parameters; None for ones."""
         return None
 
     def decide(self, inputs: StepInputs) -> Update:
-        """The direction, and the weights of the heads."""
+        """Direct the shared parameters and weigh the heads."""
         return Update(direction=self.direct(inputs), head_weights=self.head_weights(inputs))

@@ -1,15 +1,15 @@
-"""Looking at the task gradients of a step: for the method that decides on it, and for a probe."""
+"""What a probe is told of a step: inner products of the task gradients, and of the update with them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from equipoise.balancing.engine import distributed
-from equipoise.balancing.engine.step import Step
 from equipoise.balancing.engine.task_gradients import TaskGradients
+from equipoise.balancing.engine.update import StepInputs
 from equipoise.balancing.info import Place
 
 SAMPLE = 1 << 16
@@ -44,17 +44,17 @@ class Measurement:
 
 
 class GradientObserver(Protocol):
-    """Who looks at the steps of a balancer."""
+    """An object that measures steps of a balancer, such as `equipoise.Probe`."""
 
     at: Place
-    """Where: at the last layer, at the features or at all shared parameters."""
+    """Where it measures: at the last layer, at the features or at all shared parameters."""
 
     def due(self) -> bool:
         """Count a step, and say whether it is to be measured."""
         ...
 
-    def record(self, measurement: Measurement) -> None:
-        """Take note of a measured step."""
+    def write(self, measurement: Measurement) -> None:
+        """Keep the measurement of a step."""
         ...
 
 
@@ -104,126 +104,39 @@ def gradient_difference(tensors: Sequence[Tensor]) -> Difference:
     return added
 
 
-def observe(
-    step: Step,
-    source: Place,
-    features: Sequence[Tensor],
-    last_layer: nn.Module | Tensor | Sequence[Tensor] | None,
-    scale: float,
-    who: str,
-) -> TaskGradients | None:
-    """The task gradients at a place.
-
-    Args:
-        step: The step.
-        source: Where to look.
-        features: What was given as features.
-        last_layer: What was given as the last layer.
-        scale: What the gradients are multiplied by.
-        who: Who wants to see them, for messages.
-
-    Returns:
-        None if nothing but the losses is to be seen.
-
-    Raises:
-        ValueError: What was given does not lead there.
-    """
-    if source is Place.LAST_LAYER:
-        if last_layer is None:
-            raise ValueError(
-                f"`last_layer` should be given: {who} looks at the gradients there. Found none. Pass the last "
-                "layer that all tasks share, such as `encoder.layer4[-1].conv2` of a ResNet-18."
-            )
-        return step.last_layer_rows(_layer_parameters(last_layer), scale)
-    if source is Place.FEATURES:
-        if not step.features:
-            raise ValueError(
-                "`features` should hold tensors that require a gradient, none computed from another, and all "
-                f"that the heads read of the trunk: {who} looks at the gradients there. Found {len(features)} "
-                "that will not do."
-            )
-        return step.feature_rows(scale)
-    if source is Place.SHARED:
-        if not step.shared:
-            raise ValueError(
-                f"`features` or `shared` should lead to shared parameters that require a gradient: {who} "
-                "looks at theirs. Found none. Unfreeze the trunk, or use `uniform` or `fixed`."
-            )
-        return step.shared_rows(scale)
-    return None
-
-
-def observe_gram(
-    step: Step,
-    source: Place,
-    features: Sequence[Tensor],
-    last_layer: nn.Module | Tensor | Sequence[Tensor] | None,
-    scale: float,
-    who: str,
-) -> TaskGradients | None:
-    """As `observe`, for who needs the inner products above all, and single entries before the step is finished."""
-    if source is Place.LAST_LAYER and last_layer is not None:
-        return step.last_layer_products(_layer_parameters(last_layer), scale)
-    return observe(step, source, features, last_layer, scale, who)
-
-
 def measure_step(
-    tasks: Sequence[str],
-    losses: Tensor,
+    inputs: StepInputs,
     place: Place,
-    looked: TaskGradients | None,
-    rows: TaskGradients | None,
-    gram: Tensor | None,
+    observed: TaskGradients | None,
     weights: Tensor | None,
     direction: Tensor | None,
-    gradients: Mapping[Tensor, Tensor],
+    received: Mapping[Tensor, Tensor],
 ) -> Measurement:
-    """What a probe is told of a step.
+    """Measure a step of a balancer for a probe.
 
     Args:
-        tasks: The T tasks.
-        losses: [T].
-        place: Where it looks.
-        looked: The task gradients there, if the method looked elsewhere.
-        rows: Those that the method saw.
-        gram: Their inner products.
-        weights: [T], what each loss was multiplied by, if the update is a weighted sum.
-        direction: [P], what the features or the shared parameters received, if it is not.
-        gradients: What every leaf is about to receive.
+        inputs: The method's inputs, with the gradients that it measured.
+        place: Where the probe measures.
+        observed: The task gradients there, if the method measured elsewhere.
+        weights: [T], the factor of each loss, if the update is a weighted sum.
+        direction: [P], the gradient that features or shared parameters received, if it is not.
+        received: What every leaf is about to receive.
     """
-    seen = looked if looked is not None else rows
+    tasks, losses = inputs.tasks, inputs.losses
+    seen = observed if observed is not None else inputs.gradients
     assert seen is not None
-    products = gram
-    if looked is not None or products is None:
-        products = seen.gram().to(losses.device)
+    gram = inputs.gram
+    if observed is not None or gram is None:
+        gram = seen.gram().to(losses.device)
         if place is Place.FEATURES:
-            distributed.sum_(products)
+            distributed.sum_(gram)
     if place is not Place.FEATURES:
-        return measure(tasks, losses, seen, products, weights, gradients)
-    if looked is not None or direction is None:
-        return measure(tasks, losses, seen, products, weights, None)
+        return measure(tasks, losses, seen, gram, weights, received)
+    if observed is not None or direction is None:
+        return measure(tasks, losses, seen, gram, weights, None)
     # The method gave the features a direction of its own; each process has the part of its batch.
     directed = dict(zip(seen.like, seen.split(direction), strict=True))
-    found = measure(tasks, losses, seen, products, weights, directed)
+    found = measure(tasks, losses, seen, gram, weights, directed)
     distributed.sum_(found.with_update)
     distributed.sum_(found.update_square)
     return found
-
-
-def _layer_parameters(layer: nn.Module | Tensor | Sequence[Tensor]) -> list[Tensor]:
-    """The trainable parameters of what the caller named as last shared layer.
-
-    Raises:
-        ValueError: It has none.
-    """
-    if isinstance(layer, nn.Module):
-        parameters: list[Tensor] = list(layer.parameters())
-    else:
-        parameters = [layer] if isinstance(layer, Tensor) else list(layer)
-    trainable = [parameter for parameter in parameters if parameter.requires_grad]
-    if not trainable:
-        raise ValueError(
-            "`last_layer` should hold parameters that require a gradient. Found none: name a layer of the trunk that "
-            "is not frozen, or use a method that sees losses alone, such as `uniform` or `fixed`."
-        )
-    return trainable

@@ -1,17 +1,17 @@
-"""The engine: the task gradients that a method must see, each computed once, and what the leaves receive.
+"""The engine: task gradients, each computed once, and what the leaves of a step receive.
 
-A step is cut at the features, where the trunk ends and the heads begin. Every head is differentiated once. What then
-goes through the trunk is one vector-Jacobian product for the weighted sum of the tasks, or one a task for methods that
-must see all shared gradients. Without features, or where they are no clean cut (one is computed from another, or a head
+A step is cut at the features, where the trunk ends and the heads begin. Every head is differentiated once. One
+vector-Jacobian product then goes through the trunk for the weighted sum of the tasks, or one a task for methods that
+measure all shared gradients. Without features, or where they are no clean cut (one is computed from another, or a head
 also reads something else of the trunk), the whole graph of a loss plays the head: the results are equal, only some work
 is done twice.
 
 Cost in backward passes of heads (H) and trunk (E), T tasks:
 
-| what the method sees | with features | without |
+| measured at | with features | without |
 |---|---|---|
 | losses | H + E | H + E |
-| the last shared layer | H + E + T x (that layer's weight gradient, or less: `outer_products`) | 2 H + E |
+| the last shared layer | H + E + T x (that layer's weight gradient, or less: `layer_gram`) | 2 H + E |
 | the features | H + E | not possible |
 | all shared parameters | H + T E | H + T E |
 """
@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from zlib import crc32
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
 from equipoise._core.errors import require
@@ -28,19 +28,28 @@ from equipoise.balancing.engine import distributed
 from equipoise.balancing.engine.graph import hooks_disabled, partition
 from equipoise.balancing.engine.layer_gram import OuterProducts, find_layer
 from equipoise.balancing.engine.task_gradients import TaskGradients
+from equipoise.balancing.info import Place
+
+Layer = nn.Module | Tensor | Sequence[Tensor]
+"""The last shared layer, as a caller names it."""
 
 
 class Step:
     """One backward step: which leaves are shared, which are a task's own, and the gradients computed so far.
 
+    Create it with `Step.begin`, which checks the arguments.
+
     Args:
-        losses: Losses of one entry by task, each with a graph.
+        losses: A loss of one entry by task, each with a graph.
         features: The tensors that the heads read, or none.
         shared: Parameters to count as shared besides those found from the features; without features, instead of those
             found.
+        last_layer: The last shared layer, if the caller names one.
         retain_graph: Keep the graph for another backward pass.
         summed: Whether parameters that several tasks use behind the features receive the plain sum of the task
             gradients. Otherwise they count as shared.
+        values: [T], the losses of this process without a graph.
+        scale: The factor of a gradient scaler, by which the losses are multiplied.
 
     Attributes:
         features: Where the step is cut; empty if it is not.
@@ -57,12 +66,18 @@ class Step:
         losses: Mapping[str, Tensor],
         features: Sequence[Tensor],
         shared: Iterable[Tensor],
+        *,
+        last_layer: Layer | None,
         retain_graph: bool,
-        summed: bool = False,
+        summed: bool,
+        values: Tensor,
+        scale: float,
     ) -> None:
         self.tasks = tuple(losses)
         self.losses = list(losses.values())
+        self.values, self.scale = values, scale
         self.retain_graph = retain_graph
+        self._last_layer, self._given_features = last_layer, len(features)
         found = self._partition = partition(self.losses, features, shared, summed)
         self.features, self.shared = found.features, found.shared
         self.heads, self.between = found.heads, found.between
@@ -70,44 +85,128 @@ class Step:
         self._at_features: list[list[Tensor | None]] = []
         self._at_leaves: list[dict[Tensor, Tensor]] = []
 
+    @classmethod
+    def begin(
+        cls,
+        losses: Mapping[str, Tensor],
+        features: Sequence[Tensor] = (),
+        shared: Iterable[Tensor] = (),
+        *,
+        last_layer: Layer | None = None,
+        retain_graph: bool = False,
+        scaler: torch.amp.GradScaler | None = None,
+        summed: bool = False,
+        objectives: Callable[[], Mapping[str, Tensor]] | None = None,
+    ) -> "Step":
+        """Begin a step: check the arguments, and that all processes were given alike.
+
+        Args:
+            losses: As for `Balancer.backward`, like the other arguments.
+            features: The features.
+            shared: The shared parameters.
+            last_layer: The last shared layer.
+            retain_graph: Whether to keep the graph.
+            scaler: The gradient scaler.
+            summed: Whether parameters that several tasks use behind the features receive the plain sum.
+            objectives: Makes what is differentiated in place of the losses.
+
+        Raises:
+            ValueError: An argument is wrong, or the processes disagree.
+        """
+        # A process that refuses its losses must say so to the others, which would wait for it for ever.
+        first = next((loss for loss in losses.values() if isinstance(loss, Tensor)), None)
+        device = torch.device("cpu") if first is None else first.device
+        try:
+            values = _values(losses)
+            total = losses if objectives is None else objectives()
+            scaled = total if scaler is None else {task: scaler.scale(loss) for task, loss in total.items()}
+            step = cls(
+                scaled,
+                features,
+                shared,
+                last_layer=last_layer,
+                retain_graph=retain_graph,
+                summed=summed,
+                values=values,
+                scale=1.0 if scaler is None else scaler.get_scale(),
+            )
+        except ValueError as error:
+            distributed.require_agreement(str(error), device)
+            raise
+        if distributed.world_size() > 1:
+            shapes = [[tuple(leaf.shape) for leaf in leaves] for leaves in (step.shared, *step.heads)]
+            layout = f"{len(step.leaves())} parameters, layout {crc32(str(shapes).encode()):08x}"
+            distributed.require_agreement(f"{', '.join(losses)} ({layout})", device)
+        return step
+
     def leaves(self) -> list[Tensor]:
         """Every leaf that may receive a gradient, in an order that depends on the graph alone."""
         own = [leaf for leaves in self.heads for leaf in leaves]
         return list(dict.fromkeys([*self.shared, *self.between, *own]))
 
-    # What methods see
+    # Measuring
 
-    def last_layer_rows(self, layer: Sequence[Tensor], scale: float = 1.0) -> TaskGradients:
-        """Task gradients at the parameters of one layer, already reduced over processes.
+    def gradients(self, place: Place, who: str) -> TaskGradients | None:
+        """The task gradients at a place; None where only losses are measured.
+
+        Those at parameters are reduced over processes; those at the features are of each process's part of the batch.
+
+        Args:
+            place: Where to measure.
+            who: The method or probe, for messages.
 
         Raises:
-            ValueError: A task does not reach the layer.
+            ValueError: The arguments of the step do not lead to that place.
         """
-        return TaskGradients(layer, self._at_layer(layer), scale)
+        if place is Place.LAST_LAYER:
+            layer = self._layer(who)
+            return TaskGradients(layer, self._at_layer(layer), self.scale)
+        if place is Place.FEATURES:
+            return self._feature_gradients(who)
+        if place is Place.SHARED:
+            return self._shared_gradients(who)
+        return None
 
-    def last_layer_products(self, layer: Sequence[Tensor], scale: float = 1.0) -> TaskGradients:
-        """The same for who needs their inner products above all: where these cost less, nothing else is computed.
+    def products(self, place: Place, who: str) -> TaskGradients | None:
+        """As `gradients`, for callers that need inner products above all.
 
-        Single entries are then formed when they are asked for, which must be before the step is finished.
-
-        Raises:
-            ValueError: A task does not reach the layer.
+        At the last layer nothing else is computed where products cost less. Single entries are then formed when they
+        are asked for, which must be before the step is finished.
         """
         # Over processes it is the gradients that are summed, not their inner products.
-        found = find_layer(self.features or self.losses, layer) if distributed.world_size() == 1 else None
-        if found is None or not found.pays(len(self.tasks)):
-            return self.last_layer_rows(layer, scale)
-        arrived = [piece for row in self._at_layer([found.output]) for piece in row if piece is not None]
-        return OuterProducts(layer, found.gram(arrived), lambda: self._at_layer(layer), scale)
+        if place is Place.LAST_LAYER and distributed.world_size() == 1:
+            layer = self._layer(who)
+            found = find_layer(self.features or self.losses, layer)
+            if found is not None and found.pays(len(self.tasks)):
+                arrived = [piece for row in self._at_layer([found.output]) for piece in row if piece is not None]
+                return OuterProducts(layer, found.gram(arrived), lambda: self._at_layer(layer), self.scale)
+        return self.gradients(place, who)
 
-    def feature_rows(self, scale: float = 1.0) -> TaskGradients:
-        """Task gradients at the features; each process has those of its own part of the batch."""
+    def _layer(self, who: str) -> list[Tensor]:
+        if self._last_layer is None:
+            raise ValueError(
+                f"`last_layer` should be given: {who} looks at the gradients there. Found none. Pass the last "
+                "layer that all tasks share, such as `encoder.layer4[-1].conv2` of a ResNet-18."
+            )
+        return _layer_parameters(self._last_layer)
+
+    def _feature_gradients(self, who: str) -> TaskGradients:
+        if not self.features:
+            raise ValueError(
+                "`features` should hold tensors that require a gradient, none computed from another, and all "
+                f"that the heads read of the trunk: {who} looks at the gradients there. Found {self._given_features} "
+                "that will not do."
+            )
         self._differentiate_heads()
         # Each process's loss is the mean over its part of the batch; the loss of the step is the mean of these.
-        return TaskGradients(self.features, list(self._at_features), scale * distributed.world_size())
+        return TaskGradients(self.features, list(self._at_features), self.scale * distributed.world_size())
 
-    def shared_rows(self, scale: float = 1.0) -> TaskGradients:
-        """Task gradients at all shared parameters, already reduced over processes."""
+    def _shared_gradients(self, who: str) -> TaskGradients:
+        if not self.shared:
+            raise ValueError(
+                f"`features` or `shared` should lead to shared parameters that require a gradient: {who} "
+                "looks at theirs. Found none. Unfreeze the trunk, or use `uniform` or `fixed`."
+            )
         rows: list[list[Tensor | None]] = []
         for number in range(len(self.tasks)):
             # A probe that looks at the features has had it differentiated.
@@ -121,9 +220,9 @@ class Step:
             found |= {leaf: direct.pop(leaf) for leaf in self.shared if leaf in direct}
             self._at_features[number] = []
             rows += _reduced([[found.get(leaf) for leaf in self.shared]])
-        return TaskGradients(self.shared, rows, scale)
+        return TaskGradients(self.shared, rows, self.scale)
 
-    # What is done with the decision
+    # What the leaves receive
 
     def weighted(self, weights: Tensor, head_weights: Tensor | None = None) -> dict[Tensor, Tensor]:
         """Gradients of the weighted sum of losses, reduced over processes, by leaf.
@@ -150,22 +249,22 @@ class Step:
         return distributed.means(found)
 
     def combined(self, rows: TaskGradients, weights: Tensor, head_weights: Tensor) -> dict[Tensor, Tensor]:
-        """Gradients when the shared parameters receive the weighted sum of `shared_rows`."""
+        """Gradients when the shared parameters receive the weighted sum of `gradients` at the shared parameters."""
         return distributed.means(self._from_heads(weights, head_weights)) | rows.combined(weights)
 
     def directed(self, rows: TaskGradients, direction: Tensor, head_weights: Tensor) -> dict[Tensor, Tensor]:
-        """Gradients when the shared parameters receive a given direction, [P] in the order of `shared_rows`."""
+        """Gradients when the shared parameters receive a direction, [P], in the order of `gradients` there."""
         heads = distributed.means(self._from_heads(head_weights, head_weights))
         return heads | dict(zip(self.shared, rows.split(direction), strict=True))
 
     def directed_features(self, rows: TaskGradients, direction: Tensor, head_weights: Tensor) -> dict[Tensor, Tensor]:
-        """Gradients when the features receive a given gradient, [P] in the order of `feature_rows`."""
+        """Gradients when the features receive a gradient, [P], in the order of `gradients` there."""
         found = self._from_heads(head_weights, head_weights)
         through = self._through_trunk(rows.split(direction), self._partition.trunk, self.retain_graph)
         return distributed.means(found | _present(self._partition.trunk, through))
 
     def own(self) -> list[dict[Tensor, Tensor]]:
-        """Each task's gradients at the leaves that are its own, reduced over processes; after `shared_rows`."""
+        """Each task's gradients at its own leaves, reduced over processes; after those at the shared parameters."""
         shared = {*self.shared, *self.between}
         return [
             distributed.means({leaf: gradient for leaf, gradient in found.items() if leaf not in shared})
@@ -261,52 +360,7 @@ def _times(gradient: Tensor, weight: Tensor) -> Tensor:
     return (gradient * weight.to(gradient.device)).to(gradient.dtype)
 
 
-def open_step(
-    losses: Mapping[str, Tensor],
-    features: Sequence[Tensor],
-    shared: Iterable[Tensor],
-    *,
-    retain_graph: bool = False,
-    scaler: torch.amp.GradScaler | None = None,
-    summed: bool = False,
-    objectives: Callable[[], Mapping[str, Tensor]] | None = None,
-) -> tuple[Tensor, Step]:
-    """Begin a step: check what was given, and that all processes were given alike.
-
-    Args:
-        losses: As for `Balancer.backward`, like the other arguments.
-        features: The features.
-        shared: The shared parameters.
-        retain_graph: Whether to keep the graph.
-        scaler: The gradient scaler.
-        summed: Whether parameters that several tasks use behind the features receive the plain sum.
-        objectives: Makes what is differentiated in place of the losses.
-
-    Returns:
-        The losses of this process, [T], and the step.
-
-    Raises:
-        ValueError: An argument is wrong, or the processes disagree.
-    """
-    # A process that refuses its losses must say so to the others, which would wait for it for ever.
-    first = next((loss for loss in losses.values() if isinstance(loss, Tensor)), None)
-    device = torch.device("cpu") if first is None else first.device
-    try:
-        values = _check(losses)
-        total = losses if objectives is None else objectives()
-        scaled = total if scaler is None else {task: scaler.scale(loss) for task, loss in total.items()}
-        step = Step(scaled, features, shared, retain_graph, summed)
-    except ValueError as error:
-        distributed.require_agreement(str(error), device)
-        raise
-    if distributed.world_size() > 1:
-        shapes = [[tuple(leaf.shape) for leaf in leaves] for leaves in (step.shared, *step.heads)]
-        layout = f"{len(step.leaves())} parameters, layout {crc32(str(shapes).encode()):08x}"
-        distributed.require_agreement(f"{', '.join(losses)} ({layout})", device)
-    return values, step
-
-
-def _check(losses: Mapping[str, Tensor]) -> Tensor:
+def _values(losses: Mapping[str, Tensor]) -> Tensor:
     require(len(losses) > 0, "losses", losses, "hold the loss of at least one task")
     for task, loss in losses.items():
         if not isinstance(loss, Tensor) or loss.numel() != 1:
@@ -321,3 +375,22 @@ def _check(losses: Mapping[str, Tensor]) -> Tensor:
     device = next(iter(losses.values())).device
     values = [loss.detach().reshape(()).to(device) for loss in losses.values()]
     return torch.stack([value if value.dtype == torch.float64 else value.float() for value in values])
+
+
+def _layer_parameters(layer: nn.Module | Tensor | Sequence[Tensor]) -> list[Tensor]:
+    """The trainable parameters of what the caller named as last shared layer.
+
+    Raises:
+        ValueError: It has none.
+    """
+    if isinstance(layer, nn.Module):
+        parameters: list[Tensor] = list(layer.parameters())
+    else:
+        parameters = [layer] if isinstance(layer, Tensor) else list(layer)
+    trainable = [parameter for parameter in parameters if parameter.requires_grad]
+    if not trainable:
+        raise ValueError(
+            "`last_layer` should hold parameters that require a gradient. Found none: name a layer of the trunk that "
+            "is not frozen, or use a method that sees losses alone, such as `uniform` or `fixed`."
+        )
+    return trainable

@@ -1,18 +1,19 @@
 """Aligned-MTL: gradients made orthogonal and of equal length, then summed."""
 
-from typing import Literal, Unpack
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from equipoise._core.errors import require
 from equipoise._core.registry import register
-from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases.gram import GramBalancer
 from equipoise.balancing.bases.weights import MeasureAt
 from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.hyper_parameters import hyper
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.solvers import Gram, read_gram
+
+__all__ = ["AlignedMTL", "aligned_mtl"]
 
 _VERY_UNEQUAL = 1e-2
 
@@ -99,21 +100,11 @@ class AlignedMTL(GramBalancer):
         scale="sum: T identical tasks give T times the gradient of one",
         heads="plain",
         state="count of unsolved steps",
-        sources={"scale_mode": "paper", "measure_at": "paper", "scale_heads": "authors' code"},
     )
 
-    def __init__(
-        self,
-        *,
-        scale_mode: ScaleMode = "min",
-        measure_at: MeasureAt = "shared",
-        scale_heads: bool = False,
-        **common: Unpack[Common],
-    ) -> None:
-        super().__init__(measure_at=measure_at, scale_heads=scale_heads, **common)
-        known = ("min", "median", "rmse")
-        require(scale_mode in known, "scale_mode", scale_mode, f"be one of {', '.join(known)}")
-        self.scale_mode = scale_mode
+    scale_mode: ScaleMode = hyper(default="min", source="paper")
+    measure_at: MeasureAt = hyper(default="shared", source="paper")
+    scale_heads: bool = hyper(default=False, source="authors' code")
 
     def solve(self, inputs: StepInputs, gram: Tensor) -> Tensor:
         """The weights, which do not depend on the scale of the Gram matrix."""

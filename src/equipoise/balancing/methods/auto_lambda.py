@@ -2,29 +2,31 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Unpack
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from equipoise._core.errors import require
 from equipoise._core.registry import register
-from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases.weights import WeightBalancer
 from equipoise.balancing.context import Need, missing
 from equipoise.balancing.engine import distributed
-from equipoise.balancing.engine.step import open_step
+from equipoise.balancing.engine.step import Step
 from equipoise.balancing.engine.update import StepInputs
 from equipoise.balancing.errors import NonFiniteError
+from equipoise.balancing.hyper_parameters import Rule, hyper
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.state.adam import Learner
+
+__all__ = ["AutoLambda"]
 
 
 @register
 class AutoLambda(WeightBalancer):
     """Weights learnt by looking one step ahead: how would the validation loss of the primary tasks change with them?
 
-    Place: Liu, James, Davison and Johns, "Auto-Lambda: Disentangling Dynamic Task Relationships", TMLR 2022. With
+    Source: Liu, James, Davison and Johns, "Auto-Lambda: Disentangling Dynamic Task Relationships", TMLR 2022. With
     learning rate a, momentum buffer m and weight decay d of the optimiser and the gradients g_i of all parameters,
 
         theta' = theta - a (m + sum_i lambda_i g_i + d theta),    dL/dlambda_i = -a <g_i, grad L_primary(theta')>
@@ -65,27 +67,25 @@ class AutoLambda(WeightBalancer):
         default_place=Place.SHARED,
         scale="learnt: the weights start at 0.1 and sum to nothing in particular",
         state="lambda with Adam's moments",
-        sources={
-            "learning_rate": "the authors' code for dense prediction: 1e-4",
-            "initial": "the authors' code: 0.1",
-            "primary": "all; the paper also has auxiliary tasks",
-        },
         needs=frozenset({Need.VALIDATION, Need.OPTIMIZER}),
     )
 
-    def __init__(
-        self,
-        *,
-        learning_rate: float = 1e-4,
-        initial: float = 0.1,
-        primary: Sequence[str] | None = None,
-        **common: Unpack[Common],
-    ) -> None:
-        super().__init__(**common)
-        require(primary is None or len(primary) > 0, "primary", primary, "hold at least one task, or be None")
-        self.primary = None if primary is None else tuple(primary)
-        self.learner = Learner(learning_rate, "adam", initial)
-        self.state = self.learner.start()
+    learning_rate: float = hyper(default=1e-4, source="the authors' code for dense prediction: 1e-4")
+    initial: float = hyper(default=0.1, source="the authors' code: 0.1")
+    primary: Sequence[str] | None = hyper(
+        default=None,
+        rule=Rule("hold at least one task, or be None", lambda primary: primary is None or len(primary) > 0),
+        source="all; the paper also has auxiliary tasks",
+    )
+
+    @cached_property
+    def learner(self) -> Learner:
+        """The optimiser of the learnt values."""
+        return Learner(self.learning_rate, "adam", self.initial)
+
+    def initial_state(self) -> dict[str, Any]:
+        """Return the state before the first step."""
+        return self.learner.start()
 
     def weigh(self, inputs: StepInputs) -> Tensor:
         """The new lambda."""
@@ -130,7 +130,8 @@ class AutoLambda(WeightBalancer):
             losses = {task: losses[task] for task in losses if self.primary is None or task in self.primary}
             if not losses:
                 return None
-            values, step = open_step({task: loss * inputs.scale for task, loss in losses.items()}, (), ())
+            step = Step.begin({task: loss * inputs.scale for task, loss in losses.items()})
+            values = step.values
             gradients = step.weighted(torch.ones_like(values) / inputs.scale)
         # So that all processes refuse it, if one does.
         distributed.mean_(values)

@@ -1,17 +1,18 @@
 """AvgNorm: every task contributes a gradient of the same norm, that of the plain sum."""
 
 from collections.abc import Sequence
-from typing import Unpack
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from equipoise._core.errors import require
 from equipoise._core.registry import register
-from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases.weights import GradientBalancer, MeasureAt
 from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.hyper_parameters import POSITIVE, at_least, hyper, or_none, within
 from equipoise.balancing.info import MethodInfo, Place
+
+__all__ = ["AvgNorm", "avgnorm"]
 
 
 @torch.no_grad()
@@ -61,7 +62,7 @@ def avgnorm(gram: Tensor) -> Tensor:
 class AvgNorm(GradientBalancer):
     """Weights w_i = ||sum_j g_j|| / ||g_i|| with g_i the gradient of the unweighted loss i at the last shared layer.
 
-    Place: P1 (Guo et al., "Revisit the Imbalance Optimization in Multi-task Learning", 2025), equation 6. Weights are
+    Source: P1 (Guo et al., "Revisit the Imbalance Optimization in Multi-task Learning", 2025), equation 6. Weights are
         constants
     for the backward pass, come from the current step's raw gradients, and are neither smoothed nor normalised, as in
     the paper. A task whose gradient is zero in a step gets the weight 0 and does not count in the sum; when all are
@@ -97,35 +98,22 @@ class AvgNorm(GradientBalancer):
         default_place=Place.LAST_LAYER,
         scale="absolute: every weighted gradient has the norm of the plain sum",
         state="weights between measurements or for the moving average; step counter",
-        sources={
-            "every": "P1: every step",
-            "ema": "P1: none",
-            "max_weight": "P1: none",
-            "measure_at": "P1, section VI",
-        },
     )
 
-    def __init__(
-        self,
-        *,
-        every: int = 1,
-        ema: float = 0.0,
-        max_weight: float | None = None,
-        measure_at: MeasureAt = "last_layer",
-        scale_heads: bool = True,
-        **common: Unpack[Common],
-    ) -> None:
-        super().__init__(measure_at=measure_at, scale_heads=scale_heads, **common)
-        require(every >= 1, "every", every, "be at least 1")
-        require(0.0 <= ema < 1.0, "ema", ema, "be in [0, 1)")
-        require(max_weight is None or max_weight > 0, "max_weight", max_weight, "be positive or None")
-        self.every, self.ema, self.max_weight = every, ema, max_weight
-        self.state = {"step": 0, "weights": {}}
+    every: int = hyper(default=1, rule=at_least(1), source="P1: every step")
+    ema: float = hyper(default=0.0, rule=within(0, 1, ends="[)"), source="P1: none")
+    max_weight: float | None = hyper(default=None, rule=or_none(POSITIVE), source="P1: none")
+    measure_at: MeasureAt = hyper(default="last_layer", source="P1, section VI")
+    scale_heads: bool = hyper(default=True)
 
-    def source(self, tasks: Sequence[str]) -> Place:
+    def initial_state(self) -> dict[str, Any]:
+        """Return the state before the first step."""
+        return {"step": 0, "weights": {}}
+
+    def place(self, tasks: Sequence[str]) -> Place:
         """The chosen place when a measurement is due or a task has never been measured, else the losses alone."""
         due = self.state["step"] % self.every == 0 or any(task not in self.state["weights"] for task in tasks)
-        return super().source(tasks) if due else Place.LOSSES
+        return super().place(tasks) if due else Place.LOSSES
 
     def weigh(self, inputs: StepInputs) -> Tensor:
         """P1, equation 6, with the moving average, the limit and the held weights where they are asked for."""

@@ -1,17 +1,16 @@
 """CAGrad: the best worst-case improvement near the mean gradient."""
 
 import math
-from typing import Literal, Unpack
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from equipoise._core.errors import require
 from equipoise._core.registry import register
-from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases.gram import GramBalancer
 from equipoise.balancing.bases.weights import MeasureAt
 from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.hyper_parameters import Rule, hyper
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.solvers import (
     Gram,
@@ -23,6 +22,8 @@ from equipoise.balancing.solvers import (
     stationarity_floor,
     to_tensor,
 )
+
+__all__ = ["CAGrad", "cagrad"]
 
 
 def cagrad(gram: Tensor, c: float = 0.4) -> Tensor:
@@ -131,31 +132,16 @@ class CAGrad(GramBalancer):
         scale="mean, times (1 + c) / (1 + c^2)",
         heads="plain",
         state="count of unsolved steps",
-        sources={
-            "c": "paper, NYUv2",
-            "rescale": "authors' code",
-            "reduction": "paper",
-            "measure_at": "paper",
-            "scale_heads": "authors' code",
-        },
     )
     mean_type = True
 
-    def __init__(
-        self,
-        *,
-        c: float = 0.4,
-        rescale: Literal[0, 1, 2] = 1,
-        reduction: Literal["mean", "sum"] = "mean",
-        measure_at: MeasureAt = "shared",
-        scale_heads: bool = False,
-        **common: Unpack[Common],
-    ) -> None:
-        super().__init__(measure_at=measure_at, scale_heads=scale_heads, **common)
-        require(0 <= c < float("inf"), "c", c, "be zero or more, and finite")
-        require(rescale in (0, 1, 2), "rescale", rescale, "be 0, 1 or 2")
-        require(reduction in ("mean", "sum"), "reduction", reduction, "be 'mean' or 'sum'")
-        self.c, self.rescale, self.reduction = c, rescale, reduction
+    c: float = hyper(
+        default=0.4, rule=Rule("be zero or more, and finite", lambda c: 0 <= c < float("inf")), source="paper, NYUv2"
+    )
+    rescale: Literal[0, 1, 2] = hyper(default=1, source="authors' code")
+    reduction: Literal["mean", "sum"] = hyper(default="mean", source="paper")
+    measure_at: MeasureAt = hyper(default="shared", source="paper")
+    scale_heads: bool = hyper(default=False, source="authors' code")
 
     def solve(self, inputs: StepInputs, gram: Tensor) -> Tensor:
         """The optimum, rescaled."""

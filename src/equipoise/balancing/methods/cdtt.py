@@ -1,21 +1,22 @@
 """CDTT: EDM's direction, pulled towards the tasks whose gradients stay large."""
 
 import math
-from typing import NamedTuple, Unpack
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from equipoise._core.errors import require
 from equipoise._core.registry import register
-from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases.gram import GramBalancer
 from equipoise.balancing.bases.weights import MeasureAt
 from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.hyper_parameters import hyper, within
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.methods.edm import edm
 from equipoise.balancing.solvers import read_gram, stationarity_floor
 from equipoise.balancing.state.per_task import gathered, updated
+
+__all__ = ["CDTT", "CDTTState", "cdtt"]
 
 _WINDOW = 10
 
@@ -136,22 +137,16 @@ class CDTT(GramBalancer):
         scale="mean: the weights sum to 1",
         heads="plain",
         state="gradient norms of ten steps and their sums, steps, count of unsolved steps",
-        sources={"sensitivity": "P2's code", "measure_at": "P2's code", "scale_heads": "P2's code"},
     )
     mean_type = True
 
-    def __init__(
-        self,
-        *,
-        sensitivity: float = 0.2,
-        measure_at: MeasureAt = "shared",
-        scale_heads: bool = False,
-        **common: Unpack[Common],
-    ) -> None:
-        super().__init__(measure_at=measure_at, scale_heads=scale_heads, **common)
-        require(0 <= sensitivity <= 1, "sensitivity", sensitivity, "be in [0, 1]")
-        self.sensitivity = sensitivity
-        self.state = {"norms": {}, "totals": {}, "steps": {}}
+    sensitivity: float = hyper(default=0.2, rule=within(0, 1), source="P2's code")
+    measure_at: MeasureAt = hyper(default="shared", source="P2's code")
+    scale_heads: bool = hyper(default=False, source="P2's code")
+
+    def initial_state(self) -> dict[str, Any]:
+        """Return the state before the first step."""
+        return {"norms": {}, "totals": {}, "steps": {}}
 
     def solve(self, inputs: StepInputs, gram: Tensor) -> Tensor:
         """The weights by the histories of the tasks present, which then grow by a step."""

@@ -3,20 +3,20 @@
 import math
 from collections.abc import Callable, Mapping
 from operator import mul
-from types import MappingProxyType
-from typing import Literal, Unpack
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from equipoise._core.errors import require
 from equipoise._core.registry import register
-from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases.gram import GramBalancer
 from equipoise.balancing.bases.weights import MeasureAt
 from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.hyper_parameters import FINITE_POSITIVE, each, hyper
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.solvers import Gram, Vector, factorized, normalized, product, read_gram, to_tensor
+
+__all__ = ["ConFIG", "config"]
 
 _LENGTHS: dict[str, Callable[[Vector, Vector], float]] = {
     "projection": lambda norms, cosines: sum(map(mul, norms, cosines)),
@@ -135,29 +135,12 @@ class ConFIG(GramBalancer):
         scale="sum: T identical tasks give T times the gradient of one",
         heads="plain",
         state="count of unsolved steps",
-        sources={
-            "preference": "paper",
-            "length": "paper",
-            "measure_at": "paper",
-            "scale_heads": "authors' code: the sum of losses",
-        },
     )
 
-    def __init__(
-        self,
-        *,
-        preference: Mapping[str, float] = MappingProxyType({}),
-        length: Length = "projection",
-        measure_at: MeasureAt = "shared",
-        scale_heads: bool = False,
-        **common: Unpack[Common],
-    ) -> None:
-        super().__init__(measure_at=measure_at, scale_heads=scale_heads, **common)
-        for task, value in preference.items():
-            require(0 < value < float("inf"), f"preference[{task!r}]", value, "be positive and finite")
-        known = ("projection", "minimum", "maximum", "harmonic", "arithmetic", "geometric")
-        require(length in known, "length", length, f"be one of {', '.join(known)}")
-        self.preference, self.length = dict(preference), length
+    preference: Mapping[str, float] = hyper(default_factory=dict, rule=each(FINITE_POSITIVE), source="paper")
+    length: Length = hyper(default="projection", source="paper")
+    measure_at: MeasureAt = hyper(default="shared", source="paper")
+    scale_heads: bool = hyper(default=False, source="authors' code: the sum of losses")
 
     def solve(self, inputs: StepInputs, gram: Tensor) -> Tensor:
         """The closed form."""

@@ -1,16 +1,18 @@
 """DB-MTL: gradients of logarithms of losses, smoothed, all as long as the longest."""
 
-from typing import NamedTuple, Unpack
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from equipoise._core.errors import require
 from equipoise._core.registry import register
-from equipoise.balancing.balancer import Balancer, Common
-from equipoise.balancing.engine.update import StepInputs, Update, positive_losses
+from equipoise.balancing.balancer import Balancer
+from equipoise.balancing.engine.update import StepInputs, Update
+from equipoise.balancing.hyper_parameters import Rule, hyper, within
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.state.per_task import tracked_rows, updated
+
+__all__ = ["DBMTL", "DBMTLState", "db_mtl"]
 
 _MARGIN = 1e-8
 
@@ -104,20 +106,21 @@ class DBMTL(Balancer):
         scale="absolute: every task has the length of the longest log-loss gradient",
         heads="the gradient of the logarithm of the loss",
         state="running averages of gradients (T x P), step counter",
-        sources={"beta": "LibMTL, by the authors", "beta_decay": "LibMTL, by the authors"},
         weighs=False,
     )
 
-    def __init__(self, *, beta: float = 0.9, beta_decay: float = 0.0, **common: Unpack[Common]) -> None:
-        super().__init__(**common)
-        require(0 <= beta < 1, "beta", beta, "be in [0, 1)")
-        require(beta_decay >= 0, "beta_decay", beta_decay, "be zero or more")
-        self.beta, self.beta_decay = beta, beta_decay
-        self.state = {"averages": {}, "step": 0}
+    beta: float = hyper(default=0.9, rule=within(0, 1, ends="[)"), source="LibMTL, by the authors")
+    beta_decay: float = hyper(
+        default=0.0, rule=Rule("be zero or more", lambda beta_decay: beta_decay >= 0), source="LibMTL, by the authors"
+    )
+
+    def initial_state(self) -> dict[str, Any]:
+        """Return the state before the first step."""
+        return {"averages": {}, "step": 0}
 
     def decide(self, inputs: StepInputs) -> Update:
         """The direction of the averages."""
-        positive_losses(inputs, "db_mtl")
+        inputs.positive_losses("db_mtl")
         tasks, rows, memory = inputs.tasks, inputs.rows, self.state
         fresh = DBMTLState.start(rows)
         state = DBMTLState(tracked_rows(memory["averages"], tasks, fresh.buffer), fresh.steps + memory["step"])

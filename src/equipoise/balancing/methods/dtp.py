@@ -1,17 +1,19 @@
 """DTP: more weight to the tasks that perform worst."""
 
 from collections.abc import Mapping
-from typing import Unpack
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from equipoise._core.errors import require
 from equipoise._core.registry import register
-from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases.weights import WeightBalancer
 from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.hyper_parameters import Rule, hyper, within
 from equipoise.balancing.info import MethodInfo, Place
+
+__all__ = ["DTP", "dtp"]
 
 _MARGIN = 1e-6
 
@@ -84,15 +86,18 @@ class DTP(WeightBalancer):
         default_place=Place.LOSSES,
         scale="absolute: by the indicators",
         state="moving averages of the indicators; first losses",
-        sources={"rate": "our choice; the paper tunes it", "focus": "our choice; the paper tunes it for each task"},
     )
 
-    def __init__(self, *, rate: float = 0.9, focus: float = 1.0, **common: Unpack[Common]) -> None:
-        super().__init__(**common)
-        require(0 <= rate <= 1, "rate", rate, "be in [0, 1]")
-        require(focus >= 0, "focus", focus, "be zero or more")
-        self.rate, self.focus = rate, focus
-        self.state = {"measured": {}, "averages": {}, "first_losses": {}}
+    rate: float = hyper(default=0.9, rule=within(0, 1), source="our choice; the paper tunes it")
+    focus: float = hyper(
+        default=1.0,
+        rule=Rule("be zero or more", lambda focus: focus >= 0),
+        source="our choice; the paper tunes it for each task",
+    )
+
+    def initial_state(self) -> dict[str, Any]:
+        """Return the state before the first step."""
+        return {"measured": {}, "averages": {}, "first_losses": {}}
 
     def set_kpi(self, kpi: Mapping[str, float]) -> None:
         """Take over measured performance indicators.

@@ -1,17 +1,19 @@
 """DWA: more weight to the tasks whose loss falls slowest."""
 
 from collections.abc import Mapping
-from typing import Any, Unpack
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from equipoise._core.errors import require
 from equipoise._core.registry import register
-from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases.epoch import EpochBalancer
+from equipoise.balancing.context import Need
 from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.hyper_parameters import POSITIVE, at_least, hyper, or_none
 from equipoise.balancing.info import MethodInfo, Place
+
+__all__ = ["DWA", "dwa"]
 
 
 @torch.no_grad()
@@ -76,16 +78,17 @@ class DWA(EpochBalancer):
         title="Dynamic weight average",
         paper='Liu et al., "End-to-End Multi-Task Learning with Attention" (MTAN), CVPR 2019',
         default_place=Place.LOSSES,
+        needs=frozenset({Need.END_EPOCH}),
         scale="sum: the weights sum to T",
         state="average losses of the current and the last two epochs",
-        sources={"temperature": "paper", "window": "paper: epochs"},
     )
 
-    def __init__(self, *, temperature: float = 2.0, window: int | None = None, **common: Unpack[Common]) -> None:
-        super().__init__(window=window, **common)
-        require(temperature > 0, "temperature", temperature, "be positive")
-        self.temperature = temperature
-        self.state = self.state | {"previous": {}, "before": {}}
+    temperature: float = hyper(default=2.0, rule=POSITIVE, source="paper")
+    window: int | None = hyper(default=None, rule=or_none(at_least(1)), source="paper: epochs")
+
+    def initial_state(self) -> dict[str, Any]:
+        """Return the state before the first step."""
+        return super().initial_state() | {"previous": {}, "before": {}}
 
     def weights_now(self, inputs: StepInputs) -> Tensor:
         """The weights by the two epochs before; equal averages where there are not yet two."""

@@ -1,16 +1,15 @@
 """EDM: equiangular direction, the least-norm combination of unit gradients, back in the hull of the raw ones."""
 
 from operator import mul
-from typing import Unpack
 
 import torch
 from torch import Tensor
 
 from equipoise._core.registry import register
-from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases.gram import GramBalancer
 from equipoise.balancing.bases.weights import MeasureAt
 from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.hyper_parameters import hyper
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.solvers import (
     Gram,
@@ -24,6 +23,8 @@ from equipoise.balancing.solvers import (
     stationarity_floor,
     to_tensor,
 )
+
+__all__ = ["EDM", "edm"]
 
 _RIDGE = 1e-9
 
@@ -123,14 +124,11 @@ class EDM(GramBalancer):
         scale="mean: the weights sum to 1",
         heads="plain",
         state="count of unsolved steps",
-        sources={"measure_at": "P2's code", "scale_heads": "P2's code"},
     )
     mean_type = True
 
-    def __init__(
-        self, *, measure_at: MeasureAt = "shared", scale_heads: bool = False, **common: Unpack[Common]
-    ) -> None:
-        super().__init__(measure_at=measure_at, scale_heads=scale_heads, **common)
+    measure_at: MeasureAt = hyper(default="shared", source="P2's code")
+    scale_heads: bool = hyper(default=False, source="P2's code")
 
     def solve(self, inputs: StepInputs, gram: Tensor) -> Tensor:
         """The least-norm combination."""

@@ -1,18 +1,19 @@
 """ExcessMTL: more weight to the tasks that are furthest from their optimum."""
 
-from typing import Literal, NamedTuple, Unpack
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from equipoise._core.errors import require
 from equipoise._core.registry import register
-from equipoise.balancing.balancer import Common
-from equipoise.balancing.bases.weights import GradientBalancer
+from equipoise.balancing.bases.weights import GradientBalancer, MeasureAt
 from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.hyper_parameters import Rule, hyper
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.methods.graddrop import blocks
 from equipoise.balancing.state.per_task import gathered, tracked, updated
+
+__all__ = ["ExcessMTL", "ExcessMTLState", "excess_mtl"]
 
 _MARGIN = 1e-7
 _LEAST_BASELINE = 1e-6
@@ -118,26 +119,21 @@ class ExcessMTL(GradientBalancer):
         default_place=Place.SHARED,
         scale="sum: the weights sum to T",
         state="sums of squared gradients (T x P), baselines, logarithms of the weights",
-        sources={
-            "rate": "authors' configuration and LibMTL",
-            "measure_at": "authors' code",
-            "scale_heads": "authors' code: the loss is weighted",
-        },
     )
 
-    def __init__(
-        self,
-        *,
-        rate: float = 0.01,
-        measure_at: Literal["last_layer", "shared"] = "shared",
-        scale_heads: bool = True,
-        **common: Unpack[Common],
-    ) -> None:
-        require(measure_at in ("last_layer", "shared"), "measure_at", measure_at, "be one of last_layer, shared")
-        super().__init__(measure_at=measure_at, scale_heads=scale_heads, **common)
-        require(rate >= 0, "rate", rate, "be zero or more")
-        self.rate = rate
-        self.state = {"squares": {}, "baselines": {}, "logits": {}}
+    rate: float = hyper(
+        default=0.01, rule=Rule("be zero or more", lambda rate: rate >= 0), source="authors' configuration and LibMTL"
+    )
+    measure_at: MeasureAt = hyper(
+        default="shared",
+        rule=Rule("be last_layer or shared", lambda place: place in ("last_layer", "shared")),
+        source="authors' code",
+    )
+    scale_heads: bool = hyper(default=True, source="authors' code: the loss is weighted")
+
+    def initial_state(self) -> dict[str, Any]:
+        """Return the state before the first step."""
+        return {"squares": {}, "baselines": {}, "logits": {}}
 
     def weigh(self, inputs: StepInputs) -> Tensor:
         """The weights, after the update by this step's gradients."""

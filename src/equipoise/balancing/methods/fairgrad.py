@@ -1,18 +1,18 @@
 """FairGrad: alpha-fair improvements of the tasks."""
 
 import math
-from typing import Unpack
 
 from torch import Tensor
 
-from equipoise._core.errors import require
 from equipoise._core.registry import register
-from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases.gram import BargainingBalancer
 from equipoise.balancing.bases.weights import MeasureAt
 from equipoise.balancing.errors import SolverError
+from equipoise.balancing.hyper_parameters import POSITIVE, Rule, hyper, or_none
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.solvers import bargaining_weights, read_gram, to_tensor
+
+__all__ = ["FairGrad", "fairgrad"]
 
 
 def fairgrad(gram: Tensor, alpha: float = 1.0) -> Tensor:
@@ -91,23 +91,18 @@ class FairGrad(BargainingBalancer):
         scale="absolute: the update has at most the norm max_norm",
         heads="plain",
         state="count of unsolved steps",
-        sources={
-            "alpha": "authors' scripts (default of their class: 1, which is Nash-MTL)",
-            "max_norm": "authors' code",
-            "measure_at": "paper",
-            "scale_heads": "authors' code",
-        },
     )
 
-    def __init__(
-        self,
-        *,
-        alpha: float = 2.0,
-        max_norm: float | None = 1.0,
-        measure_at: MeasureAt = "shared",
-        scale_heads: bool = False,
-        **common: Unpack[Common],
-    ) -> None:
-        super().__init__(max_norm=max_norm, measure_at=measure_at, scale_heads=scale_heads, **common)
-        require(0 < alpha < float("inf"), "alpha", alpha, "be positive and finite")
-        self.alpha = alpha
+    alpha: float = hyper(
+        default=2.0,
+        rule=Rule("be positive and finite", lambda alpha: 0 < alpha < float("inf")),
+        source="authors' scripts (default of their class: 1, which is Nash-MTL)",
+    )
+    max_norm: float | None = hyper(default=1.0, rule=or_none(POSITIVE), source="authors' code")
+    measure_at: MeasureAt = hyper(default="shared", source="paper")
+    scale_heads: bool = hyper(default=False, source="authors' code")
+
+    @property
+    def exponent(self) -> float:
+        """Return alpha."""
+        return self.alpha

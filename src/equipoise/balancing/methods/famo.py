@@ -1,21 +1,23 @@
 """FAMO: equal relative decrease of all losses, learnt from the losses before and after each step."""
 
 from collections.abc import Mapping
-from typing import Unpack
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from equipoise._core.errors import require
 from equipoise._core.registry import register
-from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases.weights import WeightBalancer
 from equipoise.balancing.context import Context, Need
 from equipoise.balancing.engine import distributed
 from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.hyper_parameters import NON_NEGATIVE, hyper
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.state.adam import Learner
 from equipoise.balancing.state.per_task import gathered, updated
+
+__all__ = ["FAMO", "famo_gradient", "famo_weights"]
 
 _MARGIN = 1e-8
 
@@ -74,7 +76,7 @@ def famo_gradient(before: Tensor, after: Tensor, logits: Tensor, minima: Tensor 
 class FAMO(WeightBalancer):
     """Weights w_i proportional to softmax(logits)_i / (L_i - b_i), which sum to 1.
 
-    Place: Liu et al., "FAMO: Fast Adaptive Multitask Optimization", NeurIPS 2023, algorithm 1. After the optimiser's
+    Source: Liu et al., "FAMO: Fast Adaptive Multitask Optimization", NeurIPS 2023, algorithm 1. After the optimiser's
     step, `after_step` measures the same batch again (without a graph) and lowers the logits of the tasks whose losses
     fell most, relative to their size. The re-evaluation is in the mode that the network is in, as in the authors' code;
     unlike there, batch statistics and random numbers do not notice it if it runs in `equipoise.undisturbed`.
@@ -107,28 +109,21 @@ class FAMO(WeightBalancer):
         default_place=Place.LOSSES,
         scale="simplex: the weights sum to 1",
         state="logits with Adam's moments; losses between `backward` and `after_step`",
-        sources={
-            "learning_rate": "the authors' code: 0.025",
-            "gamma": "the paper's algorithm: 0.001",
-            "minima": "the paper: 0",
-        },
         needs=frozenset({Need.AGAIN, Need.AFTER_STEP}),
     )
 
-    def __init__(
-        self,
-        *,
-        learning_rate: float = 0.025,
-        gamma: float = 1e-3,
-        minima: float | Mapping[str, float] = 0.0,
-        **common: Unpack[Common],
-    ) -> None:
-        super().__init__(**common)
-        require(gamma >= 0, "gamma", gamma, "be non-negative")
-        self.gamma = gamma
-        self.minima = dict(minima) if isinstance(minima, Mapping) else minima
-        self.learner = Learner(learning_rate, "adam", initial=0.0)
-        self.state = {"logits": self.learner.start(), "before": {}}
+    learning_rate: float = hyper(default=0.025, source="the authors' code: 0.025")
+    gamma: float = hyper(default=1e-3, rule=NON_NEGATIVE, source="the paper's algorithm: 0.001")
+    minima: float | Mapping[str, float] = hyper(default=0.0, source="the paper: 0")
+
+    @cached_property
+    def learner(self) -> Learner:
+        """The optimiser of the learnt values."""
+        return Learner(self.learning_rate, "adam", initial=0.0)
+
+    def initial_state(self) -> dict[str, Any]:
+        """Return the state before the first step."""
+        return {"logits": self.learner.start(), "before": {}}
 
     def weigh(self, inputs: StepInputs) -> Tensor:
         """The weights by the logits; the losses are kept for `after_step`."""
@@ -144,7 +139,7 @@ class FAMO(WeightBalancer):
         return famo_weights(inputs.losses, logits, minima)
 
     @torch.no_grad()
-    def after_step(self, context: Context | None = None) -> None:
+    def on_step_end(self, context: Context | None) -> None:
         """Learn from what the step did to the losses of its batch.
 
         Raises:

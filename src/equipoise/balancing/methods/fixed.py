@@ -1,18 +1,18 @@
 """Fixed weights, as a search or an earlier run gave them."""
 
-import math
 from collections.abc import Mapping
-from typing import Unpack
 
 import torch
 from torch import Tensor
 
 from equipoise._core.errors import require
 from equipoise._core.registry import register
-from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases.weights import WeightBalancer
 from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.hyper_parameters import FINITE_NON_NEGATIVE, each, hyper
 from equipoise.balancing.info import MethodInfo, Place
+
+__all__ = ["Fixed", "fixed_weights"]
 
 
 @torch.no_grad()
@@ -89,13 +89,11 @@ class Fixed(WeightBalancer):
         scale="as the weights say",
     )
 
-    def __init__(self, *, weights: Mapping[str, float], **common: Unpack[Common]) -> None:
-        super().__init__(**common)
-        require(len(weights) > 0, "weights", weights, "hold a weight for every task")
-        for task, weight in weights.items():
-            usable = math.isfinite(weight) and weight >= 0
-            require(usable, f"weights[{task!r}]", weight, "be a finite number, zero or more")
-        self.weights = dict(weights)
+    weights: Mapping[str, float] = hyper(rule=each(FINITE_NON_NEGATIVE))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(len(self.weights) > 0, "weights", self.weights, "hold a weight for every task")
 
     def weigh(self, inputs: StepInputs) -> Tensor:
         """The given weights, in the order of the losses."""

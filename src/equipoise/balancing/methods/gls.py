@@ -1,15 +1,14 @@
 """GLS: the geometric mean of the losses."""
 
-from typing import Unpack
-
 import torch
 from torch import Tensor
 
 from equipoise._core.registry import register
-from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases.weights import WeightBalancer
-from equipoise.balancing.engine.update import StepInputs, positive_losses
+from equipoise.balancing.engine.update import StepInputs
 from equipoise.balancing.info import MethodInfo, Place
+
+__all__ = ["GLS", "gls"]
 
 
 @torch.no_grad()
@@ -63,12 +62,9 @@ class GLS(WeightBalancer):
         scale="mean: T identical tasks give the gradient of one",
     )
 
-    def __init__(self, **common: Unpack[Common]) -> None:
-        super().__init__(**common)
-
     def weigh(self, inputs: StepInputs) -> Tensor:
         """The derivatives of the geometric mean."""
-        positive = positive_losses(inputs, "gls")
+        positive = inputs.positive_losses("gls")
         weights = torch.zeros_like(inputs.losses)
         weights[positive] = gls(inputs.losses[positive])
         return weights

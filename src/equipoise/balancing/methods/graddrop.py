@@ -1,19 +1,20 @@
 """GradDrop: at every coordinate, only the gradients of one sign."""
 
 from collections.abc import Iterator
-from typing import Literal, Unpack
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from equipoise._core.errors import require
 from equipoise._core.registry import register
-from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases.weights import DirectionBalancer
 from equipoise.balancing.engine import distributed
 from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.hyper_parameters import SEED, hyper, within
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.state.random import draw, first_state
+
+__all__ = ["GradDrop", "graddrop"]
 
 _CACHED_ENTRIES = 1 << 16
 
@@ -123,26 +124,18 @@ class GradDrop(DirectionBalancer):
         scale="sum: T identical tasks give T times the gradient of one",
         heads="plain",
         state="random generator",
-        sources={
-            "leak": "paper",
-            "seed": "our choice",
-            "measure_at": "CAGrad's and FAMO's code, TorchJD (paper: features)",
-        },
         weighs=False,
     )
 
-    def __init__(
-        self,
-        *,
-        leak: float = 0.0,
-        seed: int = 0,
-        measure_at: Literal["features", "shared"] = "shared",
-        **common: Unpack[Common],
-    ) -> None:
-        super().__init__(measure_at=measure_at, **common)
-        require(0 <= leak <= 1, "leak", leak, "be in [0, 1]")
-        self.leak = leak
-        self.state = {"generator": first_state(seed)}
+    leak: float = hyper(default=0.0, rule=within(0, 1), source="paper")
+    seed: int = hyper(default=0, rule=SEED, source="our choice")
+    measure_at: Literal["features", "shared"] = hyper(
+        default="shared", source="CAGrad's and FAMO's code, TorchJD (paper: features)"
+    )
+
+    def initial_state(self) -> dict[str, Any]:
+        """Return the state before the first step."""
+        return {"generator": first_state(self.seed)}
 
     def direct(self, inputs: StepInputs) -> Tensor:
         """The kept gradients, with draws made first."""

@@ -1,19 +1,21 @@
 """GradNorm: weights trained so that gradient norms follow the tasks' training rates."""
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, Unpack
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from equipoise._core.errors import require
 from equipoise._core.registry import register
-from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases.weights import GradientBalancer, MeasureAt
 from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.hyper_parameters import FINITE_NON_NEGATIVE, hyper
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.state.adam import Learner
 from equipoise.balancing.state.per_task import gathered, updated
+
+__all__ = ["GradNorm", "GradNormForces", "gradnorm", "gradnorm_renormalized"]
 
 
 class GradNormForces(NamedTuple):
@@ -130,30 +132,26 @@ class GradNorm(GradientBalancer):
         default_place=Place.LAST_LAYER,
         scale="sum: the weights sum to T",
         state="weights and their moments, first losses",
-        sources={
-            "alpha": "paper, NYUv2 (0.12 in its toy problem)",
-            "learning_rate": "paper",
-            "optimizer": "public codes",
-            "measure_at": "paper, section 3",
-            "scale_heads": "paper: the loss is weighted",
-        },
     )
 
-    def __init__(
-        self,
-        *,
-        alpha: float = 1.5,
-        learning_rate: float = 0.025,
-        optimizer: Literal["adam", "sgd"] = "adam",
-        measure_at: MeasureAt = "last_layer",
-        scale_heads: bool = True,
-        **common: Unpack[Common],
-    ) -> None:
-        super().__init__(measure_at=measure_at, scale_heads=scale_heads, **common)
-        require(0 <= alpha < float("inf"), "alpha", alpha, "be zero or more, and finite")
-        self.alpha = alpha
-        self.learner = Learner(learning_rate, optimizer, initial=1.0)
-        self.state = {"weights": self.learner.start(), "first_losses": {}}
+    alpha: float = hyper(
+        default=1.5,
+        rule=FINITE_NON_NEGATIVE,
+        source="paper, NYUv2 (0.12 in its toy problem)",
+    )
+    learning_rate: float = hyper(default=0.025, source="paper")
+    optimizer: Literal["adam", "sgd"] = hyper(default="adam", source="public codes")
+    measure_at: MeasureAt = hyper(default="last_layer", source="paper, section 3")
+    scale_heads: bool = hyper(default=True, source="paper: the loss is weighted")
+
+    @cached_property
+    def learner(self) -> Learner:
+        """The optimiser of the learnt values."""
+        return Learner(self.learning_rate, self.optimizer, initial=1.0)
+
+    def initial_state(self) -> dict[str, Any]:
+        """Return the state before the first step."""
+        return {"weights": self.learner.start(), "first_losses": {}}
 
     def weigh(self, inputs: StepInputs) -> Tensor:
         """The weights before their own step, which is then made by the tasks that have a gradient."""

@@ -2,21 +2,22 @@
 
 import math
 from collections.abc import Sequence
-from typing import Unpack
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from equipoise._core.errors import require
 from equipoise._core.registry import register
-from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases.gram import GramBalancer
 from equipoise.balancing.bases.weights import MeasureAt
 from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.hyper_parameters import SEED, hyper, within
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.methods.pcgrad import check_order
 from equipoise.balancing.solvers import read_gram, to_tensor
 from equipoise.balancing.state.random import first_state, random_orders
+
+__all__ = ["GradVac", "gradvac"]
 
 # A target this close to 1 or -1 cannot be divided by sqrt(1 - target^2).
 _LARGEST_TARGET = 1 - 1e-9
@@ -124,27 +125,16 @@ class GradVac(GramBalancer):
         scale="sum: T identical tasks give T times the gradient of one",
         heads="plain",
         state="target cosine of each ordered pair of tasks; random generator",
-        sources={
-            "beta": "paper (public codes: 0.5)",
-            "seed": "our choice",
-            "measure_at": "paper",
-            "scale_heads": "LibMTL",
-        },
     )
 
-    def __init__(
-        self,
-        *,
-        beta: float = 0.01,
-        seed: int = 0,
-        measure_at: MeasureAt = "shared",
-        scale_heads: bool = False,
-        **common: Unpack[Common],
-    ) -> None:
-        super().__init__(measure_at=measure_at, scale_heads=scale_heads, **common)
-        require(0 <= beta <= 1, "beta", beta, "be in [0, 1]")
-        self.beta = beta
-        self.state = {"generator": first_state(seed), "targets": {}}
+    beta: float = hyper(default=0.01, rule=within(0, 1), source="paper (public codes: 0.5)")
+    seed: int = hyper(default=0, rule=SEED, source="our choice")
+    measure_at: MeasureAt = hyper(default="shared", source="paper")
+    scale_heads: bool = hyper(default=False, source="LibMTL")
+
+    def initial_state(self) -> dict[str, Any]:
+        """Return the state before the first step."""
+        return {"generator": first_state(self.seed), "targets": {}}
 
     def solve(self, inputs: StepInputs, gram: Tensor) -> Tensor:
         """The corrections, in orders that are drawn first; then the new targets."""

@@ -1,20 +1,23 @@
 """IMTL: IMTL-G on the gradients of the losses that IMTL-L has scaled."""
 
-from typing import Literal, Unpack
+from functools import cached_property
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from equipoise._core.registry import register
-from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases.gram import GramBalancer
 from equipoise.balancing.bases.weights import MeasureAt
 from equipoise.balancing.engine.update import StepInputs, Update
+from equipoise.balancing.hyper_parameters import hyper
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.methods.edm import edm
 from equipoise.balancing.methods.imtl_g import imtl_g
 from equipoise.balancing.methods.imtl_l import imtl_l
 from equipoise.balancing.state.adam import Learner
+
+__all__ = ["IMTL", "imtl"]
 
 
 @torch.no_grad()
@@ -78,29 +81,23 @@ class IMTL(GramBalancer):
         scale="absolute: by the scales; the alpha sum to 1",
         heads="scaled by exp(s), without alpha",
         state="logarithmic scales and their moments, count of unsolved steps",
-        sources={
-            "learning_rate": "that of UW in nash-mtl; elsewhere the model's",
-            "optimizer": "P2's code",
-            "bound": "our choice, against the overflow that P2 met",
-            "measure_at": "paper, which also has the features",
-            "scale_heads": "paper",
-        },
     )
     mean_type = True
 
-    def __init__(
-        self,
-        *,
-        learning_rate: float = 0.025,
-        optimizer: Literal["adam", "sgd"] = "adam",
-        bound: float = 20.0,
-        measure_at: MeasureAt = "shared",
-        scale_heads: bool = True,
-        **common: Unpack[Common],
-    ) -> None:
-        super().__init__(measure_at=measure_at, scale_heads=scale_heads, **common)
-        self.learner = Learner(learning_rate, optimizer, 0.0, bound)
-        self.state = {"scales": self.learner.start()}
+    learning_rate: float = hyper(default=0.025, source="that of UW in nash-mtl; elsewhere the model's")
+    optimizer: Literal["adam", "sgd"] = hyper(default="adam", source="P2's code")
+    bound: float = hyper(default=20.0, source="our choice, against the overflow that P2 met")
+    measure_at: MeasureAt = hyper(default="shared", source="paper, which also has the features")
+    scale_heads: bool = hyper(default=True, source="paper")
+
+    @cached_property
+    def learner(self) -> Learner:
+        """The optimiser of the learnt values."""
+        return Learner(self.learning_rate, self.optimizer, 0.0, self.bound)
+
+    def initial_state(self) -> dict[str, Any]:
+        """Return the state before the first step."""
+        return {"scales": self.learner.start()}
 
     def solve(self, inputs: StepInputs, gram: Tensor) -> Tensor:
         """The weights of the shared update."""

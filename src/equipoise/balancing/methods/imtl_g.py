@@ -2,20 +2,21 @@
 
 import math
 from operator import mul
-from typing import Unpack
 
 import torch
 from torch import Tensor
 
 from equipoise._core.registry import register
-from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases.gram import GramBalancer
 from equipoise.balancing.bases.weights import MeasureAt
 from equipoise.balancing.engine.update import StepInputs
 from equipoise.balancing.errors import SolverError
+from equipoise.balancing.hyper_parameters import hyper
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.methods.edm import edm
 from equipoise.balancing.solvers import Gram, Vector, factorized, normalized, read_gram, to_tensor
+
+__all__ = ["IMTLG", "imtl_g"]
 
 
 def imtl_g(gram: Tensor) -> Tensor:
@@ -112,14 +113,11 @@ class IMTLG(GramBalancer):
         scale="mean: the weights sum to 1",
         heads="plain",
         state="count of unsolved steps",
-        sources={"measure_at": "paper, which also has the features", "scale_heads": "paper: shared parameters only"},
     )
     mean_type = True
 
-    def __init__(
-        self, *, measure_at: MeasureAt = "shared", scale_heads: bool = False, **common: Unpack[Common]
-    ) -> None:
-        super().__init__(measure_at=measure_at, scale_heads=scale_heads, **common)
+    measure_at: MeasureAt = hyper(default="shared", source="paper, which also has the features")
+    scale_heads: bool = hyper(default=False, source="paper: shared parameters only")
 
     def solve(self, inputs: StepInputs, gram: Tensor) -> Tensor:
         """The closed form."""

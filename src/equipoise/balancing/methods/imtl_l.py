@@ -1,16 +1,19 @@
 """IMTL-L: learnt scales that bring every loss to 1."""
 
-from typing import Literal, Unpack
+from functools import cached_property
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from equipoise._core.registry import register
-from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases.weights import WeightBalancer
 from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.hyper_parameters import hyper
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.state.adam import Learner
+
+__all__ = ["IMTLL", "imtl_l"]
 
 
 @torch.no_grad()
@@ -67,24 +70,20 @@ class IMTLL(WeightBalancer):
         default_place=Place.LOSSES,
         scale="absolute: at rest every weighted loss is 1",
         state="logarithmic scales and their moments",
-        sources={
-            "learning_rate": "that of UW in nash-mtl; elsewhere the model's",
-            "optimizer": "P2's code",
-            "bound": "our choice, against the overflow that P2 met",
-        },
     )
 
-    def __init__(
-        self,
-        *,
-        learning_rate: float = 0.025,
-        optimizer: Literal["adam", "sgd"] = "adam",
-        bound: float = 20.0,
-        **common: Unpack[Common],
-    ) -> None:
-        super().__init__(**common)
-        self.learner = Learner(learning_rate, optimizer, 0.0, bound)
-        self.state = self.learner.start()
+    learning_rate: float = hyper(default=0.025, source="that of UW in nash-mtl; elsewhere the model's")
+    optimizer: Literal["adam", "sgd"] = hyper(default="adam", source="P2's code")
+    bound: float = hyper(default=20.0, source="our choice, against the overflow that P2 met")
+
+    @cached_property
+    def learner(self) -> Learner:
+        """The optimiser of the learnt values."""
+        return Learner(self.learning_rate, self.optimizer, 0.0, self.bound)
+
+    def initial_state(self) -> dict[str, Any]:
+        """Return the state before the first step."""
+        return self.learner.start()
 
     def weigh(self, inputs: StepInputs) -> Tensor:
         """The weights before the step of the scales, which is then made."""

@@ -1,18 +1,19 @@
 """MGDA: the convex combination of the gradients of least norm."""
 
-from typing import Literal, Unpack
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from equipoise._core.errors import require
 from equipoise._core.registry import register
-from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases.gram import GramBalancer
 from equipoise.balancing.bases.weights import MeasureAt
 from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.hyper_parameters import hyper
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.solvers import minimum_norm_weights, read_gram, to_tensor
+
+__all__ = ["MGDA", "mgda", "mgda_scales"]
 
 
 def mgda(gram: Tensor) -> Tensor:
@@ -120,28 +121,13 @@ class MGDA(GramBalancer):
         scale="mean: the weights sum to 1",
         heads="plain",
         state="count of unsolved steps",
-        sources={
-            "normalization": "paper, LibMTL (authors' sample configuration: loss+)",
-            "normalized_update": "authors' code",
-            "measure_at": "paper; its approximation MGDA-UB: features",
-            "scale_heads": "paper, algorithm 2, line 2",
-        },
     )
     mean_type = True
 
-    def __init__(
-        self,
-        *,
-        normalization: Normalization = "none",
-        normalized_update: bool = False,
-        measure_at: MeasureAt = "shared",
-        scale_heads: bool = False,
-        **common: Unpack[Common],
-    ) -> None:
-        super().__init__(measure_at=measure_at, scale_heads=scale_heads, **common)
-        known = ("none", "l2", "loss", "loss+")
-        require(normalization in known, "normalization", normalization, f"be one of {', '.join(known)}")
-        self.normalization, self.normalized_update = normalization, normalized_update
+    normalization: Normalization = hyper(default="none", source="paper, LibMTL (authors' sample configuration: loss+)")
+    normalized_update: bool = hyper(default=False, source="authors' code")
+    measure_at: MeasureAt = hyper(default="shared", source="paper; its approximation MGDA-UB: features")
+    scale_heads: bool = hyper(default=False, source="paper, algorithm 2, line 2")
 
     def solve(self, inputs: StepInputs, gram: Tensor) -> Tensor:
         """The combination of least norm."""

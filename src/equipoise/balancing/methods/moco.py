@@ -1,17 +1,19 @@
 """MoCo: projected steps on the weights with tracked gradients."""
 
-from typing import NamedTuple, Unpack
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from equipoise._core.errors import require
 from equipoise._core.registry import register
-from equipoise.balancing.balancer import Balancer, Common
+from equipoise.balancing.balancer import Balancer
 from equipoise.balancing.engine.update import StepInputs, Update
+from equipoise.balancing.hyper_parameters import Rule, hyper, within
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.solvers import project_to_simplex
 from equipoise.balancing.state.per_task import gathered, tracked_rows, updated
+
+__all__ = ["MoCo", "MoCoState", "moco"]
 
 
 class MoCoState(NamedTuple):
@@ -123,35 +125,28 @@ class MoCo(Balancer):
         scale="mean: the weights sum to 1; the first steps are short, as the averages begin at zero",
         heads="plain",
         state="tracked gradients (T x P), weights, step counter",
-        sources={
-            "beta": "authors' code",
-            "beta_decay": "authors' code",
-            "gamma": "authors' code: 0.1, with the factor 2",
-            "gamma_decay": "authors' code",
-            "regularization": "authors' code",
-        },
         weighs=False,
     )
 
-    def __init__(
-        self,
-        *,
-        beta: float = 0.1,
-        beta_decay: float = 0.5,
-        gamma: float = 0.2,
-        gamma_decay: float = 0.5,
-        regularization: float = 0.0,
-        **common: Unpack[Common],
-    ) -> None:
-        super().__init__(**common)
-        require(0 < beta <= 1, "beta", beta, "be in (0, 1]")
-        require(gamma >= 0, "gamma", gamma, "be zero or more")
-        require(beta_decay >= 0, "beta_decay", beta_decay, "be zero or more")
-        require(gamma_decay >= 0, "gamma_decay", gamma_decay, "be zero or more")
-        require(regularization >= 0, "regularization", regularization, "be zero or more")
-        self.beta, self.beta_decay, self.regularization = beta, beta_decay, regularization
-        self.gamma, self.gamma_decay = gamma, gamma_decay
-        self.state = {"tracked": {}, "weights": {}, "step": 0}
+    beta: float = hyper(default=0.1, rule=within(0, 1, ends="(]"), source="authors' code")
+    beta_decay: float = hyper(
+        default=0.5, rule=Rule("be zero or more", lambda beta_decay: beta_decay >= 0), source="authors' code"
+    )
+    gamma: float = hyper(
+        default=0.2,
+        rule=Rule("be zero or more", lambda gamma: gamma >= 0),
+        source="authors' code: 0.1, with the factor 2",
+    )
+    gamma_decay: float = hyper(
+        default=0.5, rule=Rule("be zero or more", lambda gamma_decay: gamma_decay >= 0), source="authors' code"
+    )
+    regularization: float = hyper(
+        default=0.0, rule=Rule("be zero or more", lambda regularization: regularization >= 0), source="authors' code"
+    )
+
+    def initial_state(self) -> dict[str, Any]:
+        """Return the state before the first step."""
+        return {"tracked": {}, "weights": {}, "step": 0}
 
     def decide(self, inputs: StepInputs) -> Update:
         """The direction of the tracked gradients."""

@@ -1,18 +1,19 @@
 """MoDo: a projected step on the weights with gradients of two independent batches."""
 
-from typing import Literal, Unpack
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from equipoise._core.errors import require
 from equipoise._core.registry import register
-from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases.cross_gram import CrossGramBalancer
 from equipoise.balancing.context import Need
+from equipoise.balancing.hyper_parameters import NON_NEGATIVE, POSITIVE, hyper
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.methods.sdmgrad import read_cross_gram
 from equipoise.balancing.solvers import project_to_simplex
+
+__all__ = ["MoDo", "modo"]
 
 
 @torch.no_grad()
@@ -52,7 +53,7 @@ def modo(cross_gram: Tensor, weights: Tensor, rate: float = 0.1, regularization:
 class MoDo(CrossGramBalancer):
     """Simplex weights that follow the minimum-norm problem by one unbiased projected step at a time.
 
-    Place: Chen, Fernando et al., "Three-Way Trade-Off in Multi-Objective Learning: Optimization, Generalization and
+    Source: Chen, Fernando et al., "Three-Way Trade-Off in Multi-Objective Learning: Optimization, Generalization and
     Conflict-Avoidance", NeurIPS 2023, algorithm 1. Two further batches give the step on the weights, and the batch of
     the step is what they weigh (so also LibMTL). The paper saves that third batch by weighing the mean of the first
     two, which the update then depends on in two ways.
@@ -80,28 +81,13 @@ class MoDo(CrossGramBalancer):
         scale="simplex: T identical gradients give one of them",
         heads="plain",
         state="simplex weights",
-        sources={
-            "rate": "the authors' code: 0.1",
-            "regularization": "the authors' code: 0.1",
-            "batches": "LibMTL: 3",
-            "scale_heads": "no; the paper has shared parameters only",
-        },
         needs=frozenset({Need.FURTHER}),
     )
 
-    def __init__(
-        self,
-        *,
-        rate: float = 0.1,
-        regularization: float = 0.1,
-        batches: Literal[1, 3] = 3,
-        scale_heads: bool = False,
-        **common: Unpack[Common],
-    ) -> None:
-        super().__init__(batches=batches, scale_heads=scale_heads, **common)
-        require(rate > 0, "rate", rate, "be positive")
-        require(regularization >= 0, "regularization", regularization, "be non-negative")
-        self.rate, self.regularization = rate, regularization
+    rate: float = hyper(default=0.1, rule=POSITIVE, source="the authors' code: 0.1")
+    regularization: float = hyper(default=0.1, rule=NON_NEGATIVE, source="the authors' code: 0.1")
+    batches: Literal[1, 3] = hyper(default=3, source="LibMTL: 3")
+    scale_heads: bool = hyper(default=False, source="no; the paper has shared parameters only")
 
     def solve(self, cross: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
         """One step; its weights are the update's."""

@@ -1,19 +1,20 @@
 """Nash-MTL: the Nash bargaining solution between the tasks."""
 
 from collections.abc import Sequence
-from typing import Unpack
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from equipoise._core.errors import require
 from equipoise._core.registry import register
-from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases.gram import BargainingBalancer
 from equipoise.balancing.bases.weights import MeasureAt
 from equipoise.balancing.engine.update import StepInputs, Update
+from equipoise.balancing.hyper_parameters import POSITIVE, at_least, hyper, or_none
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.methods.fairgrad import fairgrad
+
+__all__ = ["NashMTL", "nash_mtl"]
 
 
 def nash_mtl(gram: Tensor) -> Tensor:
@@ -80,32 +81,21 @@ class NashMTL(BargainingBalancer):
         default_place=Place.SHARED,
         scale="absolute: the update has the norm max_norm, at most sqrt(T)",
         state="weights between solutions, step counter, count of unsolved steps",
-        sources={
-            "max_norm": "authors' code",
-            "every": "authors' code; the paper also has 10 and 25 for speed",
-            "measure_at": "paper",
-            "scale_heads": "authors' code",
-        },
     )
 
-    def __init__(
-        self,
-        *,
-        max_norm: float | None = 1.0,
-        every: int = 1,
-        measure_at: MeasureAt = "shared",
-        scale_heads: bool = True,
-        **common: Unpack[Common],
-    ) -> None:
-        super().__init__(max_norm=max_norm, measure_at=measure_at, scale_heads=scale_heads, **common)
-        require(every >= 1, "every", every, "be at least 1")
-        self.every = every
-        self.state = {"step": 0, "shared": {}, "heads": {}}
+    max_norm: float | None = hyper(default=1.0, rule=or_none(POSITIVE), source="authors' code")
+    every: int = hyper(default=1, rule=at_least(1), source="authors' code; the paper also has 10 and 25 for speed")
+    measure_at: MeasureAt = hyper(default="shared", source="paper")
+    scale_heads: bool = hyper(default=True, source="authors' code")
 
-    def source(self, tasks: Sequence[str]) -> Place:
+    def initial_state(self) -> dict[str, Any]:
+        """Return the state before the first step."""
+        return {"step": 0, "shared": {}, "heads": {}}
+
+    def place(self, tasks: Sequence[str]) -> Place:
         """The chosen place when a solution is due or a task has no weight yet, else the losses alone."""
         due = self.state["step"] % self.every == 0 or any(task not in self.state["shared"] for task in tasks)
-        return super().source(tasks) if due else Place.LOSSES
+        return super().place(tasks) if due else Place.LOSSES
 
     def decide(self, inputs: StepInputs) -> Update:
         """A new solution, or the last one."""

@@ -1,19 +1,20 @@
 """PCGrad: every gradient, projected onto the normal plane of those it conflicts with, in random order."""
 
 from collections.abc import Sequence
-from typing import Literal, Unpack
+from typing import Any, Literal
 
 from torch import Tensor
 
-from equipoise._core.errors import require
 from equipoise._core.registry import register
-from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases.gram import GramBalancer
 from equipoise.balancing.bases.weights import MeasureAt
 from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.hyper_parameters import SEED, hyper
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.solvers import read_gram, to_tensor
 from equipoise.balancing.state.random import first_state, random_orders
+
+__all__ = ["PCGrad", "pcgrad"]
 
 
 def check_order(order: Sequence[Sequence[int]], tasks: int) -> None:
@@ -100,27 +101,16 @@ class PCGrad(GramBalancer):
         scale="sum: T identical tasks give T times the gradient of one",
         heads="plain",
         state="random generator",
-        sources={
-            "reduction": "paper",
-            "seed": "our choice",
-            "measure_at": "paper",
-            "scale_heads": "authors' code",
-        },
     )
 
-    def __init__(
-        self,
-        *,
-        reduction: Literal["sum", "mean"] = "sum",
-        seed: int = 0,
-        measure_at: MeasureAt = "shared",
-        scale_heads: bool = False,
-        **common: Unpack[Common],
-    ) -> None:
-        super().__init__(measure_at=measure_at, scale_heads=scale_heads, **common)
-        require(reduction in ("sum", "mean"), "reduction", reduction, "be 'sum' or 'mean'")
-        self.reduction = reduction
-        self.state = {"generator": first_state(seed)}
+    reduction: Literal["sum", "mean"] = hyper(default="sum", source="paper")
+    seed: int = hyper(default=0, rule=SEED, source="our choice")
+    measure_at: MeasureAt = hyper(default="shared", source="paper")
+    scale_heads: bool = hyper(default=False, source="authors' code")
+
+    def initial_state(self) -> dict[str, Any]:
+        """Return the state before the first step."""
+        return {"generator": first_state(self.seed)}
 
     def solve(self, inputs: StepInputs, gram: Tensor) -> Tensor:
         """The projections, in orders that are drawn first."""

@@ -1,17 +1,18 @@
 """RLW: random loss weights, anew at every step."""
 
-from typing import Literal, Unpack
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from equipoise._core.errors import require
 from equipoise._core.registry import register
-from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases.weights import WeightBalancer
 from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.hyper_parameters import SEED, hyper
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.state.random import draw, first_state
+
+__all__ = ["RLW", "rlw"]
 
 
 @torch.no_grad()
@@ -63,26 +64,15 @@ class RLW(WeightBalancer):
         default_place=Place.LOSSES,
         scale="mean: the weights sum to 1",
         state="random generator",
-        sources={
-            "distribution": "paper: normal; P2 also Dirichlet",
-            "reduction": "paper: weights sum to 1",
-            "seed": "our choice",
-        },
     )
 
-    def __init__(
-        self,
-        *,
-        distribution: Literal["normal", "dirichlet"] = "normal",
-        reduction: Literal["mean", "sum"] = "mean",
-        seed: int = 0,
-        **common: Unpack[Common],
-    ) -> None:
-        super().__init__(**common)
-        require(distribution in _LOGITS, "distribution", distribution, f"be one of {', '.join(_LOGITS)}")
-        require(reduction in ("mean", "sum"), "reduction", reduction, "be 'mean' or 'sum'")
-        self.distribution, self.reduction = distribution, reduction
-        self.state = {"generator": first_state(seed)}
+    distribution: Literal["normal", "dirichlet"] = hyper(default="normal", source="paper: normal; P2 also Dirichlet")
+    reduction: Literal["mean", "sum"] = hyper(default="mean", source="paper: weights sum to 1")
+    seed: int = hyper(default=0, rule=SEED, source="our choice")
+
+    def initial_state(self) -> dict[str, Any]:
+        """Return the state before the first step."""
+        return {"generator": first_state(self.seed)}
 
     def weigh(self, inputs: StepInputs) -> Tensor:
         """A fresh draw."""

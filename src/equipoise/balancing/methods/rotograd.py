@@ -1,22 +1,24 @@
 """RotoGrad: rotations of the features before each head, and equal lengths of the gradients that come back."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, Unpack, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
 
-from equipoise._core.errors import require
 from equipoise._core.registry import register
-from equipoise.balancing.balancer import Common, Features
+from equipoise.balancing.balancer import Features
 from equipoise.balancing.bases.weights import WeightBalancer
 from equipoise.balancing.context import Need
 from equipoise.balancing.engine import distributed
 from equipoise.balancing.engine.task_gradients import TaskGradients
 from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.hyper_parameters import NON_NEGATIVE, POSITIVE, at_least, hyper, or_none
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.state.adam import adam
 from equipoise.balancing.state.per_task import gathered
+
+__all__ = ["RotoGrad", "rotograd", "rotograd_slopes"]
 
 
 @torch.no_grad()
@@ -105,7 +107,7 @@ def turned(rotation: Tensor, step: Tensor) -> Tensor:
 class RotoGrad(WeightBalancer):
     """Each task's head reads the features through a rotation of its own, learnt so that the task gradients agree.
 
-    Place: Javaloy and Valera, "RotoGrad: Gradient Homogenization in Multitask Learning", ICLR 2022. The gradients that
+    Source: Javaloy and Valera, "RotoGrad: Gradient Homogenization in Multitask Learning", ICLR 2022. The gradients that
     come back to the features get equal lengths (see `functional.rotograd`), and every rotation takes a step towards
     turning its task's gradient to the common direction. Rotations act on the channels (axis 1), alike at each position;
     of several feature tensors each has its own.
@@ -146,34 +148,24 @@ class RotoGrad(WeightBalancer):
         scale="sum-type: T identical gradients give T of them",
         heads="plain",
         state="a rotation a task with its moments; initial norms; step counter",
-        sources={
-            "learning_rate": "1e-4, a usual rate of the network; the paper tunes it",
-            "optimizer": "as the network's; the paper leaves it open",
-            "equal_lengths": "the paper: yes",
-            "burn_in": "the authors' package: 20",
-        },
         needs=frozenset({Need.ADAPT}),
     )
 
-    def __init__(
-        self,
-        *,
-        learning_rate: float = 1e-4,
-        optimizer: Literal["adam", "sgd"] = "adam",
-        size: int | None = None,
-        equal_lengths: bool = True,
-        burn_in: int = 20,
-        **common: Unpack[Common],
-    ) -> None:
-        super().__init__(**common)
-        require(learning_rate > 0, "learning_rate", learning_rate, "be positive")
-        require(optimizer in ("adam", "sgd"), "optimizer", optimizer, "be 'adam' or 'sgd'")
-        require(size is None or size >= 2, "size", size, "be at least 2 or None")
-        require(burn_in >= 0, "burn_in", burn_in, "be non-negative")
-        self.learning_rate, self.optimizer, self.size = learning_rate, optimizer, size
-        self.equal_lengths, self.burn_in = equal_lengths, burn_in
-        self.state = {"step": 0, "initial_norms": {}, "rotations": {}, "moments": {}}
+    learning_rate: float = hyper(
+        default=1e-4, rule=POSITIVE, source="1e-4, a usual rate of the network; the paper tunes it"
+    )
+    optimizer: Literal["adam", "sgd"] = hyper(default="adam", source="as the network's; the paper leaves it open")
+    size: int | None = hyper(default=None, rule=or_none(at_least(2)))
+    equal_lengths: bool = hyper(default=True, source="the paper: yes")
+    burn_in: int = hyper(default=20, rule=NON_NEGATIVE, source="the authors' package: 20")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self._adapted: set[str] = set()
+
+    def initial_state(self) -> dict[str, Any]:
+        """Return the state before the first step."""
+        return {"step": 0, "initial_norms": {}, "rotations": {}, "moments": {}}
 
     def adapt(self, task: str, features: Features) -> Features:
         """The features, rotated for a task.

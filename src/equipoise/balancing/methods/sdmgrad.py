@@ -1,18 +1,19 @@
 """SDMGrad: MGDA near the mean, with gradients of independent batches."""
 
 import math
-from typing import Literal, Unpack
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from equipoise._core.errors import require
 from equipoise._core.registry import register
-from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases.cross_gram import CrossGramBalancer
 from equipoise.balancing.context import Need
+from equipoise.balancing.hyper_parameters import POSITIVE, Rule, at_least, hyper, within
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.solvers import project_to_simplex
+
+__all__ = ["SDMGrad", "sdmgrad"]
 
 
 @torch.no_grad()
@@ -97,7 +98,7 @@ def read_cross_gram(cross_gram: Tensor, name: str) -> Tensor:
 class SDMGrad(CrossGramBalancer):
     """The common descent direction that stays near the mean of the task gradients, without the bias of one batch.
 
-    Place: Xiao, Ban and Ji, "Direction-oriented Multi-objective Learning: Simple and Provable Stochastic Algorithms",
+    Source: Xiao, Ban and Ji, "Direction-oriented Multi-objective Learning: Simple and Provable Stochastic Algorithms",
     NeurIPS 2023, algorithm 1. The weights (w + lambda / T) / (1 + lambda), which sum to 1, follow from a few projected
     steps on the simplex weights w, from where the last step left them. The authors' code multiplies the update by T.
     It also has, by an error, one batch in all three places, so that their numbers are those of `batches=1`.
@@ -127,34 +128,19 @@ class SDMGrad(CrossGramBalancer):
         scale="simplex: T identical gradients give one of them",
         heads="plain",
         state="simplex weights",
-        sources={
-            "regularization": "the authors' scripts: 0.3",
-            "steps": "the authors' code: 20",
-            "rate": "the authors' code: 10",
-            "momentum": "the authors' code: 0.5",
-            "batches": "the paper: 3",
-            "scale_heads": "the authors' code: no",
-        },
         needs=frozenset({Need.FURTHER}),
     )
 
-    def __init__(
-        self,
-        *,
-        regularization: float = 0.3,
-        steps: int = 20,
-        rate: float = 10.0,
-        momentum: float = 0.5,
-        batches: Literal[1, 3] = 3,
-        scale_heads: bool = False,
-        **common: Unpack[Common],
-    ) -> None:
-        super().__init__(batches=batches, scale_heads=scale_heads, **common)
-        require(0 <= regularization < float("inf"), "regularization", regularization, "be non-negative and finite")
-        require(steps >= 1, "steps", steps, "be at least 1")
-        require(rate > 0, "rate", rate, "be positive")
-        require(0 <= momentum < 1, "momentum", momentum, "be in [0, 1)")
-        self.regularization, self.steps, self.rate, self.momentum = regularization, steps, rate, momentum
+    regularization: float = hyper(
+        default=0.3,
+        rule=Rule("be non-negative and finite", lambda regularization: 0 <= regularization < float("inf")),
+        source="the authors' scripts: 0.3",
+    )
+    steps: int = hyper(default=20, rule=at_least(1), source="the authors' code: 20")
+    rate: float = hyper(default=10.0, rule=POSITIVE, source="the authors' code: 10")
+    momentum: float = hyper(default=0.5, rule=within(0, 1, ends="[)"), source="the authors' code: 0.5")
+    batches: Literal[1, 3] = hyper(default=3, source="the paper: 3")
+    scale_heads: bool = hyper(default=False, source="the authors' code: no")
 
     def solve(self, cross: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
         """The inner steps."""

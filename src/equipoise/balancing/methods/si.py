@@ -1,15 +1,14 @@
 """SI: the sum of the logarithms of the losses."""
 
-from typing import Unpack
-
 import torch
 from torch import Tensor
 
 from equipoise._core.registry import register
-from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases.weights import WeightBalancer
-from equipoise.balancing.engine.update import StepInputs, positive_losses
+from equipoise.balancing.engine.update import StepInputs
 from equipoise.balancing.info import MethodInfo, Place
+
+__all__ = ["SI", "si"]
 
 
 @torch.no_grad()
@@ -58,10 +57,7 @@ class SI(WeightBalancer):
         scale="sum of logarithms: every weighted loss is 1",
     )
 
-    def __init__(self, **common: Unpack[Common]) -> None:
-        super().__init__(**common)
-
     def weigh(self, inputs: StepInputs) -> Tensor:
         """The reciprocals of the losses."""
-        positive = positive_losses(inputs, "si")
+        positive = inputs.positive_losses("si")
         return torch.where(positive, si(inputs.losses), torch.zeros_like(inputs.losses))

@@ -1,18 +1,20 @@
 """STCH: a smooth maximum of the logarithms of the losses."""
 
 from collections.abc import Mapping
-from typing import Any, Unpack
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from equipoise._core.errors import require
 from equipoise._core.registry import register
-from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases.epoch import EpochBalancer
-from equipoise.balancing.engine.update import StepInputs, positive_losses
+from equipoise.balancing.context import Need
+from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.hyper_parameters import POSITIVE, at_least, hyper, or_none
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.methods.si import si
+
+__all__ = ["STCH", "stch", "stch_of_logarithms"]
 
 
 @torch.no_grad()
@@ -121,23 +123,22 @@ class STCH(EpochBalancer):
         title="Smooth Tchebycheff scalarization",
         paper='Lin et al., "Smooth Tchebycheff Scalarization for Multi-Objective Optimization", ICML 2024',
         default_place=Place.LOSSES,
+        needs=frozenset({Need.END_EPOCH}),
         scale="sum of logarithms: the weighted losses sum to T",
         state="average losses of the current epoch, nadir, number of epochs",
-        sources={"mu": "authors' code", "warmup_epochs": "authors' code", "window": "authors' code: epochs"},
     )
 
-    def __init__(
-        self, *, mu: float = 1.0, warmup_epochs: int = 5, window: int | None = None, **common: Unpack[Common]
-    ) -> None:
-        super().__init__(window=window, **common)
-        require(mu > 0, "mu", mu, "be positive")
-        require(warmup_epochs >= 1, "warmup_epochs", warmup_epochs, "be at least 1")
-        self.mu, self.warmup_epochs = mu, warmup_epochs
-        self.state = self.state | {"epochs": 0, "nadir": {}}
+    mu: float = hyper(default=1.0, rule=POSITIVE, source="authors' code")
+    warmup_epochs: int = hyper(default=5, rule=at_least(1), source="authors' code")
+    window: int | None = hyper(default=None, rule=or_none(at_least(1)), source="authors' code: epochs")
+
+    def initial_state(self) -> dict[str, Any]:
+        """Return the state before the first step."""
+        return super().initial_state() | {"epochs": 0, "nadir": {}}
 
     def weights_now(self, inputs: StepInputs) -> Tensor:
         """Those of the warm-up, or of the smooth maximum among the positive losses."""
-        positive = positive_losses(inputs, "stch")
+        positive = inputs.positive_losses("stch")
         losses = inputs.losses.double()
         if self.state["epochs"] < self.warmup_epochs:
             return torch.where(positive, si(losses), torch.zeros_like(losses))

@@ -1,15 +1,14 @@
 """Uniform weights: the plain sum of the losses."""
 
-from typing import Unpack
-
 import torch
 from torch import Tensor
 
 from equipoise._core.registry import register
-from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases.weights import WeightBalancer
 from equipoise.balancing.engine.update import StepInputs
 from equipoise.balancing.info import MethodInfo, Place
+
+__all__ = ["Uniform"]
 
 
 @register
@@ -34,9 +33,6 @@ class Uniform(WeightBalancer):
         default_place=Place.LOSSES,
         scale="sum: T identical tasks give T times the gradient of one",
     )
-
-    def __init__(self, **common: Unpack[Common]) -> None:
-        super().__init__(**common)
 
     def weigh(self, inputs: StepInputs) -> Tensor:
         """All ones."""

@@ -1,17 +1,17 @@
 """UPGrad: the mean of the gradients, each projected so that it conflicts with no task."""
 
-from typing import Unpack
-
 import torch
 from torch import Tensor
 
 from equipoise._core.registry import register
-from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases.gram import GramBalancer
 from equipoise.balancing.bases.weights import MeasureAt
 from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.hyper_parameters import hyper
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.solvers import nonnegative_multipliers, normalized, read_gram, to_tensor
+
+__all__ = ["UPGrad", "upgrad"]
 
 
 def upgrad(gram: Tensor) -> Tensor:
@@ -75,14 +75,11 @@ class UPGrad(GramBalancer):
         scale="mean: T identical tasks give the gradient of one",
         heads="plain",
         state="count of unsolved steps",
-        sources={"measure_at": "paper", "scale_heads": "TorchJD"},
     )
     mean_type = True
 
-    def __init__(
-        self, *, measure_at: MeasureAt = "shared", scale_heads: bool = False, **common: Unpack[Common]
-    ) -> None:
-        super().__init__(measure_at=measure_at, scale_heads=scale_heads, **common)
+    measure_at: MeasureAt = hyper(default="shared", source="paper")
+    scale_heads: bool = hyper(default=False, source="TorchJD")
 
     def solve(self, inputs: StepInputs, gram: Tensor) -> Tensor:
         """The projections."""

@@ -2,20 +2,31 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Unpack
+from typing import Any
 from zlib import crc32
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from equipoise._core.errors import require
 from equipoise._core.registry import register
-from equipoise.balancing.balancer import Balancer, Common
+from equipoise.balancing.balancer import Balancer
 from equipoise.balancing.context import Context, Need, missing
 from equipoise.balancing.engine.update import StepInputs, Update
+from equipoise.balancing.hyper_parameters import (
+    FINITE_NON_NEGATIVE,
+    NON_NEGATIVE,
+    POSITIVE,
+    SEED,
+    at_least,
+    each,
+    hyper,
+    or_none,
+)
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.state.adam import adam
+
+__all__ = ["URL", "url_distance"]
 
 
 def url_distance(students: Sequence[Tensor], teacher: Tensor, adaptors: Sequence[Tensor]) -> Tensor:
@@ -60,7 +71,7 @@ def _map(features: Tensor) -> Tensor:
 class URL(Balancer):
     """Distillation: to each loss comes the distance between the adapted features and those of a single-task network.
 
-    Place: Li, Liu and Bilen, "Universal Representations: A Unified Look at Multiple Task and Domain Learning", IJCV
+    Source: Li, Liu and Bilen, "Universal Representations: A Unified Look at Multiple Task and Domain Learning", IJCV
     2023 (before: "Knowledge Distillation for Multi-task Learning", ECCVW 2020). A task's adaptors, 1x1 maps without
     bias, one for each feature tensor, are trained beside the network by their own Adam when `after_step` is called, and
     are not part of it afterwards. The distance is `functional.url_distance`.
@@ -96,38 +107,30 @@ class URL(Balancer):
         scale="sum-type: T identical gradients give T of them",
         heads="plain",
         state="adaptors with their moments; step counter",
-        sources={
-            "strength": "1; the authors' code for NYU: 1, 1, 2",
-            "learning_rate": "the authors' code: 0.01",
-            "weight_decay": "the authors' code: 0.0005",
-            "steps": "the authors' code: a cosine over the training",
-        },
         needs=frozenset({Need.TEACHERS, Need.AFTER_STEP}),
         weighs=False,
     )
 
-    def __init__(
-        self,
-        *,
-        strength: float | Mapping[str, float] = 1.0,
-        learning_rate: float = 1e-2,
-        weight_decay: float = 5e-4,
-        steps: int | None = None,
-        seed: int = 0,
-        **common: Unpack[Common],
-    ) -> None:
-        super().__init__(**common)
-        strengths = strength.values() if isinstance(strength, Mapping) else [strength]
-        require(all(0 <= value < math.inf for value in strengths), "strength", strength, "be non-negative and finite")
-        require(learning_rate > 0, "learning_rate", learning_rate, "be positive")
-        require(weight_decay >= 0, "weight_decay", weight_decay, "be non-negative")
-        require(steps is None or steps >= 1, "steps", steps, "be at least 1 or None")
-        self.strength = dict(strength) if isinstance(strength, Mapping) else strength
-        self.learning_rate, self.weight_decay, self.steps, self.seed = learning_rate, weight_decay, steps, seed
-        self.state = {"step": 0, "adaptors": {}, "moments": {}}
-        # Between `backward` and `after_step`: the adaptors as leaves of the graph, and what their `.grad` is scaled by.
+    strength: float | Mapping[str, float] = hyper(
+        default=1.0,
+        rule=each(FINITE_NON_NEGATIVE),
+        source="1; the authors' code for NYU: 1, 1, 2",
+    )
+    learning_rate: float = hyper(default=1e-2, rule=POSITIVE, source="the authors' code: 0.01")
+    weight_decay: float = hyper(default=5e-4, rule=NON_NEGATIVE, source="the authors' code: 0.0005")
+    steps: int | None = hyper(
+        default=None, rule=or_none(at_least(1)), source="the authors' code: a cosine over the training"
+    )
+    seed: int = hyper(default=0, rule=SEED)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self._leaves: dict[str, list[Tensor]] = {}
         self._scale = 1.0
+
+    def initial_state(self) -> dict[str, Any]:
+        """Return the state before the first step."""
+        return {"step": 0, "adaptors": {}, "moments": {}}
 
     def objectives(
         self, losses: Mapping[str, Tensor], features: Sequence[Tensor], context: Context
@@ -152,12 +155,12 @@ class URL(Balancer):
                     f"`context.teachers` should give the features of a single-task network for `{task}`. Found "
                     f"{', '.join(teachers) or 'none'}. Train one with that task alone."
                 )
-            strength = self.strength.get(task, 1.0) if isinstance(self.strength, dict) else self.strength
+            strength = self.strength.get(task, 1.0) if isinstance(self.strength, Mapping) else self.strength
             distance = url_distance(features, teachers[task], self._adaptors(task, features, teachers[task]))
             total[task] = loss + (strength * distance).to(loss.dtype)
         return total
 
-    def source(self, tasks: Sequence[str]) -> Place:
+    def place(self, tasks: Sequence[str]) -> Place:
         """The losses alone: the features come in through `objectives`."""
         return Place.LOSSES
 
@@ -167,7 +170,7 @@ class URL(Balancer):
         return Update(torch.ones_like(inputs.losses), complete=False)
 
     @torch.no_grad()
-    def after_step(self, context: Context | None = None) -> None:
+    def on_step_end(self, context: Context | None) -> None:
         """Train the adaptors with the gradients that have come together in them."""
         leaves, self._leaves = self._leaves, {}
         gradients = {task: [leaf.grad for leaf in of_task if leaf.grad is not None] for task, of_task in leaves.items()}

@@ -1,19 +1,20 @@
 """UW: weights from learnt uncertainties of the tasks."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Literal, Unpack
+from functools import cached_property
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from equipoise._core.errors import require
 from equipoise._core.registry import register
-from equipoise.balancing.balancer import Common
 from equipoise.balancing.bases.weights import WeightBalancer
 from equipoise.balancing.engine.update import StepInputs
+from equipoise.balancing.hyper_parameters import Rule, each, hyper
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.state.adam import Learner
+
+__all__ = ["UW", "uw"]
 
 
 @torch.no_grad()
@@ -80,36 +81,33 @@ class UW(WeightBalancer):
         default_place=Place.LOSSES,
         scale="absolute: at rest every weighted loss is 1/2",
         state="log-variances and their moments",
-        sources={
-            "kinds": "LibMTL, nash-mtl, TorchJD, MTAN: regression for all",
-            "initial": "nash-mtl, TorchJD",
-            "learning_rate": "nash-mtl; elsewhere the model's",
-            "optimizer": "nash-mtl",
-            "bound": "our choice, against overflow",
-        },
     )
 
-    def __init__(
-        self,
-        *,
-        kinds: Mapping[str, Kind] = MappingProxyType({}),
-        initial: float = 0.0,
-        learning_rate: float = 0.025,
-        optimizer: Literal["adam", "sgd"] = "adam",
-        bound: float = 20.0,
-        **common: Unpack[Common],
-    ) -> None:
-        super().__init__(**common)
-        for task, kind in kinds.items():
-            require(kind in _FACTORS, f"kinds[{task!r}]", kind, f"be one of {', '.join(_FACTORS)}")
-        self.factors = {task: _FACTORS[kind] for task, kind in kinds.items()}
-        self.learner = Learner(learning_rate, optimizer, initial, bound)
-        self.state = self.learner.start()
+    kinds: Mapping[str, Kind] = hyper(
+        default_factory=dict,
+        rule=each(Rule(f"be one of {', '.join(_FACTORS)}", lambda kind: kind in _FACTORS)),
+        source="LibMTL, nash-mtl, TorchJD, MTAN: regression for all",
+    )
+    initial: float = hyper(default=0.0, source="nash-mtl, TorchJD")
+    learning_rate: float = hyper(default=0.025, source="nash-mtl; elsewhere the model's")
+    optimizer: Literal["adam", "sgd"] = hyper(default="adam", source="nash-mtl")
+    bound: float = hyper(default=20.0, source="our choice, against overflow")
+
+    @cached_property
+    def learner(self) -> Learner:
+        """The optimiser of the learnt values."""
+        return Learner(self.learning_rate, self.optimizer, self.initial, self.bound)
+
+    def initial_state(self) -> dict[str, Any]:
+        """Return the state before the first step."""
+        return self.learner.start()
 
     def weigh(self, inputs: StepInputs) -> Tensor:
         """The weights before the step of the log-variances, which is then made."""
         losses = inputs.losses
-        factors = losses.new_tensor([self.factors.get(task, 1.0) for task in inputs.tasks])
+        factors = losses.new_tensor(
+            [_FACTORS[self.kinds[task]] if task in self.kinds else 1.0 for task in inputs.tasks]
+        )
         weights, gradient = uw(factors * losses, self.learner.values(self.state, inputs.tasks, losses))
         self.state = self.learner.learned(self.state, inputs.tasks, gradient)
         return factors * weights

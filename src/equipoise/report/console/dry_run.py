@@ -6,6 +6,7 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
+from equipoise._core.text import duration
 from equipoise.config import SINGLE
 from equipoise.studies import PlannedRun, unfinished_runs
 from equipoise.studies.plan.estimate import RunCost
@@ -79,14 +80,6 @@ def outlook(
         whole = total * (len(left) + later) / len(left)
         lines.append(f"With those that follow, if they are like these, about {duration(whole)}.")
     return lines
-
-
-def duration(seconds: float) -> str:
-    """Seconds, minutes, hours or days, whichever reads best."""
-    for unit, size in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
-        if seconds >= 1.5 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def amount(size: int) -> str:

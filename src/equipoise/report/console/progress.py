@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from equipoise._core.text import duration
 from equipoise.studies import Event, PlannedRun, unfinished_runs
-from equipoise.studies.search import Budget, Outcome, SearchRecord
+from equipoise.studies.search import Budget, SearchResult, Trial
 from equipoise.training import Status
 
 _SILENCE = 300.0
@@ -238,15 +239,6 @@ class StudyProgress(Bars):
         return f" ({self._ended} of {self._runs_to_make} runs ended, about {duration(left)} left)"
 
 
-def duration(seconds: float) -> str:
-    """A duration for people."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
-
-
 class SearchProgress(Bars):
     """A bar for the whole search, one for every running trial, and a line for every ended one.
 
@@ -274,7 +266,7 @@ class SearchProgress(Bars):
         """Show an event of a run."""
         self.show(event)
 
-    def noted(self, record: SearchRecord) -> None:
+    def on_change(self, record: SearchResult) -> None:
         """Show what has been found."""
         best = "" if record.best is None else f", best {record.best.value:.2f} %"
         left = self.left(record)
@@ -287,7 +279,7 @@ class SearchProgress(Bars):
         done = len(record.trials)
         self.whole(f"{done} trials{best}", done, self._expected, outlook.lstrip(", "))
 
-    def left(self, record: SearchRecord) -> float | None:
+    def left(self, record: SearchResult) -> float | None:
         """Seconds to go, or none while there is nothing to judge by."""
         spent = sum(trial.seconds for trial in record.trials)
         bounds = []
@@ -298,7 +290,7 @@ class SearchProgress(Bars):
         return min(bounds) / self._jobs if bounds else None
 
 
-def _described(trial: Outcome) -> str:
+def _described(trial: Trial) -> str:
     weights = ", ".join(f"{task} {weight:.4g}" for task, weight in trial.weights.items()) or trial.balancer
     cached = " (cached)" if trial.cached else ""
     if trial.status == "finished":

@@ -45,7 +45,7 @@ def study_on_console(study: StudyVerdict) -> RenderableType:
     parts: list[RenderableType] = [table]
     for method in study.methods:
         parts += [Text(), Text(f"{_name(method)}: {method.text}")]
-        run = study.telling(method)
+        run = study.representative(method)
         if run.verdict is None:
             parts.append(Text(run.missing or "", style="yellow"))
             continue

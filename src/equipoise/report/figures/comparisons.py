@@ -7,7 +7,7 @@ import polars
 
 from equipoise import figures
 from equipoise.config import SINGLE, ConfigError, RunConfig, load
-from equipoise.figures.layout import TOGETHER
+from equipoise.figures.layout import MAX_METHODS_PER_PANEL
 from equipoise.report.figures.illustration import (
     Illustration,
     changes,
@@ -84,7 +84,7 @@ def _radars(
     )
     outlines = multi.group_by("variant", "method").agg(polars.col("metric"))
     # Outlines of other tasks have other spokes.
-    if len(outlines) <= TOGETHER and outlines["metric"].n_unique() == 1:
+    if len(outlines) <= MAX_METHODS_PER_PANEL and outlines["metric"].n_unique() == 1:
         yield Illustration("radar", "Every task at a glance", caption, radar(records, directions))
         return
     for name, title, part in of_variants(records):

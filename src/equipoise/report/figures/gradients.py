@@ -128,7 +128,7 @@ def verdict_figure(verdict: Verdict, recorded: polars.DataFrame) -> Figure:
         verdict: The verdict.
         recorded: What it was drawn from, as of `Probe.recorded` or `equipoise.diagnosis.read`.
     """
-    return figures.verdict_evidence(by_task(recorded), verdict.to_frame())
+    return figures.verdict_overview(by_task(recorded), verdict.to_frame())
 
 
 def study_verdict_figure(study: StudyVerdict) -> Figure:

@@ -11,7 +11,7 @@ from equipoise.config import SINGLE
 from equipoise.diagnosis import by_task
 from equipoise.figures import method_styles, task_styles
 from equipoise.figures.curves import block_means
-from equipoise.figures.layout import Style
+from equipoise.figures.styles import Style
 from equipoise.report.figures.illustration import changes
 from equipoise.studies import RunRow, Study, read_published
 from equipoise.studies.results import frames
@@ -69,10 +69,10 @@ _QUANTITIES: Mapping[str, Mapping[str, Any]] = {
 def change_chart(study: Study) -> list[dict[str, Any]]:
     """How much better or worse every method is than single-task networks, task by task and in the mean."""
     published = _published(study)
-    found = changes(study.records, one_of_task(study.directions))
+    found = changes(study.rows, one_of_task(study.directions))
     shown = []
     for (variant, method), rows in found.group_by("variant", "method", maintain_order=True):
-        runs = _finished(study.records, variant, method)
+        runs = _finished(study.rows, variant, method)
         # Single-task networks that everything else is compared with are at zero by definition.
         if method == SINGLE and all(run.reference == run.variant for run in runs):
             continue
@@ -99,7 +99,7 @@ def change_chart(study: Study) -> list[dict[str, Any]]:
 def gradient_chart(study: Study) -> dict[str, Any]:
     """What the gradients of the tasks did while the first seed of every method was trained; see `block_means`."""
     runs = []
-    for variant, method, records in _methods(study.records):
+    for variant, method, records in _methods(study.rows):
         for record in sorted(records, key=lambda record: record.seed) if method != SINGLE else ():
             frame = frames.gradients([record], study.root, by_task)
             if len(frame):
@@ -122,7 +122,7 @@ def gradient_chart(study: Study) -> dict[str, Any]:
 def epoch_chart(study: Study) -> list[dict[str, Any]]:
     """The main metrics on the split that checkpoints are chosen on, epoch by epoch, means over seeds."""
     shown, directions = [], one_of_task(study.directions)
-    for variant, method, records in _methods(study.records):
+    for variant, method, records in _methods(study.rows):
         found: dict[str, dict[int, list[float]]] = {}
         for line in (line for record in records for line in read_log(directory_of(record, study.root))):
             for key, value in line.get("metric", {}).items():

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-import equipoise
+from equipoise._core.version import __version__
 from equipoise.config import Recipe
 from equipoise.report.figures import gallery
 from equipoise.report.html.charts import change_chart, epoch_chart, gradient_chart, method_looks, task_looks
@@ -115,7 +115,7 @@ def gather(study: Study, progress: Callable[[str], None]) -> Content:
         progress: Told what is being done.
     """
     progress("Reading the runs")
-    records, recipe = study.records, study.recipe
+    records, recipe = study.rows, study.recipe
     sure = sureness(study) if records else None
     methods = list(dict.fromkeys((record.variant, record.balancer) for record in records))
     data: dict[str, Any] = {
@@ -138,7 +138,7 @@ def gather(study: Study, progress: Callable[[str], None]) -> Content:
     return Content(
         study=study,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        version=equipoise.__version__,
+        version=__version__,
         facts=facts(study, sure.table if sure else None),
         results=results(study) if records else None,
         sureness=sure,

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
+from equipoise._core.text import duration
 from equipoise.config import SINGLE, BalancerConfig, Recipe, VariantConfig
-from equipoise.report.console.progress import duration
 from equipoise.report.tables.table import Row, Table
 from equipoise.studies import PlannedRun, RunRow, Study
 from equipoise.studies.results.frames import directory_of
@@ -41,7 +41,7 @@ def facts(study: Study, sure: Table | None) -> list[Fact]:
         study: The study.
         sure: How sure the order of its methods is, see `equipoise.report.certainty`.
     """
-    means = _means(study.records)
+    means = _means(study.rows)
     found = []
     if means:
         variant, method = best = max(means, key=lambda key: means[key])
@@ -49,10 +49,10 @@ def facts(study: Study, sure: Table | None) -> list[Fact]:
         uniform = (variant, "uniform")
         if uniform in means and uniform != best:
             found.append(Fact("Uniform", _percent(means[uniform]), _ahead(sure, best, means[best] - means[uniform])))
-    done = [record for record in study.records if record.status == "finished"]
-    failed = sum(record.status == "failed" for record in study.records)
+    done = [record for record in study.rows if record.status == "finished"]
+    failed = sum(record.status == "failed" for record in study.rows)
     found.append(
-        Fact("Runs finished", f"{len(done)} of {len(study.records)}", f"{failed} failed" if failed else "none failed")
+        Fact("Runs finished", f"{len(done)} of {len(study.rows)}", f"{failed} failed" if failed else "none failed")
     )
     found.append(Fact("Training time", duration(sum(record.seconds for record in done)), "of all runs together"))
     return found
@@ -123,12 +123,12 @@ class RunState:
 
 def run_states(study: Study) -> list[RunState]:
     """The runs of the table, in their order."""
-    return [_state(study, run, record) for run, record in zip(study.planned, study.records, strict=True)]
+    return [_state(study, run, record) for run, record in zip(study.planned, study.rows, strict=True)]
 
 
 def versions(study: Study) -> list[str]:
     """The software that the finished runs were made with; one line if it was the same for all."""
-    results = (read_result(directory_of(record, study.root)) for record in study.records)
+    results = (read_result(directory_of(record, study.root)) for record in study.rows)
     found = (result.versions for result in results if result is not None)
     return list(dict.fromkeys(", ".join(f"{name} {version}" for name, version in one.items()) for one in found))
 

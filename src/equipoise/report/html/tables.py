@@ -12,7 +12,7 @@ from equipoise.report.tables.table import Table
 from equipoise.report.verdict_text import LEGEND, VerdictText, tell
 from equipoise.studies import Study
 from equipoise.studies.results.diagnose import MethodVerdict, StudyVerdict, diagnose_study
-from equipoise.studies.search import SearchRecord, read_records
+from equipoise.studies.search import SearchResult, read_searches
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ class Searched:
 
 def results(study: Study) -> PageTable:
     """The main metrics, delta_m and weights of every method."""
-    return PageTable("table", "Every method", comparison(study.records, study.directions))
+    return PageTable("table", "Every method", comparison(study.rows, study.directions))
 
 
 def sureness(study: Study) -> PageTable | None:
     """How sure the order of the methods is; none where one seed or one method alone is finished."""
-    table = certainty(study.records, study.directions)
+    table = certainty(study.rows, study.directions)
     return None if table is None else PageTable("certainty", "How sure the order is", table)
 
 
@@ -59,18 +59,16 @@ def published(study: Study) -> PageTable | None:
     rows = study.recipe.published_rows
     if not rows:
         return None
-    return PageTable("published", "Measured beside published", beside_published(study.records, study.directions, rows))
+    return PageTable("published", "Measured beside published", beside_published(study.rows, study.directions, rows))
 
 
 def every_metric(study: Study) -> PageTable | None:
     """All metrics that were measured; none where there are no more than the main ones."""
-    measured = {key for record in study.records for key in record.metrics}
+    measured = {key for record in study.rows for key in record.metrics}
     directions = {key: higher for key, higher in _all_directions(study).items() if key in measured}
     if directions.keys() <= study.directions.keys():
         return None
-    return PageTable(
-        "metrics", "Every metric", _without_weights(comparison(study.records, directions), len(directions))
-    )
+    return PageTable("metrics", "Every metric", _without_weights(comparison(study.rows, directions), len(directions)))
 
 
 def searches(study: Study) -> list[Searched]:
@@ -80,12 +78,12 @@ def searches(study: Study) -> list[Searched]:
     found = [
         (folder.name if folder != study.directory else "", records)
         for folder in folders
-        for records in read_records(folder).values()
+        for records in read_searches(folder).values()
     ]
     return [_searched(f"search-{number}", variant, records) for number, (variant, records) in enumerate(found)]
 
 
-def _searched(identifier: str, variant: str, records: list[SearchRecord]) -> Searched:
+def _searched(identifier: str, variant: str, records: list[SearchResult]) -> Searched:
     of = f", {variant}" if variant else ""
     trials = []
     for record in records:
@@ -119,7 +117,7 @@ class Opinion:
         variant: Of the study, if it has variants.
         method: Its label.
         text: What its runs have in common.
-        seed: Of the run that is told in full: see `StudyVerdict.telling`.
+        seed: Of the run that is told in full: see `StudyVerdict.representative`.
         told: The verdict on that run; none where it has recorded nothing.
         missing: Why not.
     """
@@ -155,7 +153,7 @@ def verdicts(study: Study) -> Verdicts:
         drawn = plate(
             "figure-verdict",
             "Who owns the update",
-            "The share of the shared network's update that each task owns with every method, over the judged steps, "
+            "The share of the shared network's update that each task owns with every method, over the analysed steps, "
             "mean over seeds. Dashed lines are equal shares.",
             study_verdict_figure(found),
         )
@@ -163,6 +161,6 @@ def verdicts(study: Study) -> Verdicts:
 
 
 def _opinion(found: StudyVerdict, method: MethodVerdict) -> Opinion:
-    run = found.telling(method)
+    run = found.representative(method)
     told = None if run.verdict is None else tell(run.verdict)
     return Opinion(method.variant, method.balancer, method.text, run.seed, told, run.missing)

@@ -1,6 +1,5 @@
 """The list of balancing methods, for people and as data."""
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,11 +10,10 @@ from rich.text import Text
 
 from equipoise import models
 from equipoise.balancing import Balancer, Need, Place, hyper_parameters
-from equipoise.balancing.balancer import Common
 from equipoise.models.cost import cost
 from equipoise.tasks import Output
 
-_COMMON = frozenset(Common.__annotations__)
+_COMMON = frozenset(hyper_parameters(Balancer))
 """The options that every method takes."""
 _COSTS = {
     Place.LOSSES: "as a plain step",
@@ -39,10 +37,10 @@ def method_records(methods: Mapping[str, type[Balancer]]) -> list[dict[str, Any]
             "heads": method.info.heads,
             "state": method.info.state,
             "hyper_parameters": {
-                key: "required" if default is inspect.Parameter.empty else default
-                for key, default in hyper_parameters(method).items()
+                key: "required" if declared.required else declared.default
+                for key, declared in hyper_parameters(method).items()
             },
-            "sources": dict(method.info.sources),
+            "sources": {key: one.source for key, one in hyper_parameters(method).items() if one.source},
         }
         for name, method in methods.items()
     ]

@@ -8,10 +8,10 @@ import yaml
 
 from equipoise.report.tables.table import Column, Row, Table
 from equipoise.studies.results.statistics import Interval
-from equipoise.studies.search import Outcome, SearchRecord
+from equipoise.studies.search import SearchResult, Trial
 
 
-def trials_table(record: SearchRecord) -> Table:
+def trials_table(record: SearchResult) -> Table:
     """The trials of a strategy in their order, the notes saying what was found and what it cost."""
     tasks = list(dict.fromkeys(task for trial in record.trials for task in trial.weights))
     columns = (
@@ -38,7 +38,7 @@ def trials_table(record: SearchRecord) -> Table:
     return Table(columns, rows, (*_found(record), *_failures(record)), "trial")
 
 
-def strategies_table(records: Sequence[SearchRecord]) -> Table:
+def strategies_table(records: Sequence[SearchResult]) -> Table:
     """What each strategy reached, and what it cost.
 
     Args:
@@ -78,7 +78,7 @@ def strategies_table(records: Sequence[SearchRecord]) -> Table:
     return Table(columns, tuple(rows), notes, "strategy")
 
 
-def pasteable(record: SearchRecord) -> str:
+def pasteable(record: SearchResult) -> str:
     """The best weights as an entry of a recipe's `balancers`; empty where there are none.
 
     The numbers are exactly those that were trained with, so that `bench` takes the run that is there.
@@ -89,14 +89,14 @@ def pasteable(record: SearchRecord) -> str:
     return "- " + yaml.safe_dump(entry, default_flow_style=True, sort_keys=False, width=math.inf).rstrip("\n")
 
 
-def with_weights(table: Table, record: SearchRecord) -> Table:
+def with_weights(table: Table, record: SearchResult) -> Table:
     """The table with one more note, the best weights in Markdown, where there are such."""
     weights = pasteable(record)
     note = f"The best weights, for the `balancers` of a recipe:\n\n```yaml\n{weights}\n```"
     return replace(table, notes=(*table.notes, note)) if weights else table
 
 
-def _found(record: SearchRecord) -> list[str]:
+def _found(record: SearchResult) -> list[str]:
     best = record.best
     cached = sum(trial.cached for trial in record.trials)
     cost = f"{len(record.trials)} trials, {record.hours:.3g} hours of training"
@@ -110,18 +110,18 @@ def _found(record: SearchRecord) -> list[str]:
     return [f"Best: delta_m {best.value:.2f} % on {split} and {test} on test (seed {record.seed}).", cost]
 
 
-def _failures(record: SearchRecord) -> list[str]:
+def _failures(record: SearchResult) -> list[str]:
     return [f"Trial {number} failed: {trial.error}" for number, trial in enumerate(record.trials, 1) if trial.error]
 
 
-def _remark(trial: Outcome) -> str:
+def _remark(trial: Trial) -> str:
     remarks = [] if trial.balancer == "fixed" else [trial.balancer]
     remarks += [] if trial.status == "finished" else [trial.status]
     remarks += ["cached"] if trial.cached else []
     return f"({', '.join(remarks)})" if remarks else ""
 
 
-def _on_test(record: SearchRecord) -> bool:
+def _on_test(record: SearchResult) -> bool:
     return record.protocol == "paper_one"
 
 

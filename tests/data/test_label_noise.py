@@ -197,7 +197,7 @@ def test_a_task_without_a_rule_is_named() -> None:
 def test_sheet_shows_right_beside_wrong(generated_rooms: Path) -> None:
     right = data.create("rooms", root=generated_rooms, tasks=["seg", "depth"])
     wrong = data.create("rooms", root=generated_rooms, tasks=["seg", "depth"], corrupt=data.LabelNoise())
-    sheet = data.corruption_sheet(right, wrong, 2)
+    sheet = data.label_noise_sheet(right, wrong, 2)
     plain = data.contact_sheet(right, 2)
     # Enlarged four times.
     step = 4 * 32 + MARGIN
@@ -212,4 +212,4 @@ def test_sheet_shows_right_beside_wrong(generated_rooms: Path) -> None:
     assert column(sheet, 2) != column(sheet, 1)
     assert column(sheet, 4) != column(sheet, 3)
     with pytest.raises(ValueError, match="split 'train' alone"):
-        data.corruption_sheet(right, right, 2)
+        data.label_noise_sheet(right, right, 2)

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from equipoise.cli import app
 from equipoise.config import Recipe
 from equipoise.diagnosis import Verdict, judge
-from equipoise.diagnosis.frames import records_frame, write_records
+from equipoise.diagnosis.store import records_frame, write_records
 from equipoise.report.console.verdicts import verdict_on_console
 from equipoise.report.verdict_text import tell
 from equipoise.studies import open_study, save_recipe
@@ -45,13 +45,13 @@ def test_words_and_table_are_the_same_for_terminal_and_page(starved):
     assert told.findings[0].sure == "over 99 %"
 
 
-def test_the_command_tells_draws_and_answers_in_json(starved, tmp_path):
+def test_the_command_prints_draws_and_answers_in_json(starved, tmp_path):
     (tmp_path / "run").mkdir()
     write_records(starved, tmp_path / "run" / "probe.parquet")
     picture = tmp_path / "verdict.png"
-    told = CliRunner().invoke(app, ["diagnose", str(tmp_path / "run"), "--figure", str(picture)])
-    assert told.exit_code == 0
-    assert "is starved" in told.output
+    result = CliRunner().invoke(app, ["diagnose", str(tmp_path / "run"), "--figure", str(picture)])
+    assert result.exit_code == 0
+    assert "is starved" in result.output
     assert picture.stat().st_size > 10_000
     answer = CliRunner().invoke(
         app, ["diagnose", str(tmp_path / "run" / "probe.parquet"), "--json", "--weight", "seg=2"]
@@ -84,14 +84,14 @@ def test_a_study_has_a_row_a_method_and_reads_unfinished_runs(starved, tmp_path)
         ("avgnorm", 0, {}),
     ]
     assert "should be a file that a probe has written" in found.runs[1].missing
-    told = CliRunner().invoke(app, ["diagnose", str(study), "--figure", str(tmp_path / "study.png")])
-    assert told.exit_code == 0
-    assert "`edge` is starved." in told.output
+    result = CliRunner().invoke(app, ["diagnose", str(study), "--figure", str(tmp_path / "study.png")])
+    assert result.exit_code == 0
+    assert "`edge` is starved." in result.output
     assert (tmp_path / "study.png").exists()
 
 
 @pytest.mark.parametrize("name", ["nowhere", "empty", "file.txt", "hollow.parquet", "silent"])
-def test_what_cannot_be_judged_is_one_message(name, tmp_path):
+def test_a_path_without_records_is_one_message(name, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file.txt").write_text("no records")
     (tmp_path / "hollow.parquet").touch()
