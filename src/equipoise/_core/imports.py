@@ -202,6 +202,12 @@ def module_of(found: type[Any]) -> UserModule | None:
     return UserModule(Path(loader.path).stem, loader.path, loader.text) if isinstance(loader, _Text) else None
 
 
+def public_name(module: str) -> str:
+    """Return the name of a module in `sys.modules`, for a user's file without the checksum that `load` adds."""
+    loader = getattr(sys.modules.get(module), "__loader__", None)
+    return Path(loader.path).stem if isinstance(loader, _Text) else module
+
+
 def reduce_with_module(reduced: str | tuple[Any, ...], found: type[Any]) -> str | tuple[Any, ...]:
     """Return what `__reduce_ex__` should return, so that unpickling an object first loads the file of its class.
 

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar, overload
 
-from equipoise._core.imports import after_failure, import_module, module_of
+from equipoise._core.imports import after_failure, import_module, public_name
 from equipoise._core.text import unknown
 
 T = TypeVar("T")
@@ -231,8 +231,7 @@ def _left_open(found: type[Any]) -> str:
 
 
 def _origin(found: type[Any]) -> str:
-    module = module_of(found)
-    return f"{found.__module__ if module is None else module.name}:{found.__qualname__}"
+    return f"{public_name(found.__module__)}:{found.__qualname__}"
 
 
 def _path(found: type[Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, SupportsIndex
 import torch
 from torch import Tensor
 
-from equipoise._core.imports import module_of, reduce_with_module
+from equipoise._core.imports import public_name, reduce_with_module
 from equipoise._core.text import unknown
 from equipoise.data.core.fingerprint import chosen_options, digest, find_files
 from equipoise.data.core.label_noise import LabelNoise
@@ -67,8 +67,7 @@ class Dataset(torch.utils.data.Dataset[Sample], ABC):
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
-        module = module_of(cls)
-        cls.name = vars(cls).get("name", f"{cls.__module__ if module is None else module.name}:{cls.__qualname__}")
+        cls.name = vars(cls).get("name", f"{public_name(cls.__module__)}:{cls.__qualname__}")
 
     def __init__(
         self,
