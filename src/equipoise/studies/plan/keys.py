@@ -15,7 +15,6 @@ incomplete: it is marked, and never matches a finished run.
 
 import dataclasses
 import json
-import re
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from enum import Enum
@@ -30,6 +29,7 @@ from equipoise import balancing, data, models
 from equipoise._core.files import write_json
 from equipoise._core.imports import source_of
 from equipoise._core.options import option_defaults, option_types
+from equipoise._core.text import file_name
 from equipoise.config import DataConfig, RunConfig, convert_options
 from equipoise.data import DatasetError
 
@@ -130,7 +130,7 @@ def run_key(config: RunConfig, needs: Sequence[str] = (), fingerprints: Fingerpr
     }
     digest = sha256(_as_json(content).encode()).hexdigest()[:16]
     complete = dataset is not None and weights is not None and all(map(is_complete, needs))
-    prefix = re.sub(r"[^\w.+-]", "_", "-".join((config.data.name, config.balancer.name, *config.tasks)))
+    prefix = file_name("-".join((config.data.name, config.balancer.name, *config.tasks)))
     return f"{prefix}-{digest}" if complete else f"{prefix}-{digest}-{_INCOMPLETE}"
 
 
