@@ -48,7 +48,7 @@ def test_a_run_that_had_nothing_to_be_compared_with_is_made_again(rooms, tmp_pat
     planned = plan(recipe(rooms))
     multi = [run for run in planned if run.needs]
     execute(multi, tmp_path)
-    assert {record.selection for record in collect(multi, tmp_path)} == {"mean relative loss"}
+    assert {row.selection for row in collect(multi, tmp_path)} == {"mean relative loss"}
     assert unfinished_runs(planned, tmp_path) == [run for run in planned if not run.needs]
     execute(planned, tmp_path)
     assert unfinished_runs(planned, tmp_path) == []
@@ -87,9 +87,9 @@ def test_a_killed_job_is_a_failed_run_and_the_others_go_on(rooms, tmp_path):
     single, *others = collect(planned, tmp_path)
     assert single.status == "failed"
     assert "SIGKILL" in single.error
-    assert {record.status for record in others} == {"finished"}
+    assert {row.status for row in others} == {"finished"}
     execute(planned, tmp_path)
-    assert {record.status for record in collect(planned, tmp_path)} == {"finished"}
+    assert {row.status for row in collect(planned, tmp_path)} == {"finished"}
 
 
 @pytest.mark.slow

@@ -125,7 +125,7 @@ def test_defaults_that_are_written_out_change_no_key():
 @pytest.mark.parametrize("name", balancing.available())
 def test_default_options_of_a_method_change_no_key(name):
     method = balancing.all_methods()[name]
-    written = {k: v for k, v in option_defaults(method).items() if isinstance(v, bool | int | float | str | tuple)}
+    written = option_defaults(method)
     content = {"weights": {"seg": 1.0, "depth": 2.0}} if name == "fixed" else {}
     assert key(balancer={"name": name, **written, **content}) == key(balancer={"name": name, **content})
 

@@ -109,9 +109,9 @@ def test_a_grid_is_tried_on_validation_and_the_best_point_runs_once_a_seed(rooms
     ]
     # A learning rate of almost nothing is the worse one for whatever is learnt in one epoch.
     assert {run.chosen["training.learning_rate"] for run in finals if run.config.tasks == ("depth",)} == {3e-3}
-    records = collect(planned, tmp_path)
-    assert {record.status for record in records} == {"finished"}
-    assert len(records) == 8
+    rows = collect(planned, tmp_path)
+    assert {row.status for row in rows} == {"finished"}
+    assert len(rows) == 8
     cagrad = [run for run in trials if run.title == "cagrad"]
     single = {key: value for run in first for key, value in [(run.key, read_result(run.directory(tmp_path)))]}
     scores = {}

@@ -74,7 +74,7 @@ def test_what_is_not_there_is_refused(config, message):
         read(PublishedConfig(**config), NYUD)
 
 
-def record(balancer: str, delta: float, seed: int = 0) -> RunRow:
+def row(balancer: str, delta: float, seed: int = 0) -> RunRow:
     metrics = {"seg.miou": 30.0, "depth.rmse": 0.7, "normals.merr": 25.0, "edge.odsf": 50.0 + seed}
     content = {"dataset": "rooms", "architecture": "shared", "backbone": "resnet18", "balancer": balancer}
     content |= {"tasks": list(NYUD), "seed": seed, "protocol": "validation", "status": "finished", "metrics": metrics}
@@ -85,8 +85,8 @@ def record(balancer: str, delta: float, seed: int = 0) -> RunRow:
 def test_measured_stands_beside_published(tmp_path):
     config = PublishedConfig(table="paper_one_table2_nyud", rows={"model": "resnet-18"})
     # In the paper nash_mtl is better than cagrad, and cagrad than uniform.
-    records = [record("uniform", -9.0), record("uniform", -11.0, 1), record("cagrad", 3.0), record("nash_mtl", 2.0)]
-    table = beside_published([*records, record("edm", 1.0)], NYUD, {None: config})
+    rows = [row("uniform", -9.0), row("uniform", -11.0, 1), row("cagrad", 3.0), row("nash_mtl", 2.0)]
+    table = beside_published([*rows, row("edm", 1.0)], NYUD, {None: config})
     assert [row.name for row in table.rows] == ["uniform", "cagrad", "nash_mtl"]
     titles = [column.title for column in table.columns]
     values = dict(zip(titles, table.rows[0].values, strict=True))
@@ -101,7 +101,7 @@ def test_measured_stands_beside_published(tmp_path):
 
 def test_relative_changes_alone_are_compared_by_delta_m():
     config = PublishedConfig(table="paper_two_multimnist_cl_rr")
-    table = beside_published([record("cagrad", -1.0)], {"CL.accuracy": True, "RR.mse": False}, {None: config})
+    table = beside_published([row("cagrad", -1.0)], {"CL.accuracy": True, "RR.mse": False}, {None: config})
     assert [column.title for column in table.columns] == ["delta_m %", "published", "difference"]
     assert any("too few methods" in note for note in table.notes)
 
@@ -115,7 +115,7 @@ def test_measured_and_published_are_over_the_same_metrics():
         (main, 0.095, "Guo et al. 2025, equation 5"),
         (every, 0.246, "Gama & Grassi 2025, section 5"),
     ):
-        table = beside_published([record("edm", 1.0)], directions, {None: config})
+        table = beside_published([row("edm", 1.0)], directions, {None: config})
         assert table.rows[0].values[1].mean == pytest.approx(published, abs=0.001)
         assert table.rows[0].values[2].mean == pytest.approx(1 - published, abs=0.001)
         assert any(note.startswith("Measured and published delta_m") and where in note for note in table.notes)

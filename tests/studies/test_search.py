@@ -185,6 +185,21 @@ def test_a_trial_whose_process_was_killed_is_taken_up_again(tmp_path):
     assert after.begun[0] == problem.begun[2]
 
 
+def test_orphans_of_more_jobs_are_judged_each_by_its_own_scores(tmp_path):
+    def killed(weights: Weights) -> list[float]:
+        raise KeyboardInterrupt
+
+    # Five finished trials give the pruner a median.
+    create("random", TASKS).search(Objective(lambda weights: [0.0, 0.0], tmp_path, Budget(runs=5)))
+    several = Objective(killed, tmp_path, Budget(runs=9))
+    several.jobs = 2
+    with pytest.raises(KeyboardInterrupt):
+        create("random", TASKS).search(several)
+    after = Objective(lambda weights: [-1.0 if len(after.begun) == 2 else 1.0, 1.0], tmp_path, Budget(runs=7))
+    create("random", TASKS).search(after)
+    assert [trial.status for trial in after.trials()[-2:]] == ["finished", "abandoned"]
+
+
 @pytest.mark.parametrize("name", ["random", "tpe"])
 def test_a_range_with_fewer_weights_than_the_budget_pays_for_comes_to_an_end(tmp_path, monkeypatch, name):
     monkeypatch.setattr(sampling, "_MOST_REPEATS", 10)

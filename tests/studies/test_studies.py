@@ -31,23 +31,23 @@ def test_delta_m_is_against_the_reference(rooms, tmp_path):
     events = []
     execute(planned, tmp_path, watch=events.append)
     assert sum(event.ended for event in events) == 4
-    records = collect(planned, tmp_path)
-    assert [(record.variant, record.balancer) for record in records] == [
+    rows = collect(planned, tmp_path)
+    assert [(row.variant, row.balancer) for row in rows] == [
         (variant, balancer) for variant in ("short", "long", "same") for balancer in (SINGLE, "uniform")
     ]
-    single = records[0].metrics["depth.rmse"]
-    assert records[2].metrics["depth.rmse"] != single
-    for record in records[:4]:
-        assert record.delta_m == pytest.approx(100 * (single - record.metrics["depth.rmse"]) / single)
+    single = rows[0].metrics["depth.rmse"]
+    assert rows[2].metrics["depth.rmse"] != single
+    for row in rows[:4]:
+        assert row.delta_m == pytest.approx(100 * (single - row.metrics["depth.rmse"]) / single)
 
 
-def test_a_study_ends_in_records_and_is_not_made_twice(rooms, tmp_path):
+def test_a_study_ends_in_rows_and_is_not_made_twice(rooms, tmp_path):
     planned = plan(recipe(rooms))
     events = []
     execute(planned, tmp_path, watch=events.append)
     assert [event.run.key for event in events if event.ended] == [run.key for run in planned]
-    records = collect(planned, tmp_path)
-    write_results(records, tmp_path / "results.json")
+    rows = collect(planned, tmp_path)
+    write_results(rows, tmp_path / "results.json")
     written = json.loads((tmp_path / "results.json").read_text())
     assert [list(entry) for entry in written] == [KEYS.split(", ")] * 4
     assert {entry["status"] for entry in written} == {"finished"}
@@ -59,9 +59,9 @@ def test_a_study_ends_in_records_and_is_not_made_twice(rooms, tmp_path):
         assert set(entry["weights"]) == {"seg", "depth"}
     assert written[2]["weights"] == {"seg": 1.0, "depth": 1.0}
     assert written[3]["weights"] != {"seg": 1.0, "depth": 1.0}
-    assert read_result(Path(records[2].directory)).selection == "delta_m"
+    assert read_result(Path(rows[2].directory)).selection == "delta_m"
 
-    write_parquet(records, tmp_path / "results.parquet")
+    write_parquet(rows, tmp_path / "results.parquet")
     table = polars.read_parquet(tmp_path / "results.parquet")
     assert table["balancer"].to_list() == [SINGLE, SINGLE, "uniform", "avgnorm"]
     assert table["seg.miou"].to_list() == [written[0]["metrics"]["seg.miou"], None] + [
@@ -81,7 +81,7 @@ def test_a_failed_run_does_not_stop_the_others(rooms, tmp_path):
     diverging = {"name": "fixed", "label": "diverging", "weights": {"seg": 1e39, "depth": 1e39}}
     planned = plan(recipe(rooms, balancers=[diverging, "uniform"]))
     execute(planned, tmp_path)
-    by_title = {record.balancer: record for record in collect(planned, tmp_path)}
+    by_title = {row.balancer: row for row in collect(planned, tmp_path)}
     assert by_title["uniform"].status == "finished"
     assert by_title["diverging"].status == "failed"
     assert "NonFiniteError" in by_title["diverging"].error
@@ -106,30 +106,30 @@ def test_a_damaged_image_fails_runs_until_it_is_mended(rooms, tmp_path):
     depth.write_bytes(whole)
     before = times_of_writing(root)
     execute(planned, root)
-    assert {record.status for record in collect(planned, root)} == {"finished"}
+    assert {row.status for row in collect(planned, root)} == {"finished"}
     assert before.items() <= times_of_writing(root).items()
 
 
 def test_without_single_task_results_there_is_no_delta_m(rooms, tmp_path):
     planned = plan(recipe(rooms))
-    records = collect(planned, tmp_path)
-    assert {record.status for record in records} == {"missing"}
+    rows = collect(planned, tmp_path)
+    assert {row.status for row in rows} == {"missing"}
     execute(planned[2:3], tmp_path)
-    record = collect(planned, tmp_path)[2]
-    assert record.status == "finished"
-    assert record.delta_m is None
-    assert record.selection == "mean relative loss"
+    row = collect(planned, tmp_path)[2]
+    assert row.status == "finished"
+    assert row.delta_m is None
+    assert row.selection == "mean relative loss"
 
 
 def test_delta_m_is_against_the_mean_over_seeds(rooms, tmp_path):
     planned = plan(recipe(rooms, tasks=["depth"], balancers=["uniform"], seeds=[0, 1]))
     execute(planned, tmp_path)
-    records = collect(planned, tmp_path)
-    single = [record.metrics["depth.rmse"] for record in records if record.balancer == SINGLE]
+    rows = collect(planned, tmp_path)
+    single = [row.metrics["depth.rmse"] for row in rows if row.balancer == SINGLE]
     assert single[0] != single[1]
-    for record in records:
+    for row in rows:
         mean = sum(single) / 2
-        assert record.delta_m == pytest.approx(100 * (mean - record.metrics["depth.rmse"]) / mean)
+        assert row.delta_m == pytest.approx(100 * (mean - row.metrics["depth.rmse"]) / mean)
 
 
 def test_a_result_that_is_damaged_is_made_anew(rooms, tmp_path):
@@ -149,8 +149,8 @@ def test_numbers_that_are_not_finite_stay_valid_json(rooms, tmp_path):
     execute(planned, tmp_path)
     result = read_result(planned[0].directory(tmp_path))
     result.model_copy(update={"metrics": {"seg.miou": math.nan}}).write(planned[0].directory(tmp_path))
-    records = collect(planned, tmp_path)
-    assert math.isnan(records[0].metrics["seg.miou"])
-    assert records[0].delta_m is None
-    write_results(records, tmp_path / "results.json")
+    rows = collect(planned, tmp_path)
+    assert math.isnan(rows[0].metrics["seg.miou"])
+    assert rows[0].delta_m is None
+    write_results(rows, tmp_path / "results.json")
     assert json.loads((tmp_path / "results.json").read_text())[0]["metrics"] == {"seg.miou": None}

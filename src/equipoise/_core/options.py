@@ -1,5 +1,6 @@
 """Options: the keyword-only arguments of a class, which a recipe or the command line gives by name."""
 
+import dataclasses
 import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any, get_type_hints
@@ -25,8 +26,14 @@ def option_defaults(constructor: type) -> dict[str, Any]:
         >>> option_defaults(Decoder)
         {'width': 256}
     """
-    found = _options(constructor)
-    return {name: default for name, (_, default) in found.items() if default is not inspect.Parameter.empty}
+    fields = dataclasses.fields(constructor) if dataclasses.is_dataclass(constructor) else ()
+    # The signature of a dataclass has a mark in place of a default that is made anew for every object.
+    made = {field.name: field.default_factory() for field in fields if field.default_factory is not dataclasses.MISSING}
+    return {
+        name: made.get(name, default)
+        for name, (_, default) in _options(constructor).items()
+        if default is not inspect.Parameter.empty
+    }
 
 
 def check_options(owner: str, known: Iterable[str], given: Mapping[str, Any]) -> None:

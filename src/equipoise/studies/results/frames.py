@@ -1,4 +1,4 @@
-"""What the runs of a study have logged, as tidy data frames for `equipoise.figures`.
+"""The logs of the runs of a study, as tidy data frames for `equipoise.figures`.
 
 Runs are found below the directory that all studies share, also if it was moved. A run that has not logged something, or
 whose file is damaged, gives no rows; an unfinished run gives the rows that it has.

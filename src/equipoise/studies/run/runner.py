@@ -81,7 +81,7 @@ def is_provisional(run: PlannedRun, root: Path) -> bool:
 
 
 def write_failure(run: PlannedRun, root: Path, error: str) -> None:
-    """Write down why a run failed whose process could not; not if another process is making the run, or has."""
+    """Write down why a run failed if its own process could not, unless another process makes it or has finished it."""
     directory = run.directory(root)
     directory.mkdir(parents=True, exist_ok=True)
     with suppress(Timeout), FileLock(directory / _LOCK, timeout=0):

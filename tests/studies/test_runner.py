@@ -13,8 +13,8 @@ def test_why_a_run_failed_is_read_where_it_was_written(rooms, tmp_path):
     assert read_failure(directory) is None
     write_failure(planned[0], tmp_path, "no memory")
     assert read_failure(directory) == "no memory"
-    (record,) = collect(planned, tmp_path)
-    assert (record.status, record.error) == ("failed", "no memory")
+    (row,) = collect(planned, tmp_path)
+    assert (row.status, row.error) == ("failed", "no memory")
     for damaged in ("", '{"err', "{}"):
         (directory / "failure.json").write_text(damaged)
         assert read_failure(directory) is None
