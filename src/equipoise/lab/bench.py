@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from equipoise import config, studies
+from equipoise import config, data, studies
 from equipoise._core.errors import InputError, input_errors
 from equipoise._core.text import choose
 from equipoise.config import Recipe
@@ -283,6 +283,9 @@ def check_runs(planned: Sequence[PlannedRun], output: Path) -> None:
     # The last run of a variant has all tasks.
     for run in {run.variant: run for run in studies.unfinished_runs(planned, output)}.values():
         prepare(run.config)
+        if not run.is_complete:
+            # This raises an error that names what is missing.
+            data.fingerprint(run.config.data.name, run.config.data.root, run.config.data.options)
 
 
 def make_runs(
