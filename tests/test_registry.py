@@ -189,16 +189,46 @@ def test_a_file_that_fails_registers_nothing_and_may_be_mended(shapes, tmp_path)
     assert shapes["my_shape"]().area() == 7
 
 
-def test_a_file_goes_to_another_process_with_its_text(tmp_path, monkeypatch):
+THEIRS = """
+import torch
+from equipoise.data import Dataset
+from equipoise.tasks.depth import Depth
+
+
+class Theirs(Depth):
+    kind = "theirs"
+
+
+class Ones(Dataset):
+    name, splits, source, decodes = "ones", ("train",), "nowhere", False
+
+    @classmethod
+    def all_tasks(cls, root=None, options=None):
+        return (Theirs(name="depth"),)
+
+    def identify(self):
+        return ["a", "b"]
+
+    def file(self, identifier, key):
+        return self.root / identifier
+
+    def read(self, identifier, key):
+        return torch.ones(3, 4, 4, dtype=torch.uint8) if key == "image" else torch.ones(1, 4, 4)
+"""
+
+
+@pytest.mark.parametrize("of", ["module", "dataset"])
+def test_a_file_goes_to_another_process_with_its_text(tmp_path, monkeypatch, of):
+    """Workers get a configuration or, where they load data, a dataset alone."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine_z.py").write_text("class Thing:\n    value = 5\nTHING = Thing()\n")
+    (tmp_path / "mine_z.py").write_text(THEIRS)
     module = find("mine_z.py")
-    thing = load(module).THING
+    dataset = load(module).Ones(tmp_path)
     (tmp_path / "mine_z.py").unlink()
-    (tmp_path / "pickled").write_bytes(pickle.dumps((module, thing)))
-    code = "import pickle; module, thing = pickle.load(open('pickled', 'rb')); print(module.name, thing.value)"
+    (tmp_path / "pickled").write_bytes(pickle.dumps((module, dataset) if of == "module" else (dataset,)))
+    code = "import pickle; *_, data = pickle.load(open('pickled', 'rb')); print(len(data), *data[1]['depth'].shape)"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
-    assert done.stdout.split() == ["mine_z", "5"], done.stderr
+    assert done.stdout.split() == ["2", "1", "4", "4"], done.stderr
 
 
 def test_a_module_by_name_keeps_a_checksum_of_its_package(shapes, tmp_path):

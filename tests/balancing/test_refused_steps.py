@@ -47,12 +47,19 @@ def spoilt(balancer: Balancer, net: Network, inputs: Tensor, **options) -> Balan
     return balancer.backward(losses, features=features, last_layer=net.last, **options)
 
 
+def whole_step(balancer: Balancer, net: Network, inputs: Tensor) -> None:
+    """A step with all that a training loop does for a method; the network stays as it is."""
+    around = context(balancer, net, inputs)
+    step(balancer, net, inputs, context=around)
+    balancer.after_step(around)
+
+
 def weights_after(balancer: Balancer, net: Network, inputs: Tensor) -> list[Tensor]:
     """The gradients of two further steps."""
     found = []
     for batch in (inputs, 0.7 * inputs):
         net.zero_grad()
-        step(balancer, net, batch)
+        whole_step(balancer, net, batch)
         found += [parameter.grad.clone() for parameter in net.parameters()]
     return found
 
@@ -63,7 +70,7 @@ def test_a_gradient_that_shows_late_leaves_no_trace(name, how):
     net, inputs = network()
     balancer, untroubled = create(name, nonfinite=how), create(name)
     for one in (balancer, untroubled):
-        step(one, net, inputs)
+        whole_step(one, net, inputs)
     net.zero_grad()
     if how == "raise":
         with pytest.raises(NonFiniteError) as caught:
@@ -81,7 +88,7 @@ def test_a_step_that_the_scaler_will_skip_leaves_no_trace_in_the_state(name):
     net, inputs = network()
     balancer, untroubled = create(name), create(name)
     for one in (balancer, untroubled):
-        step(one, net, inputs)
+        whole_step(one, net, inputs)
     assert spoilt(balancer, net, 1.5 * inputs, scaler=torch.amp.GradScaler("cpu", init_scale=8.0)).skipped
     # The gradients arrive, so that the scaler finds what is wrong with them.
     assert not bool(net.heads["b"][-1].bias.grad.isfinite().all())

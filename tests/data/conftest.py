@@ -82,7 +82,7 @@ def assert_fingerprint_follows(tmp_path_factory: pytest.TempPathFactory) -> Call
         moved = copy(root)
         for path in moved.rglob("*"):
             os.utime(path, (1, 1))
-        (moved / ".hidden").write_text("written by a file manager")
+        (moved / files[0]).with_name(".hidden.png").write_text("written by a file manager")
         link = moved.with_name("link")
         link.symlink_to(moved)
         assert found(moved) == found(link) == found(Path(os.path.relpath(moved))) == expected

@@ -263,6 +263,18 @@ def test_a_missing_layer_is_named():
         equipoise.create("uniform").backward(network.losses(network.encode()), probe=Probe())
 
 
+@pytest.mark.parametrize("place", ["last_layer", "features", "shared"])
+def test_only_gradients_of_parameters_are_compared_with_those_of_the_step_before(place):
+    probe = Probe(every=1, at=place)
+    train(probe, 2)
+    first, second = probe.recorded()["coherence"].to_list()
+    if place == "features":
+        assert (first, second) == (None, None)
+    else:
+        assert all(math.isnan(cosine) for cosine in first)
+        assert all(abs(cosine) <= 1 + 1e-9 for cosine in second)
+
+
 def test_other_files_are_refused(tmp_path):
     polars.DataFrame({"a": [1]}).write_parquet(tmp_path / "other.parquet")
     for name in ("other.parquet", "missing.parquet"):

@@ -176,6 +176,15 @@ def test_suppression_keeps_the_ridge() -> None:
     assert np.array_equal(kept[8:-8, 8:-8], (diagonal == 1)[8:-8, 8:-8])
 
 
+@pytest.mark.parametrize(("weaker", "kept"), [(1.0, [19, 20]), (0.995, [19, 20]), (0.98, [20])])
+def test_suppression_tolerates_neighbours_that_are_hardly_stronger(weaker: float, kept: list[int]) -> None:
+    # A ridge of two pixels, one a little weaker than the other.
+    profile = np.exp(-(((np.arange(40) - 19.5) / 3) ** 2))
+    profile[19:21] = weaker, 1.0
+    suppressed = suppress_non_maxima(np.tile(profile, (40, 1)))
+    assert np.flatnonzero(suppressed[20]).tolist() == kept
+
+
 def test_suppression_fades_towards_the_border() -> None:
     edges = np.zeros((20, 20))
     edges[:, 10] = 1

@@ -42,6 +42,17 @@ def loss_without_labels_is_a_zero_with_a_graph(task: Task, target: Tensor) -> No
     assert (prediction.grad == 0).all()
 
 
+def loss_is_a_mean_even_over_a_single_label(task: Task, target: Tensor) -> None:
+    valid = task.valid(target)
+    single = torch.zeros_like(valid).flatten()
+    single[valid.flatten().nonzero()[0]] = True
+    only = target.where(single.reshape(valid.shape), task.ignore)
+    prediction = output_of_a_network(task, target)
+    for labels in (target, only):
+        twice = task.loss(torch.cat([prediction, prediction]), torch.cat([labels, labels]))
+        torch.testing.assert_close(twice, task.loss(prediction, labels))
+
+
 def loss_is_computed_in_float32_at_least(task: Task, target: Tensor) -> None:
     for dtype in (torch.bfloat16, torch.float16, torch.float32, torch.float64):
         prediction = output_of_a_network(task, target).to(dtype).requires_grad_()
@@ -120,6 +131,7 @@ def draws_targets_and_predictions(task: Task, target: Tensor) -> None:
 PROPERTIES: list[Property] = [
     loss_ignores_unlabelled_pixels,
     loss_without_labels_is_a_zero_with_a_graph,
+    loss_is_a_mean_even_over_a_single_label,
     loss_is_computed_in_float32_at_least,
     loss_and_gradient_are_finite_for_extreme_predictions,
     loss_refuses_predictions_that_would_broadcast,

@@ -277,6 +277,13 @@ def test_depth_loss_by_hand() -> None:
     assert prediction.grad.flatten().tolist() == [-1, 0, 0, 0]
 
 
+def test_reconstruction_loss_by_hand() -> None:
+    task = Reconstruction(name="image", mean=(0.5, 0.5), std=(1.0, 1.0))
+    target = torch.tensor([[1.0, 3.0, torch.inf], [2.0, 0.0, torch.inf]]).reshape(1, 2, 1, 3)
+    # The mean over both channels of two known pixels.
+    assert task.loss(torch.zeros(1, 2, 1, 3), target).item() == (1 + 9 + 4 + 0) / 4
+
+
 def test_normals_loss_has_both_public_forms() -> None:
     task, target = labels("surface_normals")
     prediction = torch.randn_like(target)
@@ -409,3 +416,9 @@ def test_the_edge_metric_follows_the_task() -> None:
     metric = Edges(name="edge", max_distance=0.0075, thresholds=9).metrics()["odsf"]
     assert metric.max_distance == 0.0075
     assert len(metric.thresholds) == 9  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("thresholds", "watched"), [(99, 19), (19, 19), (9, 9)])
+def test_edges_are_watched_with_few_thresholds(thresholds: int, watched: int) -> None:
+    task = Edges(name="edge", thresholds=thresholds).while_training()
+    assert len(task.metrics()["odsf"].thresholds) == watched  # type: ignore[arg-type]

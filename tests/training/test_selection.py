@@ -69,6 +69,16 @@ def test_several_tasks_are_chosen_by_the_delta_m_of_all_metrics(rooms, tmp_path)
     assert result.validation == validated(tmp_path)[result.epoch]
 
 
+def test_without_single_task_networks_losses_are_compared_with_the_first(rooms):
+    selection = Selection(tasks_of(rooms, "seg", "depth"), None)
+    metrics = {"seg.miou": 10.0, "depth.rmse": 1.0}
+    assert selection.score(Evaluation(metrics, {"seg": 8.0, "depth": 0.5})) == pytest.approx(-1)
+    assert selection.score(Evaluation(metrics, {"seg": 4.0, "depth": 0.25})) == pytest.approx(-0.5)
+    # A loss of another scale does not count more.
+    assert selection.score(Evaluation(metrics, {"seg": 8.0, "depth": 0.25})) == pytest.approx(-0.75)
+    assert selection.score(Evaluation(metrics, {"seg": math.nan, "depth": 0.25})) == -math.inf
+
+
 class Stop(Exception):
     pass
 

@@ -9,7 +9,7 @@ import torch
 
 from equipoise.config import RunConfig
 from equipoise.training import prepare, training_step
-from equipoise.training.context import forward, step_context
+from equipoise.training.context import forward, further_batches, step_context
 from equipoise.training.loading import Batch
 from equipoise.training.session import Session
 
@@ -49,14 +49,16 @@ def test_the_gradient_is_clipped_to_its_largest_norm(rooms, clip):
         assert moved > 0.01
 
 
-def test_neither_optimiser_nor_method_steps_on_a_skipped_batch(rooms):
+def test_neither_optimiser_nor_method_steps_on_a_skipped_batch(rooms, monkeypatch):
     session = session_of(rooms, {"name": "famo", "nonfinite": "skip"})
     steps = []
     session.optimizer.register_step_post_hook(lambda *_: steps.append(session.balancer.skipped_steps))
+    learnt, after_step = [], session.balancer.after_step
+    monkeypatch.setattr(session.balancer, "after_step", lambda context: learnt.append(after_step(context)))
     stream = batches(session)
     good, broken = next(stream), next(stream)
     assert training_step(session, good, iter(())) is not None
-    assert steps == [0]
+    assert (steps, len(learnt)) == ([0], 1)
     state = str(session.balancer.state)
     before = weights(session)
     broken["depth"] = torch.full_like(broken["depth"], math.inf)
@@ -64,7 +66,7 @@ def test_neither_optimiser_nor_method_steps_on_a_skipped_batch(rooms):
     balance = training_step(session, broken, iter(()))
     assert balance is not None
     assert balance.skipped
-    assert steps == [0]
+    assert (steps, len(learnt)) == ([0], 1)
     assert torch.equal(weights(session), before)
     assert str(session.balancer.state) == state
 
@@ -97,3 +99,28 @@ def test_a_method_gets_the_same_batch_again_and_further_batches(rooms):
             task: loss.item() for task, loss in losses.items()
         }
         buffers = [buffer.clone() for buffer in session.model.buffers()]
+
+
+def test_further_batches_are_not_those_of_the_epoch(rooms):
+    session = session_of(rooms)
+    seeds = [
+        next(session.train_loader.stream([7])),
+        next(further_batches(session, 7)),
+        next(further_batches(session, 8)),
+    ]
+    first, *others = (batch["image"] for batch in seeds)
+    assert not any(torch.equal(first, other) for other in others)
+    assert not torch.equal(*others)
+
+
+def test_the_feature_distance_sees_the_features_of_the_step(rooms, monkeypatch):
+    session = session_of(rooms, probe={"every": 1, "feature_distance": True})
+    seen = []
+    monkeypatch.setattr(session.feature_distance, "observe", lambda features, own: seen.append((features, own())))
+    batch = next(batches(session))
+    session.teachers = {"seg": session.model}
+    expected = forward(session, batch).features
+    training_step(session, batch, iter(()))
+    ((features, own),) = seen
+    assert all(torch.equal(one, other) for one, other in zip(features, expected, strict=True))
+    assert torch.equal(own["seg"], expected[-1])

@@ -7,12 +7,14 @@ They are imported before the rest of the recipe is read, so the recipe can name 
 processes, Ray tasks, Slurm jobs, `equipoise diagnose`, `equipoise report`, and code that loads a trained model.
 
 A **file** (`my_method.py`) is executed from its text, and the recipe keeps that text. A run therefore needs neither the
-file nor its place afterwards, and an edit changes no finished run. A file cannot import its neighbours; put several
-files into a package.
+file nor its place afterwards, and an edit changes no finished run. A file should not import its neighbours, whose text
+would not be kept: put several files into a package, and list a package that a file uses.
 
 A **module** (`my_package.networks`) is imported by its name, from the installed packages or from the working directory.
 The recipe keeps the folder that holds the package and a checksum of all its `.py` files. The package must still be
 there when a run is read; a warning says if it has changed.
+
+Whoever reads a recipe, a run or a study executes the code that it imports: read only those that you trust.
 """
 
 import hashlib
@@ -194,30 +196,48 @@ def write_copies(modules: Iterable[UserModule], directory: Path) -> None:
                 _write(directory / path.relative_to(root), path.read_text(encoding="utf-8"))
 
 
-def public_name(loaded_name: str) -> str:
-    """Return the name of a module without the checksum that `load` adds."""
-    module = sys.modules.get(loaded_name)
-    loader = getattr(module, "__loader__", None)
-    return Path(loader.path).stem if isinstance(loader, _Text) else loaded_name
+def module_of(found: type[Any]) -> UserModule | None:
+    """Return the user's file that a class is from, if it is from one."""
+    loader = getattr(sys.modules.get(found.__module__), "__loader__", None)
+    return UserModule(Path(loader.path).stem, loader.path, loader.text) if isinstance(loader, _Text) else None
+
+
+def reduce_with_module(reduced: str | tuple[Any, ...], found: type[Any]) -> str | tuple[Any, ...]:
+    """Return what `__reduce_ex__` should return, so that unpickling an object first loads the file of its class.
+
+    Args:
+        reduced: The return value of `object.__reduce_ex__`.
+        found: The class of the object.
+    """
+    module = module_of(found)
+    if module is None or isinstance(reduced, str):
+        return reduced
+    make, arguments, *rest = reduced
+    return (_make_after, (module, make, arguments), *rest)
 
 
 class _Text(ExecutionLoader):
     """Executes a text as the module that a file holds."""
 
     def __init__(self, path: str, text: str) -> None:
-        self.path, self._text = path, text
+        self.path, self.text = path, text
 
     def get_filename(self, fullname: str) -> str:
         return self.path
 
     def get_source(self, fullname: str) -> str:
-        return self._text
+        return self.text
 
 
 def _restore(name: str, origin: str, source: str | None, checksum: str | None) -> UserModule:
     module = UserModule(name, origin, source, checksum)
     load(module)
     return module
+
+
+def _make_after(module: UserModule, make: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    # Unpickling `module` has loaded it before Python looks for the class among the arguments.
+    return make(*arguments)
 
 
 def _load_by_name(module: UserModule) -> ModuleType:

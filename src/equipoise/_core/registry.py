@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar, overload
 
-from equipoise._core.imports import after_failure, import_module, public_name
+from equipoise._core.imports import after_failure, import_module, module_of
 from equipoise._core.text import unknown
 
 T = TypeVar("T")
@@ -201,15 +201,14 @@ def register(found: Any = None, /) -> Any:
         ValueError: The class is abstract, or another class has the name.
 
     Example:
-        >>> import equipoise
-        >>> @equipoise.register("halves")
-        ... class Halves(equipoise.WeightBalancer):
-        ...     info = equipoise.MethodInfo(name="halves", title="Halves", paper="none", scale="half of the plain sum")
-        ...
-        ...     def weigh(self, inputs):
-        ...         return inputs.losses.new_full((len(inputs.tasks),), 0.5)
-        >>> equipoise.create("halves").info.title
-        'Halves'
+        A method that a recipe names as `halves`:
+
+            @equipoise.register("halves")
+            class Halves(equipoise.WeightBalancer):
+                info = equipoise.MethodInfo(name="halves", title="Halves", paper="none", scale="half of the plain sum")
+
+                def weigh(self, inputs):
+                    return torch.full_like(inputs.losses, 0.5)
     """
     if found is None or isinstance(found, str):
         return lambda decorated: _register(decorated, found)
@@ -232,7 +231,8 @@ def _left_open(found: type[Any]) -> str:
 
 
 def _origin(found: type[Any]) -> str:
-    return f"{public_name(found.__module__)}:{found.__qualname__}"
+    module = module_of(found)
+    return f"{found.__module__ if module is None else module.name}:{found.__qualname__}"
 
 
 def _path(found: type[Any]) -> str:

@@ -1,7 +1,6 @@
 """Extra inputs of balancing methods: further forward passes, further batches, single-task networks as teachers."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import count
 from pathlib import Path
 
 import torch
@@ -62,8 +61,14 @@ def further_batches(session: Session, seed: int) -> Iterator[Batch]:
         session: The session of the run.
         seed: The seed of the epoch that needs them.
     """
-    # The offset keeps these seeds apart from those of the epochs.
-    return session.further_loader.stream(count(seed + 2**48, 2**48))
+    return session.further_loader.stream(_random_seeds(seed))
+
+
+def _random_seeds(seed: int) -> Iterator[int]:
+    # PyTorch's generator on the CPU reads the lower 32 bits of a seed alone: no constant offset above them would do.
+    generator = torch.Generator().manual_seed(seed)
+    while True:
+        yield int(torch.randint(2**62, (), generator=generator))
 
 
 @torch.no_grad()

@@ -4,12 +4,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, SupportsIndex
 
 import torch
 from torch import Tensor
 
-from equipoise._core.imports import public_name
+from equipoise._core.imports import module_of, reduce_with_module
 from equipoise._core.text import unknown
 from equipoise.data.core.fingerprint import chosen_options, digest, find_files
 from equipoise.data.core.label_noise import LabelNoise
@@ -67,7 +67,8 @@ class Dataset(torch.utils.data.Dataset[Sample], ABC):
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
-        cls.name = vars(cls).get("name", f"{public_name(cls.__module__)}:{cls.__qualname__}")
+        module = module_of(cls)
+        cls.name = vars(cls).get("name", f"{cls.__module__ if module is None else module.name}:{cls.__qualname__}")
 
     def __init__(
         self,
@@ -220,6 +221,10 @@ class Dataset(torch.utils.data.Dataset[Sample], ABC):
             if name not in offered:
                 raise unknown("tasks", name, offered)
         return {name: offered[name] for name in chosen}
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        # A process that loads data may be started from scratch, and know nothing of a user's file.
+        return reduce_with_module(super().__reduce_ex__(protocol), type(self))
 
     def __len__(self) -> int:
         return len(self.identifiers)

@@ -15,7 +15,6 @@ incomplete: it is marked, and never matches a finished run.
 
 import dataclasses
 import json
-import re
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from enum import Enum
@@ -30,6 +29,7 @@ from equipoise import balancing, data, models
 from equipoise._core.files import write_json
 from equipoise._core.imports import source_of
 from equipoise._core.options import option_defaults, option_types
+from equipoise._core.text import file_name
 from equipoise.config import DataConfig, RunConfig, convert_options
 from equipoise.data import DatasetError
 
@@ -130,7 +130,7 @@ def run_key(config: RunConfig, needs: Sequence[str] = (), fingerprints: Fingerpr
     }
     digest = sha256(_as_json(content).encode()).hexdigest()[:16]
     complete = dataset is not None and weights is not None and all(map(is_complete, needs))
-    prefix = re.sub(r"[^\w.+-]", "_", "-".join((config.data.name, config.balancer.name, *config.tasks)))
+    prefix = file_name("-".join((config.data.name, config.balancer.name, *config.tasks)))
     return f"{prefix}-{digest}" if complete else f"{prefix}-{digest}-{_INCOMPLETE}"
 
 
@@ -160,14 +160,25 @@ def changed_values(config: RunConfig) -> dict[str, Any]:
 def _changed_fields(value: BaseModel, exclude: Mapping[str, AbstractSet[str] | None]) -> dict[str, Any]:
     """Return the declared fields that differ from their defaults, in nested configurations too."""
     changed: dict[str, Any] = {}
-    for name, field in type(value).model_fields.items():
-        part = exclude.get(name, frozenset())
-        if part is None:
+    defaults = _default_fields(type(value))
+    for name in type(value).model_fields:
+        part, own = exclude.get(name, frozenset()), getattr(value, name)
+        # Of one type: a share of 1.0 is another one than a count of 1.
+        if part is None or (name in defaults and type(own) is type(defaults[name]) and own == defaults[name]):
             continue
-        own = _plain(getattr(value, name), part)
-        if field.is_required() or _as_json(own) != _as_json(_plain(field.get_default(call_default_factory=True), part)):
-            changed[name] = own
+        plain = _plain(own, part)
+        if name not in defaults or _as_json(plain) != _as_json(_plain(defaults[name], part)):
+            changed[name] = plain
     return changed
+
+
+@cache
+def _default_fields(section: type[BaseModel]) -> dict[str, Any]:
+    return {
+        name: field.get_default(call_default_factory=True)
+        for name, field in section.model_fields.items()
+        if not field.is_required()
+    }
 
 
 def _plain(value: Any, exclude: AbstractSet[str] = frozenset()) -> Any:

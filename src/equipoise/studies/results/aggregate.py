@@ -9,7 +9,7 @@ from equipoise.metrics import delta_m_within_tasks
 from equipoise.studies.plan.planned_run import PlannedRun, read_failure
 from equipoise.studies.results.groups import group, mean_by_key
 from equipoise.studies.results.rows import RunRow
-from equipoise.training import RunResult, read_result
+from equipoise.training import RunResult
 from equipoise.training.selection import comparable, main_metrics
 
 
@@ -21,7 +21,7 @@ def collect(planned: Sequence[PlannedRun], root: Path) -> list[RunRow]:
         root: The directory that all studies share.
     """
     in_table = [run for run in planned if not run.trial]
-    results = {run.key: read_result(run.directory(root)) for run in in_table}
+    results = {run.key: run.result(root) for run in in_table}
     single = _single_task_means(in_table, results)
     # The single-task networks of a reference may be trials so far, or not be among the runs.
     return [_row(run, results[run.key], single.get(run.reference, {}), root) for run in in_table]
