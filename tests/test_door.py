@@ -84,6 +84,10 @@ class Blobs(Dataset):
     def all_tasks(cls, root=None, options=None):
         return (Height(name="height"), equipoise.tasks.create("depth", name="depth"))
 
+    @classmethod
+    def fingerprint(cls, root=None, options=None):
+        return f"blobs {options}"
+
     def identify(self):
         return [f"{self.split}-{number}" for number in range(self.samples)]
 
