@@ -86,7 +86,7 @@ class Blobs(Dataset):
 
     @classmethod
     def fingerprint(cls, root=None, options=None):
-        return f"blobs with {dict(options or {})}"
+        return f"blobs {options}"
 
     def identify(self):
         return [f"{self.split}-{number}" for number in range(self.samples)]

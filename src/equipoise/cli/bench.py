@@ -15,7 +15,7 @@ from equipoise.cli.terminal import (
     Recipe,
     console,
     errors,
-    executor,
+    options_of_executor,
     print_line,
     print_table,
 )
@@ -26,7 +26,7 @@ def bench(
     overrides: Overrides = None,
     output: Output = Path("studies"),
     jobs: Jobs = 1,
-    executor_name: ExecutorName = "local",
+    executor: ExecutorName = "local",
     address: Address = None,
     executor_options: ExecutorOptions = None,
     dry_run: Annotated[
@@ -50,7 +50,8 @@ def bench(
     study = lab.bench(
         recipe,
         overrides or (),
-        executor=executor(executor_name, address, executor_options),
+        executor=executor,
+        executor_options=options_of_executor(address, executor_options),
         output=output,
         jobs=jobs,
         progress=True,

@@ -15,7 +15,7 @@ from equipoise.cli.terminal import (
     Recipe,
     console,
     errors,
-    executor,
+    options_of_executor,
     print_line,
     print_table,
 )
@@ -66,7 +66,7 @@ def search(
     variant: Annotated[str | None, typer.Option(help="Which of the recipe's variants; the first by default.")] = None,
     output: Output = Path("studies"),
     jobs: Jobs = 1,
-    executor_name: ExecutorName = "local",
+    executor: ExecutorName = "local",
     address: Address = None,
     executor_options: ExecutorOptions = None,
 ) -> None:
@@ -93,7 +93,8 @@ def search(
         runs=runs,
         hours=hours,
         variant=variant,
-        executor=executor(executor_name, address, executor_options),
+        executor=executor,
+        executor_options=options_of_executor(address, executor_options),
         output=output,
         jobs=jobs,
         progress=True,

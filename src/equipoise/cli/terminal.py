@@ -11,7 +11,6 @@ from rich.console import Console
 
 if TYPE_CHECKING:
     from equipoise.report import Table
-    from equipoise.studies.run.executors import Executor
 
 console = Console()
 """Standard output, for results."""
@@ -68,15 +67,12 @@ def print_json(content: Any) -> None:
     sys.stdout.write(json.dumps(json_safe(content), indent=1) + "\n")
 
 
-def executor(name: str, address: str | None, options: Sequence[str] | None) -> "Executor":
-    """Return the executor that options of the command line ask for.
+def options_of_executor(address: str | None, options: Sequence[str] | None) -> dict[str, Any]:
+    """Return the options of the executor from the command line.
 
     Raises:
-        ValueError: There is no such executor, it has no such option, or a package is missing.
+        ConfigError: One has another form than `KEY=VALUE`.
     """
-    from equipoise import config, lab
-    from equipoise._core.errors import input_errors
+    from equipoise import config
 
-    shorthand = {} if address is None else {"address": address}
-    with input_errors():
-        return lab.create_executor(name, **(config.options(options or ()) | shorthand))
+    return config.options(options or ()) | ({} if address is None else {"address": address})

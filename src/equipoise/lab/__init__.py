@@ -24,7 +24,6 @@ try:
     from equipoise.report.figures import StudyFigure, StudyRuns
     from equipoise.report.tables.table import Table
     from equipoise.studies import Event
-    from equipoise.studies.run.executors import create as create_executor
 except ModuleNotFoundError as error:
     if (error.name or "").startswith("equipoise"):
         raise
@@ -47,7 +46,6 @@ __all__ = [
     "TrainedNetwork",
     "WeightSearch",
     "bench",
-    "create_executor",
     "diagnose",
     "dry_run",
     "load",

@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from rich.console import Console
 
-from equipoise import config, studies
+from equipoise import config, data, studies
 from equipoise._core.errors import InputError, input_errors
 from equipoise._core.text import choose
 from equipoise.config import Recipe
@@ -33,6 +34,7 @@ def bench(
     overrides: Sequence[str] = (),
     *,
     executor: Executor | str = "local",
+    executor_options: Mapping[str, Any] = MappingProxyType({}),
     output: Path | str = "studies",
     jobs: int = 1,
     progress: Progress = False,
@@ -45,7 +47,8 @@ def bench(
     Args:
         recipe: The path of a recipe, its content, or a `Recipe`.
         overrides: Changes such as `training.epochs=5`.
-        executor: Where runs are made: `local`, `ray`, `slurm`, or an executor from `create_executor`.
+        executor: Where runs are made: `local`, `ray`, `slurm`, an executor that you have registered, or an object.
+        executor_options: Options of an executor that is named, such as `{"cpus": 4}`.
         output: The directory of all studies and runs.
         jobs: Number of runs at a time.
         progress: Whether to print progress, or a function that is called with every event of a run.
@@ -62,7 +65,8 @@ def bench(
     with input_errors():
         recipe = read_recipe(recipe, overrides)
         directory = output / recipe.name
-        executor = executors.create(executor) if isinstance(executor, str) else executor
+        # After the recipe, which may import the executor.
+        executor = executors.create(executor, **executor_options) if isinstance(executor, str) else executor
         check_published(recipe)
         fingerprints = _known_fingerprints(recipe, output, progress)
         planned = studies.plan(recipe, output, fingerprints)
@@ -279,6 +283,9 @@ def check_runs(planned: Sequence[PlannedRun], output: Path) -> None:
     # The last run of a variant has all tasks.
     for run in {run.variant: run for run in studies.unfinished_runs(planned, output)}.values():
         prepare(run.config)
+        if not run.is_complete:
+            # This raises an error that names what is missing.
+            data.fingerprint(run.config.data.name, run.config.data.root, run.config.data.options)
 
 
 def make_runs(

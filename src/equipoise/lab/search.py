@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from rich.console import Console
@@ -89,6 +90,7 @@ def search(
     hours: float | None = None,
     variant: str | None = None,
     executor: Executor | str = "local",
+    executor_options: Mapping[str, Any] = MappingProxyType({}),
     output: Path | str = "studies",
     jobs: int = 1,
     progress: Progress = False,
@@ -106,7 +108,8 @@ def search(
         runs: Maximum number of trials in all, including cached ones.
         hours: Hours of training after which no trial begins.
         variant: Which of the recipe's variants; the first by default.
-        executor: Where runs are made: `local`, `ray`, `slurm`, or an executor from `create_executor`.
+        executor: Where runs are made: `local`, `ray`, `slurm`, an executor that you have registered, or an object.
+        executor_options: Options of an executor that is named, such as `{"cpus": 4}`.
         output: The directory of all studies and runs.
         jobs: Number of runs at a time.
         progress: Whether to print progress, or a function that is called with every event of a run.
@@ -122,7 +125,8 @@ def search(
     output = Path(output)
     with input_errors():
         recipe = read_recipe(recipe, overrides)
-        executor = executors.create(executor) if isinstance(executor, str) else executor
+        # After the recipe, which may import the executor.
+        executor = executors.create(executor, **executor_options) if isinstance(executor, str) else executor
         directory = output / recipe.name
         label = variant_label(recipe, variant)
         if label is not None:
