@@ -15,9 +15,9 @@ from equipoise.balancing.engine import distributed
 from equipoise.balancing.engine.step import Step
 from equipoise.balancing.engine.update import StepInputs
 from equipoise.balancing.errors import NonFiniteError
-from equipoise.balancing.hyper_parameters import Rule, hyper
+from equipoise.balancing.hyper_parameters import FINITE_POSITIVE, Rule, hyper
 from equipoise.balancing.info import MethodInfo, Place
-from equipoise.balancing.state.adam import Learner
+from equipoise.balancing.state.adam import TaskOptimizer
 
 __all__ = ["AutoLambda"]
 
@@ -70,7 +70,9 @@ class AutoLambda(WeightBalancer):
         needs=frozenset({Need.VALIDATION, Need.OPTIMIZER}),
     )
 
-    learning_rate: float = hyper(default=1e-4, source="the authors' code for dense prediction: 1e-4")
+    learning_rate: float = hyper(
+        default=1e-4, rule=FINITE_POSITIVE, source="the authors' code for dense prediction: 1e-4"
+    )
     initial: float = hyper(default=0.1, source="the authors' code: 0.1")
     primary: Sequence[str] | None = hyper(
         default=None,
@@ -79,20 +81,20 @@ class AutoLambda(WeightBalancer):
     )
 
     @cached_property
-    def learner(self) -> Learner:
-        """The optimiser of the learnt values."""
-        return Learner(self.learning_rate, "adam", self.initial)
+    def _optimizer(self) -> TaskOptimizer:
+        """Optimiser of lambda."""
+        return TaskOptimizer(self.learning_rate, "adam", self.initial)
 
     def initial_state(self) -> dict[str, Any]:
         """Return the state before the first step."""
-        return self.learner.start()
+        return self._optimizer.initial_state()
 
     def weigh(self, inputs: StepInputs) -> Tensor:
         """The new lambda."""
-        slope = self._slope(inputs, self.learner.values(self.state, inputs.tasks, inputs.losses))
+        slope = self._slope(inputs, self._optimizer.values(self.state, inputs.tasks, inputs.losses))
         if slope is not None:
-            self.state = self.learner.learned(self.state, inputs.tasks, slope)
-        return self.learner.values(self.state, inputs.tasks, inputs.losses)
+            self.state = self._optimizer.step(self.state, inputs.tasks, slope)
+        return self._optimizer.values(self.state, inputs.tasks, inputs.losses)
 
     def _slope(self, inputs: StepInputs, weights: Tensor) -> Tensor | None:
         context, step, rows, scale = inputs.context, inputs.step, inputs.gradients, inputs.scale
@@ -102,7 +104,7 @@ class AutoLambda(WeightBalancer):
             raise missing(Need.OPTIMIZER, self.info.name, "optimizer")
         rates: dict[Tensor, float] = {}
         ahead: dict[Tensor, Tensor] = {}
-        gradients = step.combined(rows, weights, weights)
+        gradients = step.update_from_gradients(rows, weights, weights)
         for group in context.optimizer.param_groups:
             for leaf in group["params"]:
                 if leaf in gradients:
@@ -116,7 +118,7 @@ class AutoLambda(WeightBalancer):
         if seen is None:
             return None
         slopes = torch.zeros(len(step.tasks), dtype=torch.float64, device=inputs.losses.device)
-        for number, (pieces, own) in enumerate(zip(rows.pieces, step.own(), strict=True)):
+        for number, (pieces, own) in enumerate(zip(rows.pieces, step.own_gradients(), strict=True)):
             for leaf, gradient in [*zip(rows.like, pieces, strict=True), *own.items()]:
                 if gradient is not None and leaf in seen and leaf in rates:
                     product = torch.sum(gradient.double() * seen[leaf].double())
@@ -132,7 +134,7 @@ class AutoLambda(WeightBalancer):
                 return None
             step = Step.begin({task: loss * inputs.scale for task, loss in losses.items()})
             values = step.values
-            gradients = step.weighted(torch.ones_like(values) / inputs.scale)
+            gradients = step.update_from_weights(torch.ones_like(values) / inputs.scale)
         # So that all processes refuse it, if one does.
         distributed.mean_(values)
         bad = [task for task, value in zip(step.tasks, values.isfinite().tolist(), strict=True) if not value]

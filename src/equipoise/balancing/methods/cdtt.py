@@ -14,7 +14,7 @@ from equipoise.balancing.hyper_parameters import hyper, within
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.methods.edm import edm
 from equipoise.balancing.solvers import read_gram, stationarity_floor
-from equipoise.balancing.state.per_task import gathered, updated
+from equipoise.balancing.state.per_task import read_tasks, write_tasks
 
 __all__ = ["CDTT", "CDTTState", "cdtt"]
 
@@ -22,7 +22,7 @@ _WINDOW = 10
 
 
 class CDTTState(NamedTuple):
-    """The memory of CDTT, all float64.
+    """State of CDTT. All tensors are float64.
 
     Attributes:
         norms: The gradient norms of the last steps, the newest last, shape ``[10, T]``.
@@ -150,19 +150,19 @@ class CDTT(GramBalancer):
 
     def solve(self, inputs: StepInputs, gram: Tensor) -> Tensor:
         """The weights by the histories of the tasks present, which then grow by a step."""
-        tasks, memory = inputs.tasks, self.state
+        tasks, held = inputs.tasks, self.state
         start = CDTTState.start(1)
-        steps = min(memory["steps"].get(task, 0) for task in tasks)
+        steps = min(held["steps"].get(task, 0) for task in tasks)
         state = CDTTState(
-            gathered(memory["norms"], tasks, start.norms[:, 0]).T,
+            read_tasks(held["norms"], tasks, start.norms[:, 0]).T,
             torch.tensor(float(steps), dtype=torch.float64),
-            gathered(memory["totals"], tasks, start.total[0]),
+            read_tasks(held["totals"], tasks, start.total[0]),
         )
         weights, new = cdtt(gram, inputs.losses, state, self.sensitivity)
         if new is not state:
-            self.state = memory | {
-                "norms": updated(memory["norms"], tasks, new.norms.T),
-                "totals": updated(memory["totals"], tasks, new.total),
-                "steps": memory["steps"] | {task: memory["steps"].get(task, 0) + 1 for task in tasks},
+            self.state = held | {
+                "norms": write_tasks(held["norms"], tasks, new.norms.T),
+                "totals": write_tasks(held["totals"], tasks, new.total),
+                "steps": held["steps"] | {task: held["steps"].get(task, 0) + 1 for task in tasks},
             }
         return weights

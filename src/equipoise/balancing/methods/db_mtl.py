@@ -10,7 +10,7 @@ from equipoise.balancing.balancer import Balancer
 from equipoise.balancing.engine.update import StepInputs, Update
 from equipoise.balancing.hyper_parameters import Rule, hyper, within
 from equipoise.balancing.info import MethodInfo, Place
-from equipoise.balancing.state.per_task import tracked_rows, updated
+from equipoise.balancing.state.per_task import read_gradient_matrix, write_tasks
 
 __all__ = ["DBMTL", "DBMTLState", "db_mtl"]
 
@@ -18,7 +18,7 @@ _MARGIN = 1e-8
 
 
 class DBMTLState(NamedTuple):
-    """The memory of DB-MTL.
+    """State of DB-MTL.
 
     Attributes:
         buffer: The running averages of the gradients of log-losses, shape ``[T, D]``, at least float32.
@@ -121,9 +121,9 @@ class DBMTL(Balancer):
     def decide(self, inputs: StepInputs) -> Update:
         """The direction of the averages."""
         inputs.positive_losses("db_mtl")
-        tasks, rows, memory = inputs.tasks, inputs.rows, self.state
+        tasks, rows, held = inputs.tasks, inputs.rows, self.state
         fresh = DBMTLState.start(rows)
-        state = DBMTLState(tracked_rows(memory["averages"], tasks, fresh.buffer), fresh.steps + memory["step"])
+        state = DBMTLState(read_gradient_matrix(held["averages"], tasks, fresh.buffer), fresh.steps + held["step"])
         direction, new = db_mtl(rows, inputs.losses, state, beta=self.beta, beta_decay=self.beta_decay)
-        self.state = {"averages": updated(memory["averages"], tasks, new.buffer), "step": memory["step"] + 1}
+        self.state = {"averages": write_tasks(held["averages"], tasks, new.buffer), "step": held["step"] + 1}
         return Update(direction=direction, head_weights=1 / (inputs.losses + _MARGIN))

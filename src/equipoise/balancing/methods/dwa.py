@@ -90,7 +90,7 @@ class DWA(EpochBalancer):
         """Return the state before the first step."""
         return super().initial_state() | {"previous": {}, "before": {}}
 
-    def weights_now(self, inputs: StepInputs) -> Tensor:
+    def epoch_weights(self, inputs: StepInputs) -> Tensor:
         """The weights by the two epochs before; equal averages where there are not yet two."""
         previous, before = self.state["previous"], self.state["before"]
         one = torch.ones_like(inputs.losses[0], dtype=torch.float64)
@@ -99,7 +99,7 @@ class DWA(EpochBalancer):
         earlier = [before[task] if known[i] else one for i, task in enumerate(inputs.tasks)]
         return dwa(torch.stack(last), torch.stack(earlier), self.temperature)
 
-    def learned(self, averages: Mapping[str, Tensor]) -> dict[str, Any]:
+    def state_after_epoch(self, averages: Mapping[str, Tensor]) -> dict[str, Any]:
         """The epoch that has ended becomes the previous one."""
         previous = self.state["previous"]
         moved = {task: previous[task] for task in averages if task in previous}

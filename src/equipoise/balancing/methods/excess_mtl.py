@@ -10,8 +10,8 @@ from equipoise.balancing.bases.weights import GradientBalancer, MeasureAt
 from equipoise.balancing.engine.update import StepInputs
 from equipoise.balancing.hyper_parameters import Rule, hyper
 from equipoise.balancing.info import MethodInfo, Place
-from equipoise.balancing.methods.graddrop import blocks
-from equipoise.balancing.state.per_task import gathered, tracked, updated
+from equipoise.balancing.methods.graddrop import column_blocks
+from equipoise.balancing.state.per_task import read_gradients, read_tasks, write_tasks
 
 __all__ = ["ExcessMTL", "ExcessMTLState", "excess_mtl"]
 
@@ -20,7 +20,7 @@ _LEAST_BASELINE = 1e-6
 
 
 class ExcessMTLState(NamedTuple):
-    """The memory of ExcessMTL.
+    """State of ExcessMTL.
 
     Attributes:
         squares: For each of the T tasks the sum of its squared gradients, shape ``[D]``, at least float32.
@@ -84,7 +84,7 @@ def excess_mtl(jacobian: Tensor, state: ExcessMTLState, rate: float = 0.01) -> t
 def _accumulated(gradient: Tensor, squares: Tensor) -> tuple[Tensor, Tensor]:
     """The new sum of squares of one task, and its excess risk."""
     total, risk = torch.empty_like(squares), torch.zeros_like(squares[:1])
-    for place in blocks(gradient[None]):
+    for place in column_blocks(gradient[None]):
         new = gradient[place].to(squares).square()
         total[place] = squares[place] + new
         risk += (new / (total[place] + _MARGIN).sqrt()).sum()
@@ -138,9 +138,9 @@ class ExcessMTL(GradientBalancer):
     def weigh(self, inputs: StepInputs) -> Tensor:
         """The weights, after the update by this step's gradients."""
         assert inputs.gram is not None
-        memory, everything = self.state, inputs.rows
+        held, everything = self.state, inputs.rows
         moving = inputs.gram.diagonal() > 0
-        moving |= moving.new_tensor([task in memory["baselines"] for task in inputs.tasks])
+        moving |= moving.new_tensor([task in held["baselines"] for task in inputs.tasks])
         weights = torch.ones_like(everything[:, 0])
         tasks = [task for task, moves in zip(inputs.tasks, moving.tolist(), strict=True) if moves]
         if not tasks:
@@ -151,21 +151,21 @@ class ExcessMTL(GradientBalancer):
         # The tasks present keep their share among all tasks.
         logits = new.logits + state.logits.logsumexp(0)
         self.state = {
-            "squares": memory["squares"] | dict(zip(tasks, new.squares, strict=True)),
-            "baselines": updated(memory["baselines"], tasks, new.baseline),
-            "logits": updated(memory["logits"], tasks, logits),
+            "squares": held["squares"] | dict(zip(tasks, new.squares, strict=True)),
+            "baselines": write_tasks(held["baselines"], tasks, new.baseline),
+            "logits": write_tasks(held["logits"], tasks, logits),
         }
         return weights
 
     def _state(self, tasks: list[str], rows: Tensor) -> ExcessMTLState:
-        fresh, memory = ExcessMTLState.start(rows), self.state
-        baseline = gathered(memory["baselines"], tasks, fresh.baseline[0])
-        late = baseline.new_tensor([task not in memory["baselines"] for task in tasks], dtype=torch.bool)
-        if memory["baselines"] and late.any():
+        fresh, held = ExcessMTLState.start(rows), self.state
+        baseline = read_tasks(held["baselines"], tasks, fresh.baseline[0])
+        late = baseline.new_tensor([task not in held["baselines"] for task in tasks], dtype=torch.bool)
+        if held["baselines"] and late.any():
             # The baseline of a task that joins is what it would have been if it had started alone.
             baseline[late] = excess_mtl(rows[late], ExcessMTLState.start(rows[late]), 0.0)[1].baseline
         return ExcessMTLState(
-            tuple(tracked(memory["squares"], tasks, fresh.squares)),
+            tuple(read_gradients(held["squares"], tasks, fresh.squares)),
             baseline,
-            gathered(memory["logits"], tasks, fresh.logits[0]),
+            read_tasks(held["logits"], tasks, fresh.logits[0]),
         )

@@ -12,10 +12,10 @@ from equipoise.balancing.bases.weights import WeightBalancer
 from equipoise.balancing.context import Context, Need
 from equipoise.balancing.engine import distributed
 from equipoise.balancing.engine.update import StepInputs
-from equipoise.balancing.hyper_parameters import NON_NEGATIVE, hyper
+from equipoise.balancing.hyper_parameters import FINITE_POSITIVE, NON_NEGATIVE, hyper
 from equipoise.balancing.info import MethodInfo, Place
-from equipoise.balancing.state.adam import Learner
-from equipoise.balancing.state.per_task import gathered, updated
+from equipoise.balancing.state.adam import TaskOptimizer
+from equipoise.balancing.state.per_task import read_tasks, write_tasks
 
 __all__ = ["FAMO", "famo_gradient", "famo_weights"]
 
@@ -112,18 +112,18 @@ class FAMO(WeightBalancer):
         needs=frozenset({Need.AGAIN, Need.AFTER_STEP}),
     )
 
-    learning_rate: float = hyper(default=0.025, source="the authors' code: 0.025")
+    learning_rate: float = hyper(default=0.025, rule=FINITE_POSITIVE, source="the authors' code: 0.025")
     gamma: float = hyper(default=1e-3, rule=NON_NEGATIVE, source="the paper's algorithm: 0.001")
     minima: float | Mapping[str, float] = hyper(default=0.0, source="the paper: 0")
 
     @cached_property
-    def learner(self) -> Learner:
-        """The optimiser of the learnt values."""
-        return Learner(self.learning_rate, "adam", initial=0.0)
+    def _optimizer(self) -> TaskOptimizer:
+        """Optimiser of the logits."""
+        return TaskOptimizer(self.learning_rate, "adam", initial=0.0)
 
     def initial_state(self) -> dict[str, Any]:
         """Return the state before the first step."""
-        return {"logits": self.learner.start(), "before": {}}
+        return {"logits": self._optimizer.initial_state(), "before": {}}
 
     def weigh(self, inputs: StepInputs) -> Tensor:
         """The weights by the logits; the losses are kept for `after_step`."""
@@ -134,8 +134,8 @@ class FAMO(WeightBalancer):
                     f"`losses[{task!r}]` should be at least its minimum: FAMO takes the logarithm of the difference. "
                     f"Found {-margin:g} less. Give FAMO lower `minima`."
                 )
-        self.state = self.state | {"before": updated({}, inputs.tasks, inputs.losses)}
-        logits = self.learner.values(self.state["logits"], inputs.tasks, inputs.losses)
+        self.state = self.state | {"before": write_tasks({}, inputs.tasks, inputs.losses)}
+        logits = self._optimizer.values(self.state["logits"], inputs.tasks, inputs.losses)
         return famo_weights(inputs.losses, logits, minima)
 
     @torch.no_grad()
@@ -145,24 +145,25 @@ class FAMO(WeightBalancer):
         Raises:
             ValueError: The context cannot run the batch again, or gives other tasks.
         """
-        held: dict[str, Tensor] = self.state["before"]
-        if not held:
+        stored: dict[str, Tensor] = self.state["before"]
+        if not stored:
             return
-        tasks = tuple(held)
+        tasks = tuple(stored)
         found = (context or Context()).forward(Need.AGAIN, self.info.name).losses
-        if found.keys() != held.keys():
+        if found.keys() != stored.keys():
             raise ValueError(
                 f"`context.again` should give the losses of {', '.join(tasks)}, as the step did. Found losses of "
                 f"{', '.join(found) or 'no task'}. Run the batch that the step was made on."
             )
-        before = gathered(held, tasks, next(iter(held.values())))
-        after = gathered({task: loss.detach().reshape(()) for task, loss in found.items()}, tasks, before[0])
+        before = read_tasks(stored, tasks, next(iter(stored.values())))
+        after = read_tasks({task: loss.detach().reshape(()) for task, loss in found.items()}, tasks, before[0])
         distributed.mean_(after)
-        memory = self.state["logits"]
-        logits = self.learner.values(memory, tasks, before)
+        held = self.state["logits"]
+        logits = self._optimizer.values(held, tasks, before)
         gradient = famo_gradient(before, after, logits, self._minima(tasks, before)) + self.gamma * logits
-        learned = self.learner.learned(memory, tasks, gradient) if bool(gradient.isfinite().all()) else memory
-        self.state = {"logits": learned, "before": {}}
+        if bool(gradient.isfinite().all()):
+            held = self._optimizer.step(held, tasks, gradient)
+        self.state = {"logits": held, "before": {}}
 
     def _minima(self, tasks: tuple[str, ...], like: Tensor) -> Tensor:
         given = self.minima

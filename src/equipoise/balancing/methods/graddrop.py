@@ -12,19 +12,19 @@ from equipoise.balancing.engine import distributed
 from equipoise.balancing.engine.update import StepInputs
 from equipoise.balancing.hyper_parameters import SEED, hyper, within
 from equipoise.balancing.info import MethodInfo, Place
-from equipoise.balancing.state.random import draw, first_state
+from equipoise.balancing.state.random import draw, generator_state
 
 __all__ = ["GradDrop", "graddrop"]
 
 _CACHED_ENTRIES = 1 << 16
 
 
-def blocks(matrix: Tensor) -> Iterator[slice]:
+def column_blocks(matrix: Tensor) -> Iterator[slice]:
     """Ranges of the columns of a matrix, [T, D], that cover it: small ones on a processor, else all in one.
 
     Example:
         >>> import torch
-        >>> list(blocks(torch.zeros(2, 100)))
+        >>> list(column_blocks(torch.zeros(2, 100)))
         [slice(0, 100, None)]
     """
     tasks, size = matrix.shape
@@ -74,15 +74,15 @@ def graddrop(jacobian: Tensor, uniforms: Tensor, leak: float | Tensor = 0.0) -> 
     elif not 0 <= leak <= 1:
         raise ValueError(f"`leak` should be in [0, 1]. Found `leak = {leak}`.")
     direction = torch.empty_like(jacobian[0])
-    for place in blocks(jacobian):
+    for place in column_blocks(jacobian):
         part = jacobian[:, place]
-        kept = graddrop_mask(part, uniforms[place]).to(part)
+        kept = _mask(part, uniforms[place]).to(part)
         direction[place] = ((leak + (1 - leak) * kept) * part).sum(0)
     return direction
 
 
 @torch.no_grad()
-def graddrop_mask(jacobian: Tensor, uniforms: Tensor) -> Tensor:
+def _mask(jacobian: Tensor, uniforms: Tensor) -> Tensor:
     """The entries that :func:`graddrop` keeps, boolean, shape ``[T, D]``; arguments as there."""
     magnitude = jacobian.abs().sum(0)
     # Where all gradients are zero the probability does not matter: there is nothing to keep.
@@ -135,7 +135,7 @@ class GradDrop(DirectionBalancer):
 
     def initial_state(self) -> dict[str, Any]:
         """Return the state before the first step."""
-        return {"generator": first_state(self.seed)}
+        return {"generator": generator_state(self.seed)}
 
     def direct(self, inputs: StepInputs) -> Tensor:
         """The kept gradients, with draws made first."""
@@ -150,7 +150,7 @@ class GradDrop(DirectionBalancer):
         signs = feature.sign().reshape(len(feature), -1).to(rows)
         signed = (gradients * signs).sum(1)
         distributed.sum_(signed)
-        kept = graddrop_mask(signed, self._uniforms(signed[0])).to(rows)
+        kept = _mask(signed, self._uniforms(signed[0])).to(rows)
         passed = self.leak + (1 - self.leak) * kept
         return (gradients * passed[:, None]).sum(0).view(-1)
 

@@ -10,10 +10,10 @@ from torch import Tensor
 from equipoise._core.registry import register
 from equipoise.balancing.bases.weights import GradientBalancer, MeasureAt
 from equipoise.balancing.engine.update import StepInputs
-from equipoise.balancing.hyper_parameters import FINITE_NON_NEGATIVE, hyper
+from equipoise.balancing.hyper_parameters import FINITE_NON_NEGATIVE, FINITE_POSITIVE, hyper
 from equipoise.balancing.info import MethodInfo, Place
-from equipoise.balancing.state.adam import Learner
-from equipoise.balancing.state.per_task import gathered, updated
+from equipoise.balancing.state.adam import TaskOptimizer
+from equipoise.balancing.state.per_task import read_tasks, write_tasks
 
 __all__ = ["GradNorm", "GradNormForces", "gradnorm", "gradnorm_renormalized"]
 
@@ -139,19 +139,19 @@ class GradNorm(GradientBalancer):
         rule=FINITE_NON_NEGATIVE,
         source="paper, NYUv2 (0.12 in its toy problem)",
     )
-    learning_rate: float = hyper(default=0.025, source="paper")
+    learning_rate: float = hyper(default=0.025, rule=FINITE_POSITIVE, source="paper")
     optimizer: Literal["adam", "sgd"] = hyper(default="adam", source="public codes")
     measure_at: MeasureAt = hyper(default="last_layer", source="paper, section 3")
     scale_heads: bool = hyper(default=True, source="paper: the loss is weighted")
 
     @cached_property
-    def learner(self) -> Learner:
-        """The optimiser of the learnt values."""
-        return Learner(self.learning_rate, self.optimizer, initial=1.0)
+    def _optimizer(self) -> TaskOptimizer:
+        """Optimiser of the weights."""
+        return TaskOptimizer(self.learning_rate, self.optimizer, initial=1.0)
 
     def initial_state(self) -> dict[str, Any]:
         """Return the state before the first step."""
-        return {"weights": self.learner.start(), "first_losses": {}}
+        return {"weights": self._optimizer.initial_state(), "first_losses": {}}
 
     def weigh(self, inputs: StepInputs) -> Tensor:
         """The weights before their own step, which is then made by the tasks that have a gradient."""
@@ -160,22 +160,22 @@ class GradNorm(GradientBalancer):
             raise TypeError("GradNorm should see gradients.")
         # In float64, which ratios of losses do not leave; a negative loss has no training rate.
         losses = inputs.losses.double().clamp(min=0)
-        held, learner = self.state["weights"], self.learner
+        held, optimizer = self.state["weights"], self._optimizer
         first = self._first_losses(inputs.tasks, losses)
-        weights = learner.values(held, inputs.tasks, losses)
+        weights = optimizer.values(held, inputs.tasks, losses)
         moving = [task for task, norm in zip(inputs.tasks, gram.diagonal().tolist(), strict=True) if norm > 0]
         if moving:
             useful = gram.diagonal() > 0
-            start = gathered(first, moving, torch.zeros_like(losses[0]))
+            start = read_tasks(first, moving, torch.zeros_like(losses[0]))
             norms = gram.diagonal()[useful].sqrt()
             forces = gradnorm(losses[useful], start, norms, weights[useful], self.alpha)
-            held = learner.learned(held, moving, forces.gradient)
-            moved = gradnorm_renormalized(learner.values(held, moving, losses))
-            held = learner.replaced(held, moving, moved * weights[useful].mean())
+            held = optimizer.step(held, moving, forces.gradient)
+            moved = gradnorm_renormalized(optimizer.values(held, moving, losses))
+            held = optimizer.set_values(held, moving, moved * weights[useful].mean())
         self.state = {"weights": held, "first_losses": first}
         return weights
 
     def _first_losses(self, tasks: Sequence[str], losses: Tensor) -> dict[str, Tensor]:
         held = self.state["first_losses"]
         new = [index for index, task in enumerate(tasks) if task not in held and losses[index] > 0]
-        return updated(held, [tasks[index] for index in new], losses[new])
+        return write_tasks(held, [tasks[index] for index in new], losses[new])

@@ -15,7 +15,7 @@ from equipoise.balancing.hyper_parameters import SEED, hyper, within
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.methods.pcgrad import check_order
 from equipoise.balancing.solvers import read_gram, to_tensor
-from equipoise.balancing.state.random import first_state, random_orders
+from equipoise.balancing.state.random import generator_state, random_orders
 
 __all__ = ["GradVac", "gradvac"]
 
@@ -134,7 +134,7 @@ class GradVac(GramBalancer):
 
     def initial_state(self) -> dict[str, Any]:
         """Return the state before the first step."""
-        return {"generator": first_state(self.seed), "targets": {}}
+        return {"generator": generator_state(self.seed), "targets": {}}
 
     def solve(self, inputs: StepInputs, gram: Tensor) -> Tensor:
         """The corrections, in orders that are drawn first; then the new targets."""

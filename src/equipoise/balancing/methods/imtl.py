@@ -10,12 +10,12 @@ from equipoise._core.registry import register
 from equipoise.balancing.bases.gram import GramBalancer
 from equipoise.balancing.bases.weights import MeasureAt
 from equipoise.balancing.engine.update import StepInputs, Update
-from equipoise.balancing.hyper_parameters import hyper
+from equipoise.balancing.hyper_parameters import FINITE_POSITIVE, POSITIVE, hyper
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.methods.edm import edm
 from equipoise.balancing.methods.imtl_g import imtl_g
 from equipoise.balancing.methods.imtl_l import imtl_l
-from equipoise.balancing.state.adam import Learner
+from equipoise.balancing.state.adam import TaskOptimizer
 
 __all__ = ["IMTL", "imtl"]
 
@@ -84,24 +84,26 @@ class IMTL(GramBalancer):
     )
     mean_type = True
 
-    learning_rate: float = hyper(default=0.025, source="that of UW in nash-mtl; elsewhere the model's")
+    learning_rate: float = hyper(
+        default=0.025, rule=FINITE_POSITIVE, source="that of UW in nash-mtl; elsewhere the model's"
+    )
     optimizer: Literal["adam", "sgd"] = hyper(default="adam", source="P2's code")
-    bound: float = hyper(default=20.0, source="our choice, against the overflow that P2 met")
+    bound: float = hyper(default=20.0, rule=POSITIVE, source="our choice, against the overflow that P2 met")
     measure_at: MeasureAt = hyper(default="shared", source="paper, which also has the features")
     scale_heads: bool = hyper(default=True, source="paper")
 
     @cached_property
-    def learner(self) -> Learner:
-        """The optimiser of the learnt values."""
-        return Learner(self.learning_rate, self.optimizer, 0.0, self.bound)
+    def _optimizer(self) -> TaskOptimizer:
+        """Optimiser of the logarithmic scales."""
+        return TaskOptimizer(self.learning_rate, self.optimizer, 0.0, self.bound)
 
     def initial_state(self) -> dict[str, Any]:
         """Return the state before the first step."""
-        return {"scales": self.learner.start()}
+        return {"scales": self._optimizer.initial_state()}
 
     def solve(self, inputs: StepInputs, gram: Tensor) -> Tensor:
         """The weights of the shared update."""
-        return imtl(gram, self.learner.values(self.state["scales"], inputs.tasks, gram))
+        return imtl(gram, self._optimizer.values(self.state["scales"], inputs.tasks, gram))
 
     def fallback(self, gram: Tensor) -> Tensor:
         """EDM's weights, which have equal projections wherever that is possible without an uphill step."""
@@ -110,8 +112,7 @@ class IMTL(GramBalancer):
     def decide(self, inputs: StepInputs) -> Update:
         """The weights before the step of the scales, which is then made."""
         weights = self.weigh(inputs).to(inputs.losses)
-        scales = self.learner.values(self.state["scales"], inputs.tasks, inputs.losses)
+        scales = self._optimizer.values(self.state["scales"], inputs.tasks, inputs.losses)
         heads, gradient = imtl_l(inputs.losses, scales)
-        learned = self.learner.learned(self.state["scales"], inputs.tasks, gradient)
-        self.state = self.state | {"scales": learned}
+        self.state = self.state | {"scales": self._optimizer.step(self.state["scales"], inputs.tasks, gradient)}
         return Update(weights, head_weights=heads if self.scale_heads else torch.ones_like(heads))

@@ -9,9 +9,9 @@ from torch import Tensor
 from equipoise._core.registry import register
 from equipoise.balancing.bases.weights import WeightBalancer
 from equipoise.balancing.engine.update import StepInputs
-from equipoise.balancing.hyper_parameters import hyper
+from equipoise.balancing.hyper_parameters import FINITE_POSITIVE, POSITIVE, hyper
 from equipoise.balancing.info import MethodInfo, Place
-from equipoise.balancing.state.adam import Learner
+from equipoise.balancing.state.adam import TaskOptimizer
 
 __all__ = ["IMTLL", "imtl_l"]
 
@@ -72,22 +72,24 @@ class IMTLL(WeightBalancer):
         state="logarithmic scales and their moments",
     )
 
-    learning_rate: float = hyper(default=0.025, source="that of UW in nash-mtl; elsewhere the model's")
+    learning_rate: float = hyper(
+        default=0.025, rule=FINITE_POSITIVE, source="that of UW in nash-mtl; elsewhere the model's"
+    )
     optimizer: Literal["adam", "sgd"] = hyper(default="adam", source="P2's code")
-    bound: float = hyper(default=20.0, source="our choice, against the overflow that P2 met")
+    bound: float = hyper(default=20.0, rule=POSITIVE, source="our choice, against the overflow that P2 met")
 
     @cached_property
-    def learner(self) -> Learner:
-        """The optimiser of the learnt values."""
-        return Learner(self.learning_rate, self.optimizer, 0.0, self.bound)
+    def _optimizer(self) -> TaskOptimizer:
+        """Optimiser of the logarithmic scales."""
+        return TaskOptimizer(self.learning_rate, self.optimizer, 0.0, self.bound)
 
     def initial_state(self) -> dict[str, Any]:
         """Return the state before the first step."""
-        return self.learner.start()
+        return self._optimizer.initial_state()
 
     def weigh(self, inputs: StepInputs) -> Tensor:
         """The weights before the step of the scales, which is then made."""
-        scales = self.learner.values(self.state, inputs.tasks, inputs.losses)
+        scales = self._optimizer.values(self.state, inputs.tasks, inputs.losses)
         weights, gradient = imtl_l(inputs.losses, scales)
-        self.state = self.learner.learned(self.state, inputs.tasks, gradient)
+        self.state = self._optimizer.step(self.state, inputs.tasks, gradient)
         return weights

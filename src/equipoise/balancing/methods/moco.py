@@ -11,13 +11,13 @@ from equipoise.balancing.engine.update import StepInputs, Update
 from equipoise.balancing.hyper_parameters import Rule, hyper, within
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.solvers import project_to_simplex
-from equipoise.balancing.state.per_task import gathered, tracked_rows, updated
+from equipoise.balancing.state.per_task import read_gradient_matrix, read_tasks, write_tasks
 
 __all__ = ["MoCo", "MoCoState", "moco"]
 
 
 class MoCoState(NamedTuple):
-    """The memory of MoCo.
+    """State of MoCo.
 
     Attributes:
         tracked: The running averages of the gradients, shape ``[T, D]``, at least float32.
@@ -150,12 +150,14 @@ class MoCo(Balancer):
 
     def decide(self, inputs: StepInputs) -> Update:
         """The direction of the tracked gradients."""
-        tasks, rows, memory = inputs.tasks, inputs.rows, self.state
+        tasks, rows, held = inputs.tasks, inputs.rows, self.state
         fresh = MoCoState.start(rows)
-        held = gathered(memory["weights"], tasks, fresh.weights[0])
-        total = held.sum()
-        shares = torch.where(total > 0, held / total, fresh.weights)
-        state = MoCoState(tracked_rows(memory["tracked"], tasks, fresh.tracked), shares, fresh.steps + memory["step"])
+        weights = read_tasks(held["weights"], tasks, fresh.weights[0])
+        total = weights.sum()
+        shares = torch.where(total > 0, weights / total, fresh.weights)
+        state = MoCoState(
+            read_gradient_matrix(held["tracked"], tasks, fresh.tracked), shares, fresh.steps + held["step"]
+        )
         direction, new = moco(
             rows,
             state,
@@ -166,8 +168,8 @@ class MoCo(Balancer):
             regularization=self.regularization,
         )
         self.state = {
-            "tracked": updated(memory["tracked"], tasks, new.tracked),
-            "weights": updated(memory["weights"], tasks, new.weights * torch.where(total > 0, total, 1.0)),
-            "step": memory["step"] + 1,
+            "tracked": write_tasks(held["tracked"], tasks, new.tracked),
+            "weights": write_tasks(held["weights"], tasks, new.weights * torch.where(total > 0, total, 1.0)),
+            "step": held["step"] + 1,
         }
         return Update(direction=direction)

@@ -12,7 +12,7 @@ from equipoise.balancing.engine.update import StepInputs
 from equipoise.balancing.hyper_parameters import SEED, hyper
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.solvers import read_gram, to_tensor
-from equipoise.balancing.state.random import first_state, random_orders
+from equipoise.balancing.state.random import generator_state, random_orders
 
 __all__ = ["PCGrad", "pcgrad"]
 
@@ -110,7 +110,7 @@ class PCGrad(GramBalancer):
 
     def initial_state(self) -> dict[str, Any]:
         """Return the state before the first step."""
-        return {"generator": first_state(self.seed)}
+        return {"generator": generator_state(self.seed)}
 
     def solve(self, inputs: StepInputs, gram: Tensor) -> Tensor:
         """The projections, in orders that are drawn first."""

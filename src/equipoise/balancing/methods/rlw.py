@@ -10,7 +10,7 @@ from equipoise.balancing.bases.weights import WeightBalancer
 from equipoise.balancing.engine.update import StepInputs
 from equipoise.balancing.hyper_parameters import SEED, hyper
 from equipoise.balancing.info import MethodInfo, Place
-from equipoise.balancing.state.random import draw, first_state
+from equipoise.balancing.state.random import draw, generator_state
 
 __all__ = ["RLW", "rlw"]
 
@@ -72,7 +72,7 @@ class RLW(WeightBalancer):
 
     def initial_state(self) -> dict[str, Any]:
         """Return the state before the first step."""
-        return {"generator": first_state(self.seed)}
+        return {"generator": generator_state(self.seed)}
 
     def weigh(self, inputs: StepInputs) -> Tensor:
         """A fresh draw."""

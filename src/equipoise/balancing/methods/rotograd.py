@@ -16,7 +16,7 @@ from equipoise.balancing.engine.update import StepInputs
 from equipoise.balancing.hyper_parameters import NON_NEGATIVE, POSITIVE, at_least, hyper, or_none
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.state.adam import adam
-from equipoise.balancing.state.per_task import gathered
+from equipoise.balancing.state.per_task import read_tasks
 
 __all__ = ["RotoGrad", "rotograd", "rotograd_slopes"]
 
@@ -85,7 +85,7 @@ def rotograd_slopes(gradients: Sequence[Tensor], norms: Tensor, mean_norm: Tenso
 
 
 @torch.no_grad()
-def turned(rotation: Tensor, step: Tensor) -> Tensor:
+def _turned(rotation: Tensor, step: Tensor) -> Tensor:
     r"""A rotation after a step in its tangent space, :math:`R e^S`, kept orthogonal against rounding.
 
     Args:
@@ -94,7 +94,7 @@ def turned(rotation: Tensor, step: Tensor) -> Tensor:
 
     Example:
         >>> import torch
-        >>> turned(torch.eye(2), torch.tensor([[0.0, -torch.pi / 2], [torch.pi / 2, 0.0]])).round().abs()
+        >>> _turned(torch.eye(2), torch.tensor([[0.0, -torch.pi / 2], [torch.pi / 2, 0.0]])).round().abs()
         tensor([[0., 1.],
                 [1., 0.]])
     """
@@ -215,7 +215,7 @@ class RotoGrad(WeightBalancer):
         self.state = self.state | {"step": self.state["step"] + 1, "initial_norms": initial}
         if not self.equal_lengths:
             return torch.ones_like(norms)
-        return rotograd(norms, gathered(initial, inputs.tasks, torch.ones_like(norms[0])))
+        return rotograd(norms, read_tasks(initial, inputs.tasks, torch.ones_like(norms[0])))
 
     def head_weights(self, inputs: StepInputs, weights: Tensor) -> Tensor | None:
         """Ones."""
@@ -246,7 +246,7 @@ class RotoGrad(WeightBalancer):
                     )
                 else:
                     step = -self.learning_rate * slope
-                rotations[task][key] = turned(rotations[task].get(key, identity), step)
+                rotations[task][key] = _turned(rotations[task].get(key, identity), step)
         self.state = self.state | {
             "rotations": self.state["rotations"] | rotations,
             "moments": self.state["moments"] | moments,

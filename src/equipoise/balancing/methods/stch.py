@@ -136,7 +136,7 @@ class STCH(EpochBalancer):
         """Return the state before the first step."""
         return super().initial_state() | {"epochs": 0, "nadir": {}}
 
-    def weights_now(self, inputs: StepInputs) -> Tensor:
+    def epoch_weights(self, inputs: StepInputs) -> Tensor:
         """Those of the warm-up, or of the smooth maximum among the positive losses."""
         positive = inputs.positive_losses("stch")
         losses = inputs.losses.double()
@@ -147,7 +147,7 @@ class STCH(EpochBalancer):
         weights[positive] = stch_of_logarithms(losses[positive], torch.stack(nadir)[positive], self.mu)
         return weights
 
-    def learned(self, averages: Mapping[str, Tensor]) -> dict[str, Any]:
+    def state_after_epoch(self, averages: Mapping[str, Tensor]) -> dict[str, Any]:
         """The nadir at the end of the warm-up, and later that of tasks without one."""
         epochs, nadir = self.state["epochs"] + 1, self.state["nadir"]
         return {"epochs": epochs, "nadir": dict(averages) | nadir if epochs >= self.warmup_epochs else nadir}

@@ -10,9 +10,9 @@ from torch import Tensor
 from equipoise._core.registry import register
 from equipoise.balancing.bases.weights import WeightBalancer
 from equipoise.balancing.engine.update import StepInputs
-from equipoise.balancing.hyper_parameters import Rule, each, hyper
+from equipoise.balancing.hyper_parameters import FINITE_POSITIVE, POSITIVE, Rule, each, hyper
 from equipoise.balancing.info import MethodInfo, Place
-from equipoise.balancing.state.adam import Learner
+from equipoise.balancing.state.adam import TaskOptimizer
 
 __all__ = ["UW", "uw"]
 
@@ -89,18 +89,18 @@ class UW(WeightBalancer):
         source="LibMTL, nash-mtl, TorchJD, MTAN: regression for all",
     )
     initial: float = hyper(default=0.0, source="nash-mtl, TorchJD")
-    learning_rate: float = hyper(default=0.025, source="nash-mtl; elsewhere the model's")
+    learning_rate: float = hyper(default=0.025, rule=FINITE_POSITIVE, source="nash-mtl; elsewhere the model's")
     optimizer: Literal["adam", "sgd"] = hyper(default="adam", source="nash-mtl")
-    bound: float = hyper(default=20.0, source="our choice, against overflow")
+    bound: float = hyper(default=20.0, rule=POSITIVE, source="our choice, against overflow")
 
     @cached_property
-    def learner(self) -> Learner:
-        """The optimiser of the learnt values."""
-        return Learner(self.learning_rate, self.optimizer, self.initial, self.bound)
+    def _optimizer(self) -> TaskOptimizer:
+        """Optimiser of the log-variances."""
+        return TaskOptimizer(self.learning_rate, self.optimizer, self.initial, self.bound)
 
     def initial_state(self) -> dict[str, Any]:
         """Return the state before the first step."""
-        return self.learner.start()
+        return self._optimizer.initial_state()
 
     def weigh(self, inputs: StepInputs) -> Tensor:
         """The weights before the step of the log-variances, which is then made."""
@@ -108,6 +108,6 @@ class UW(WeightBalancer):
         factors = losses.new_tensor(
             [_FACTORS[self.kinds[task]] if task in self.kinds else 1.0 for task in inputs.tasks]
         )
-        weights, gradient = uw(factors * losses, self.learner.values(self.state, inputs.tasks, losses))
-        self.state = self.learner.learned(self.state, inputs.tasks, gradient)
+        weights, gradient = uw(factors * losses, self._optimizer.values(self.state, inputs.tasks, losses))
+        self.state = self._optimizer.step(self.state, inputs.tasks, gradient)
         return factors * weights
