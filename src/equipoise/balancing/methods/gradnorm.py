@@ -1,4 +1,4 @@
-"""GradNorm: weights trained so that gradient norms follow the tasks' training rates."""
+"""GradNorm: train the weights so that gradient norms follow the training rates of the tasks."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -19,11 +19,11 @@ __all__ = ["GradNorm", "GradNormForces", "gradnorm", "gradnorm_renormalized"]
 
 
 class GradNormForces(NamedTuple):
-    """What GradNorm derives from one step.
+    """The result of GradNorm for one step.
 
     Attributes:
-        targets: The norms that the weighted gradients should have, shape ``[T]``.
-        gradient: The gradient of GradNorm's own loss for the weights, shape ``[T]``.
+        targets: Norms that the weighted gradients should have, shape `[T]`.
+        gradient: Gradient of GradNorm's own loss for the weights, shape `[T]`.
     """
 
     targets: Tensor
@@ -36,19 +36,21 @@ def gradnorm(
 ) -> GradNormForces:
     r"""Targets of GradNorm (Chen et al., ICML 2018, algorithm 1) and the gradient for its weights.
 
-    .. math:: G_i = |w_i| n_i,\quad r_i = \frac{L_i / L_i(0)}{\tfrac1T \sum_j L_j / L_j(0)},\quad
-        \hat G_i = r_i^\alpha\, \tfrac1T \sum_j G_j,\qquad
-        \frac{\partial}{\partial w_i} \sum_k |G_k - \hat G_k| = \mathrm{sign}(w_i) \, \mathrm{sign}(G_i - \hat G_i)\,
-        n_i
+    $$
+    G_i = |w_i| n_i,\quad r_i = \frac{L_i / L_i(0)}{\tfrac1T \sum_j L_j / L_j(0)},\quad
+    \hat G_i = r_i^\alpha\, \tfrac1T \sum_j G_j,\qquad
+    \frac{\partial}{\partial w_i} \sum_k |G_k - \hat G_k| = \mathrm{sign}(w_i) \, \mathrm{sign}(G_i - \hat G_i)\,
+    n_i
+    $$
 
-    The targets count as constants. The model's step uses the weights before their own step; afterwards see
-    :func:`gradnorm_renormalized`. A task without an initial loss counts as training at the average rate.
+    The targets are constants. The model's step uses the weights before their own step. Apply `gradnorm_renormalized`
+    after that. A task without an initial loss counts as training at the average rate.
 
     Args:
-        losses: Losses of this step, positive, shape ``[T]``.
-        initial_losses: Losses of the first step, shape ``[T]``.
-        norms: Norms of the unweighted task gradients at the last shared layer, shape ``[T]``.
-        weights: Weights of this step, shape ``[T]``.
+        losses: Losses of this step, positive, shape `[T]`.
+        initial_losses: Losses of the first step, shape `[T]`.
+        norms: Norms of the unweighted task gradients at the last shared layer, shape `[T]`.
+        weights: Weights of this step, shape `[T]`.
         alpha: Strength of the pull towards equal training rates.
 
     Returns:
@@ -71,16 +73,16 @@ def gradnorm(
 
 @torch.no_grad()
 def gradnorm_renormalized(weights: Tensor, floor: float = 1e-3) -> Tensor:
-    """The weights after their own step, made to sum to the number of tasks.
+    """Scale the weights after their own step to sum to the number of tasks.
 
-    Plain steps can make a weight negative, which no source guards against; weights are clamped first.
+    Plain steps can make a weight negative. No source guards against that. Here the weights are clamped first.
 
     Args:
-        weights: Weights after the step, shape ``[T]``.
-        floor: The least weight before normalisation, positive.
+        weights: Weights after the step, shape `[T]`.
+        floor: Least weight before normalisation, positive.
 
     Returns:
-        Positive weights that sum to ``T``, shape ``[T]``.
+        Positive weights that sum to `T`, shape `[T]`.
 
     Example:
         >>> import torch
@@ -95,22 +97,22 @@ def gradnorm_renormalized(weights: Tensor, floor: float = 1e-3) -> Tensor:
 class GradNorm(GradientBalancer):
     """Weights that pull the norms of the weighted gradients towards r_i^alpha times their mean.
 
-    r_i = (L_i / L_i(0)) / mean_j(L_j / L_j(0)) is the task's inverse training rate and L_i(0) its loss in the first
-    step in which it was positive. The step uses the weights that the norms were measured with; then the weights make a
-    step of their own on sum_i |w_i n_i - target_i|, are kept above 0.001 and scaled so that they sum to the number of
-    tasks. In a batch without some task, only the others move, and keep their sum.
+    r_i = (L_i / L_i(0)) / mean_j(L_j / L_j(0)) is the task's inverse training rate, and L_i(0) its loss in the first
+    step in which it was positive. The model's step uses the weights of the measurement. Then the weights take a step of
+    their own on sum_i |w_i n_i - target_i|. They are kept above 0.001 and scaled to sum to the number of tasks. If a
+    task is missing in a batch, only the others move, and keep their sum.
 
-    A task whose gradient is zero neither moves nor counts in the mean: in the first step of a ResNet from scratch,
-    where that is every task at the last layer, all weights stay as they are.
+    A task whose gradient is zero does not move and does not count in the mean. In the first step of a ResNet from
+    scratch this is so for every task at the last layer, and all weights stay as they are.
 
-    UniversalRepresentations is this form. LibMTL takes w = T softmax(s), the norms at all shared parameters, the mean
-    loss of the first epoch as L(0) and leaves the heads unweighted; SamsungLabs multiplies the losses by weights that
-    are not normalised and has alpha = 2; one public code makes a new Adam in every step.
+    UniversalRepresentations has this form. LibMTL takes w = T softmax(s), norms at all shared parameters and the mean
+    loss of the first epoch as L(0), and leaves the heads unweighted. SamsungLabs multiplies the losses by weights
+    without normalisation, and has alpha = 2. One public code creates a new Adam in every step.
 
     Args:
-        alpha: Strength of the pull towards equal training rates. P1 searches 0.1 to 2.
-        learning_rate: Of the weights.
-        optimizer: "adam" or "sgd". The force on a weight is a gradient norm, so that plain steps depend on its scale.
+        alpha: Strength of the pull towards equal training rates. Guo et al. (2025) search 0.1 to 2.
+        learning_rate: Learning rate of the weights.
+        optimizer: "adam" or "sgd". The gradient for a weight is a gradient norm, so plain steps depend on its scale.
         measure_at: Where norms are measured.
         scale_heads: Whether the tasks' own parameters also receive the weighted gradient.
 
@@ -154,11 +156,11 @@ class GradNorm(GradientBalancer):
         return {"weights": self._optimizer.initial_state(), "first_losses": {}}
 
     def weigh(self, inputs: StepInputs) -> Tensor:
-        """The weights before their own step, which is then made by the tasks that have a gradient."""
+        """Return the weights, then take a step of those whose task has a gradient."""
         gram = inputs.gram
         if gram is None:
-            raise TypeError("GradNorm should see gradients.")
-        # In float64, which ratios of losses do not leave; a negative loss has no training rate.
+            raise TypeError("`place` should be a place of gradients for GradNorm. Found `Place.LOSSES`.")
+        # In float64, so that ratios of losses cannot overflow. A negative loss has no training rate.
         losses = inputs.losses.double().clamp(min=0)
         held, optimizer = self.state["weights"], self._optimizer
         first = self._first_losses(inputs.tasks, losses)

@@ -20,23 +20,25 @@ __all__ = ["NashMTL", "nash_mtl"]
 def nash_mtl(gram: Tensor) -> Tensor:
     r"""Weights of Nash-MTL (Navon et al., ICML 2022), without the clipping of the update.
 
-    .. math:: w_i\,(G w)_i = 1,\quad w > 0
+    $$
+    w_i\,(G w)_i = 1,\quad w > 0
+    $$
 
-    The solution is unique and gives a direction of norm :math:`\sqrt T` with ``<g_i, d> = 1 / w_i > 0``. It exists
+    The solution is unique and gives a direction of norm $\sqrt T$ with `<g_i, d> = 1 / w_i > 0`. It exists
     unless some convex combination of the gradients vanishes: not for a zero gradient, opposite gradients or a
     Pareto-stationary point. Author codes return the previous or the initial weights then, and also at several regular
-    points; here :class:`~equipoise.balancing.errors.SolverError` is raised. If all gradients are zero, the weights are
+    points; here `SolverError` is raised. If all gradients are zero, the weights are
     zero.
 
     Args:
-        gram: Gram matrix of the task gradients, ``J @ J.T``, shape ``[T, T]``.
+        gram: Gram matrix of the task gradients, `J @ J.T`, shape `[T, T]`.
 
     Returns:
-        Weights, shape ``[T]``, dtype and device of ``gram``. Solved in float64.
+        Weights, shape `[T]`, dtype and device of `gram`. Solved in float64.
 
     Raises:
-        ValueError: If ``gram`` is not a finite symmetric matrix.
-        SolverError: If no solution exists to the precision of ``gram``, or it is not reached to a relative residual of
+        ValueError: If `gram` is not a finite symmetric matrix.
+        SolverError: If no solution exists to the precision of `gram`, or it is not reached to a relative residual of
             1e-8; to 1e-6 where gradients are so nearly opposite that 16 digits do not allow more.
 
     Example:
@@ -63,7 +65,7 @@ class NashMTL(BargainingBalancer):
             heads' weights are not clipped; TorchJD clips them, too.
         every: Steps between two solutions. In between the last weights are used, clipped as they were then, and a step
             costs what a plain one costs. The authors clip the update anew in every step.
-        measure_at: Where the gradients are looked at.
+        measure_at: Where gradients are measured.
         scale_heads: Whether the tasks' own parameters also receive the weighted gradient. LibMTL and the authors weight
             the loss, SamsungLabs and TorchJD do not.
 
@@ -93,7 +95,7 @@ class NashMTL(BargainingBalancer):
         return {"step": 0, "shared": {}, "heads": {}}
 
     def place(self, tasks: Sequence[str]) -> Place:
-        """The chosen place when a solution is due or a task has no weight yet, else the losses alone."""
+        """Return the chosen place if a solution is due or a task is new, else the losses."""
         due = self.state["step"] % self.every == 0 or any(task not in self.state["shared"] for task in tasks)
         return super().place(tasks) if due else Place.LOSSES
 
@@ -107,7 +109,7 @@ class NashMTL(BargainingBalancer):
         else:
             update = super().decide(inputs)
             if self.every > 1 and update.weights is not None and update.head_weights is not None:
-                # A zero gradient says nothing about the steps to come.
+                # A zero gradient says nothing about later steps.
                 solved = inputs.gram.diagonal() > 0
                 for part, weights in (("shared", update.weights), ("heads", update.head_weights)):
                     entries = zip(inputs.tasks, weights, solved.tolist(), strict=True)

@@ -36,21 +36,21 @@ def check_order(order: Sequence[Sequence[int]], tasks: int) -> None:
 def pcgrad(gram: Tensor, order: Sequence[Sequence[int]]) -> Tensor:
     r"""Weights of PCGrad (Yu et al., NeurIPS 2020, algorithm 1), sum convention.
 
-    For each task ``i`` the gradient visits the others: where ``<g_i', g_j> < 0``, ``g_i' -= <g_i', g_j> / ||g_j||^2
-    g_j``, with the current ``g_i'`` and the original ``g_j``. The update is the sum of the results. The paper draws the
-    order anew for every task; the authors' code discards its shuffle, and several codes visit ``j = i`` too, which
+    For each task `i` the gradient visits the others: where `<g_i', g_j> < 0`, `g_i' -= <g_i', g_j> / ||g_j||^2
+    g_j`, with the current `g_i'` and the original `g_j`. The update is the sum of the results. The paper draws the
+    order anew for every task; the authors' code discards its shuffle, and several codes visit `j = i` too, which
     changes the result where the modified gradient conflicts with its own original. For two tasks the update is twice
     that of UPGrad; for more it can conflict. Zero gradients are skipped.
 
     Args:
-        gram: Gram matrix of the task gradients, ``J @ J.T``, shape ``[T, T]``.
+        gram: Gram matrix of the task gradients, `J @ J.T`, shape `[T, T]`.
         order: For each task, the other tasks in the order in which it visits them.
 
     Returns:
-        Weights, shape ``[T]``, dtype and device of ``gram``. Computed in float64.
+        Weights, shape `[T]`, dtype and device of `gram`. Computed in float64.
 
     Raises:
-        ValueError: If ``gram`` is not a finite symmetric matrix or ``order`` does not fit it.
+        ValueError: If `gram` is not a finite symmetric matrix or `order` does not fit it.
 
     Example:
         >>> import torch
@@ -81,8 +81,8 @@ class PCGrad(GramBalancer):
 
     Args:
         reduction: "sum" or "mean" of the projected gradients.
-        seed: Of the method's own generator, which a checkpoint holds and all processes share.
-        measure_at: Where the gradients are looked at.
+        seed: Seed of the method's own random generator. Checkpoints hold its state, and all processes share it.
+        measure_at: Where gradients are measured.
         scale_heads: Whether the tasks' own parameters also receive the weighted gradient.
 
     Example:

@@ -17,17 +17,17 @@ __all__ = ["RLW", "rlw"]
 
 @torch.no_grad()
 def rlw(draws: Tensor) -> Tensor:
-    r"""Weights of RLW (Lin et al., TMLR 2022): :math:`w = \mathrm{softmax}(z)`, anew at every step.
+    r"""Weights of RLW (Lin et al., TMLR 2022): $w = \mathrm{softmax}(z)$, anew at every step.
 
     They are positive and sum to 1, so that the expected update is that of the mean loss; some codes multiply by the
     number of tasks.
 
     Args:
-        draws: ``z``, one draw for each task, shape ``[T]``; from the standard normal distribution by default in the
+        draws: `z`, one draw for each task, shape `[T]`; from the standard normal distribution by default in the
             paper.
 
     Returns:
-        Weights, shape ``[T]``.
+        Weights, shape `[T]`.
 
     Example:
         >>> import torch
@@ -47,7 +47,7 @@ class RLW(WeightBalancer):
     Args:
         distribution: "normal" for the softmax of normal draws, "dirichlet" for uniform draws from the simplex.
         reduction: "mean" for weights that sum to 1, "sum" for weights that sum to the number of tasks.
-        seed: Of the method's own generator, which a checkpoint holds and all processes share.
+        seed: Seed of the method's own random generator. Checkpoints hold its state, and all processes share it.
 
     Example:
         >>> import torch, equipoise

@@ -25,16 +25,18 @@ __all__ = ["RotoGrad", "rotograd", "rotograd_slopes"]
 def rotograd(norms: Tensor, initial_norms: Tensor) -> Tensor:
     r"""Weights of the task gradients at the features in RotoGrad (Javaloy and Valera, ICLR 2022).
 
-    .. math:: w_i = \frac{C}{n_i},\qquad C = \sum_j a_j n_j,\qquad a_j \propto n_j / n_j(0)
+    $$
+    w_i = \frac{C}{n_i},\qquad C = \sum_j a_j n_j,\qquad a_j \propto n_j / n_j(0)
+    $$
 
     so that every task contributes a gradient of the same length, which tasks that have come down least determine most.
 
     Args:
-        norms: Norms of the task gradients over the whole batch, shape ``[T]``.
-        initial_norms: The same at the start of the training, positive, shape ``[T]``.
+        norms: Norms of the task gradients over the whole batch, shape `[T]`.
+        initial_norms: The same at the start of the training, positive, shape `[T]`.
 
     Returns:
-        Weights, shape ``[T]``; zero where the gradient is, and all ones if all gradients are zero.
+        Weights, shape `[T]`; zero where the gradient is, and all ones if all gradients are zero.
 
     Example:
         >>> import torch
@@ -53,23 +55,25 @@ def rotograd(norms: Tensor, initial_norms: Tensor) -> Tensor:
 def rotograd_slopes(gradients: Sequence[Tensor], norms: Tensor, mean_norm: Tensor) -> Tensor:
     r"""Slopes of the rotations of RotoGrad, as skew-symmetric matrices.
 
-    Rotation :math:`R_i` should minimise :math:`\|R_i V - R_i^- G_i\|^2`, where :math:`G_i` is the gradient of loss i at
-    the features, :math:`R_i^-` the rotation that it came through, and :math:`V` the mean of all :math:`G_j`, brought to
-    the length of the plain mean gradient. In the tangent space, where :math:`R_i` becomes :math:`R_i e^S`, the gradient
+    Rotation $R_i$ should minimise $\|R_i V - R_i^- G_i\|^2$, where $G_i$ is the gradient of loss i at
+    the features, $R_i^-$ the rotation that it came through, and $V$ the mean of all $G_j$, brought to
+    the length of the plain mean gradient. In the tangent space, where $R_i$ becomes $R_i e^S$, the gradient
     with respect to the skew-symmetric S is
 
-    .. math:: S_i = 2 (V G_i^T - G_i V^T)
+    $$
+    S_i = 2 (V G_i^T - G_i V^T)
+    $$
 
     It does not depend on the rotations. Samples and positions are summed over, as the authors' package does for plain
     features; for feature maps it takes the mean over the batch.
 
     Args:
-        gradients: :math:`G_i` with samples and positions as columns, T tensors of shape ``[d, N]``.
-        norms: Norms of the tasks' gradients, shape ``[T]``.
+        gradients: $G_i$ with samples and positions as columns, T tensors of shape `[d, N]`.
+        norms: Norms of the tasks' gradients, shape `[T]`.
         mean_norm: Norm of the mean of the tasks' gradients, a scalar.
 
     Returns:
-        Slopes, shape ``[T, d, d]``: a step goes to ``R_i @ matrix_exp(-rate * slope)``.
+        Slopes, shape `[T, d, d]`: a step goes to `R_i @ matrix_exp(-rate * slope)`.
 
     Example:
         >>> import torch
@@ -86,11 +90,11 @@ def rotograd_slopes(gradients: Sequence[Tensor], norms: Tensor, mean_norm: Tenso
 
 @torch.no_grad()
 def _turned(rotation: Tensor, step: Tensor) -> Tensor:
-    r"""A rotation after a step in its tangent space, :math:`R e^S`, kept orthogonal against rounding.
+    r"""A rotation after a step in its tangent space, $R e^S$, kept orthogonal against rounding.
 
     Args:
-        rotation: Shape ``[..., d, d]``, orthogonal.
-        step: Shape ``[..., d, d]``, skew-symmetric.
+        rotation: Shape `[..., d, d]`, orthogonal.
+        step: Shape `[..., d, d]`, skew-symmetric.
 
     Example:
         >>> import torch

@@ -9,7 +9,7 @@ from torch import Tensor
 from equipoise._core.registry import register
 from equipoise.balancing.bases.cross_gram import CrossGramBalancer
 from equipoise.balancing.context import Need
-from equipoise.balancing.hyper_parameters import POSITIVE, Rule, at_least, hyper, within
+from equipoise.balancing.hyper_parameters import FINITE_NON_NEGATIVE, POSITIVE, at_least, hyper, within
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.solvers import project_to_simplex
 
@@ -30,28 +30,30 @@ def sdmgrad(
 
     A number of projected steps with momentum, from the weights of the last call, on the gradient
 
-    .. math:: A w + \lambda A \tfrac1T 1,\qquad A = \frac{J_1 J_2^T}{s},\quad
-        s = \Big(\tfrac1T \sum_i \sqrt{\max(0, (J_1 J_2^T)_{ii})}\Big)^2
+    $$
+    A w + \lambda A \tfrac1T 1,\qquad A = \frac{J_1 J_2^T}{s},\quad
+    s = \Big(\tfrac1T \sum_i \sqrt{\max(0, (J_1 J_2^T)_{ii})}\Big)^2
+    $$
 
-    The update is :math:`J^T (w + \lambda / T) / (1 + \lambda)`, with the gradients of a third batch. At the usual rate
-    of 10 the inner steps do not converge, they are part of the method. The authors' code sums the update to ``T`` times
+    The update is $J^T (w + \lambda / T) / (1 + \lambda)$, with the gradients of a third batch. At the usual rate
+    of 10 the inner steps do not converge, they are part of the method. The authors' code sums the update to `T` times
     this, and, by aliasing, uses one batch three times. Momentum starts anew in every call and is not projected. If the
     diagonal has no positive entry, the weights stay.
 
     Args:
-        cross_gram: ``J_1 @ J_2.T``, gradients of two independent batches, not symmetric, shape ``[T, T]``.
-        weights: Simplex weights of the last call, shape ``[T]``; ``1 / T`` at the start.
-        regularization: :math:`\lambda`, non-negative; large values give the mean.
+        cross_gram: `J_1 @ J_2.T`, gradients of two independent batches, not symmetric, shape `[T, T]`.
+        weights: Simplex weights of the last call, shape `[T]`; `1 / T` at the start.
+        regularization: $\lambda$, non-negative; large values give the mean.
         steps: Number of inner steps.
         rate: Learning rate of the inner steps; LibMTL has 5.
         momentum: Momentum of the inner steps.
 
     Returns:
-        The effective weights, which sum to 1, in the dtype and on the device of ``cross_gram``, and the new simplex
-        weights, like ``weights``, each of shape ``[T]``.
+        The effective weights, which sum to 1, in the dtype and on the device of `cross_gram`, and the new simplex
+        weights, like `weights`, each of shape `[T]`.
 
     Raises:
-        ValueError: If ``cross_gram`` is not a finite square matrix or ``regularization`` is negative.
+        ValueError: If `cross_gram` is not a finite square matrix or `regularization` is negative.
 
     Example:
         >>> import torch
@@ -133,7 +135,7 @@ class SDMGrad(CrossGramBalancer):
 
     regularization: float = hyper(
         default=0.3,
-        rule=Rule("be non-negative and finite", lambda regularization: 0 <= regularization < float("inf")),
+        rule=FINITE_NON_NEGATIVE,
         source="the authors' scripts: 0.3",
     )
     steps: int = hyper(default=20, rule=at_least(1), source="the authors' code: 20")

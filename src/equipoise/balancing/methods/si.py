@@ -15,14 +15,14 @@ __all__ = ["SI", "si"]
 def si(losses: Tensor) -> Tensor:
     r"""Weights of the scale-invariant baseline (Navon et al., ICML 2022), sum convention.
 
-    The loss is :math:`\sum_i \log L_i`, so that :math:`w_i = 1 / L_i` and scaling a loss changes nothing. One code
-    takes the mean, ``w / T``. Losses have to be positive; a loss below the smallest normal number counts as that.
+    The loss is $\sum_i \log L_i$, so that $w_i = 1 / L_i$ and scaling a loss changes nothing. One code
+    takes the mean, `w / T`. Losses have to be positive; a loss below the smallest normal number counts as that.
 
     Args:
-        losses: Positive losses, shape ``[T]``.
+        losses: Positive losses, shape `[T]`.
 
     Returns:
-        Weights, shape ``[T]``.
+        Weights, shape `[T]`.
 
     Example:
         >>> import torch

@@ -21,22 +21,24 @@ __all__ = ["STCH", "stch", "stch_of_logarithms"]
 def stch(losses: Tensor, mu: float = 1.0, *, preference: Tensor | None = None, ideal: Tensor | None = None) -> Tensor:
     r"""Weights of smooth Tchebycheff scalarisation (Lin et al., ICML 2024, equation of the plain method).
 
-    .. math:: S = \mu \log \sum_i \exp\big(\lambda_i (L_i - z_i) / \mu\big),\qquad
-        w_i = \lambda_i\, \mathrm{softmax}_i\big(\lambda (L - z) / \mu\big)
+    $$
+    S = \mu \log \sum_i \exp\big(\lambda_i (L_i - z_i) / \mu\big),\qquad
+    w_i = \lambda_i\, \mathrm{softmax}_i\big(\lambda (L - z) / \mu\big)
+    $$
 
-    The paper's multi-task experiments use another recipe: :func:`stch_of_logarithms`.
+    The paper's multi-task experiments use another recipe: `stch_of_logarithms`.
 
     Args:
-        losses: Losses, shape ``[T]``.
+        losses: Losses, shape `[T]`.
         mu: Smoothness, positive; towards 0 the largest entry takes all the weight.
-        preference: :math:`\lambda`, shape ``[T]``; ``1 / T`` by default.
-        ideal: :math:`z`, the lowest attainable losses, shape ``[T]``; 0 by default.
+        preference: $\lambda$, shape `[T]`; `1 / T` by default.
+        ideal: $z$, the lowest attainable losses, shape `[T]`; 0 by default.
 
     Returns:
-        Weights, shape ``[T]``.
+        Weights, shape `[T]`.
 
     Raises:
-        ValueError: If ``mu`` is not positive.
+        ValueError: If `mu` is not positive.
 
     Example:
         >>> import torch
@@ -53,22 +55,24 @@ def stch(losses: Tensor, mu: float = 1.0, *, preference: Tensor | None = None, i
 def stch_of_logarithms(losses: Tensor, nadir: Tensor, mu: float = 1.0) -> Tensor:
     r"""Weights of STCH as its authors train networks with it: on logarithms, relative to the end of a warm-up.
 
-    .. math:: S = T \mu \log \sum_i \exp(f_i / \mu),\quad f_i = \log(L_i / \bar L_i),\qquad
-        w_i = \frac{T}{L_i}\, \mathrm{softmax}_i(f / \mu)
+    $$
+    S = T \mu \log \sum_i \exp(f_i / \mu),\quad f_i = \log(L_i / \bar L_i),\qquad
+    w_i = \frac{T}{L_i}\, \mathrm{softmax}_i(f / \mu)
+    $$
 
     During the warm-up (four epochs in the authors' code) the loss is the sum of the logarithms, whose weights are those
-    of :func:`~equipoise.balancing.methods.si`. Scaling a loss with its nadir changes nothing.
+    of `si`. Scaling a loss with its nadir changes nothing.
 
     Args:
-        losses: Positive losses, shape ``[T]``.
-        nadir: :math:`\bar L`, the average losses of the last warm-up epoch, positive, shape ``[T]``.
+        losses: Positive losses, shape `[T]`.
+        nadir: $\bar L$, the average losses of the last warm-up epoch, positive, shape `[T]`.
         mu: Smoothness, positive.
 
     Returns:
-        Weights, shape ``[T]``.
+        Weights, shape `[T]`.
 
     Raises:
-        ValueError: If ``mu`` is not positive.
+        ValueError: If `mu` is not positive.
 
     Example:
         >>> import torch
@@ -102,7 +106,7 @@ class STCH(EpochBalancer):
     Args:
         mu: Smoothness; towards 0 the worst task takes all the weight.
         warmup_epochs: Epochs of warm-up, at least 1. The authors' 4 stands for epochs 0 to 4.
-        window: Number of steps that count as an epoch; none to wait for `end_epoch`.
+        window: Number of steps that count as an epoch. None to wait for `end_epoch`.
 
     Raises:
         ValueError: On `backward`, a loss is negative.

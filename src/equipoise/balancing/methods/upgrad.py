@@ -17,21 +17,23 @@ __all__ = ["UPGrad", "upgrad"]
 def upgrad(gram: Tensor) -> Tensor:
     r"""Weights of UPGrad (Quinton and Rey 2024), mean convention.
 
-    .. math:: d = \frac1T \sum_i \pi(g_i),\quad \pi(x) = \arg\min_{y:\ J y \ge 0} \lVert y - x \rVert
+    $$
+    d = \frac1T \sum_i \pi(g_i),\quad \pi(x) = \arg\min_{y:\ J y \ge 0} \lVert y - x \rVert
+    $$
 
-    ``d`` conflicts with no task, ``J @ d >= 0``, and is the mean gradient if no two gradients conflict. Zero gradients
+    `d` conflicts with no task, `J @ d >= 0`, and is the mean gradient if no two gradients conflict. Zero gradients
     and Pareto-stationary points need no exception. For dependent gradients the direction is unique and the weights are
     not. The projections are exact; TorchJD's regularisation moves the answer by up to 30 percent where norms differ by
     1000 and its threshold returns the conflicting mean for small gradients.
 
     Args:
-        gram: Gram matrix of the task gradients, ``J @ J.T``, shape ``[T, T]``.
+        gram: Gram matrix of the task gradients, `J @ J.T`, shape `[T, T]`.
 
     Returns:
-        Weights, non-negative, shape ``[T]``, dtype and device of ``gram``. Solved in float64.
+        Weights, non-negative, shape `[T]`, dtype and device of `gram`. Solved in float64.
 
     Raises:
-        ValueError: If ``gram`` is not a finite symmetric matrix.
+        ValueError: If `gram` is not a finite symmetric matrix.
         SolverError: If the optimality condition was not reached.
 
     Example:
@@ -56,7 +58,7 @@ class UPGrad(GramBalancer):
     gradients. A zero gradient counts in the mean and constrains nothing.
 
     Args:
-        measure_at: Where the gradients are looked at.
+        measure_at: Where gradients are measured.
         scale_heads: Whether the tasks' own parameters also receive the weighted gradient.
 
     Example:

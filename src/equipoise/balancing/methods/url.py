@@ -32,17 +32,19 @@ __all__ = ["URL", "url_distance"]
 def url_distance(students: Sequence[Tensor], teacher: Tensor, adaptors: Sequence[Tensor]) -> Tensor:
     r"""Distance of universal representation learning (Li, Liu and Bilen, IJCV 2023), for one task.
 
-    .. math:: \sum_l \operatorname{mean}_{n, x} \big\| u(\text{resize}(A_l f_l))_{n x} - u(t)_{n x} \big\|^2,\qquad
-        u(v) = v / \max(\|v\|, 10^{-12})
+    $$
+    \sum_l \operatorname{mean}_{n, x} \big\| u(\text{resize}(A_l f_l))_{n x} - u(t)_{n x} \big\|^2,\qquad
+    u(v) = v / \max(\|v\|, 10^{-12})
+    $$
 
     with norms over the channels at each position. Differentiable, unlike its neighbours.
 
     Args:
-        students: Features f of the multi-task network, a tensor a level, ``[B, C, H, W]``, or ``[B, C]`` where there
+        students: Features f of the multi-task network, a tensor a level, `[B, C, H, W]`, or `[B, C]` where there
             are no positions.
-        teacher: Last features t of the task's own network, ``[B, D, H', W']`` or ``[B, D]``; resizing is bilinear, to
+        teacher: Last features t of the task's own network, `[B, D, H', W']` or `[B, D]`; resizing is bilinear, to
             this size.
-        adaptors: A linear map A for each level, ``[D, C]``.
+        adaptors: A linear map A for each level, `[D, C]`.
 
     Returns:
         A scalar between 0 and 4 a level; zero where all directions agree.

@@ -21,18 +21,20 @@ __all__ = ["UW", "uw"]
 def uw(losses: Tensor, log_variances: Tensor) -> tuple[Tensor, Tensor]:
     r"""Weights of UW (Kendall et al., CVPR 2018), and the gradient of its objective for the learnt variances.
 
-    .. math:: O = \sum_i \tfrac12 e^{-s_i} L_i + \tfrac12 s_i,\quad w_i = \tfrac12 e^{-s_i},
-        \quad \frac{\partial O}{\partial s_i} = \tfrac12 \big(1 - e^{-s_i} L_i\big)
+    $$
+    O = \sum_i \tfrac12 e^{-s_i} L_i + \tfrac12 s_i,\quad w_i = \tfrac12 e^{-s_i},
+    \quad \frac{\partial O}{\partial s_i} = \tfrac12 \big(1 - e^{-s_i} L_i\big)
+    $$
 
     This is the regression form for every task, as in most codes; others weight classification losses twice as much. The
-    stationary point is :math:`e^{s_i} = L_i`: losses have to be positive. Do not decay ``s``.
+    stationary point is $e^{s_i} = L_i$: losses have to be positive. Do not decay `s`.
 
     Args:
-        losses: Losses, shape ``[T]``.
-        log_variances: ``s``, shape ``[T]``.
+        losses: Losses, shape `[T]`.
+        log_variances: `s`, shape `[T]`.
 
     Returns:
-        The weights and the gradient for ``log_variances``, each of shape ``[T]``.
+        The weights and the gradient for `log_variances`, each of shape `[T]`.
 
     Example:
         >>> import torch
@@ -63,9 +65,9 @@ class UW(WeightBalancer):
     Args:
         kinds: "regression" or "classification" by task; tasks that are not named count as regression.
         initial: The first s_i. LibMTL and UniversalRepresentations begin at -0.5, Auto-Lambda at -0.7.
-        learning_rate: Of the s_i.
+        learning_rate: Learning rate of the s_i.
         optimizer: "adam" or "sgd".
-        bound: The largest magnitude of an s_i.
+        bound: Largest magnitude of an s_i.
 
     Example:
         >>> import torch, equipoise
@@ -103,7 +105,7 @@ class UW(WeightBalancer):
         return self._optimizer.initial_state()
 
     def weigh(self, inputs: StepInputs) -> Tensor:
-        """The weights before the step of the log-variances, which is then made."""
+        """Return the weights, then take a step of the log-variances."""
         losses = inputs.losses
         factors = losses.new_tensor(
             [_FACTORS[self.kinds[task]] if task in self.kinds else 1.0 for task in inputs.tasks]

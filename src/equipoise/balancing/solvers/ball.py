@@ -19,26 +19,28 @@ _MOST_ROUNDING = 1e-6
 
 
 def ball_multipliers(angles: Gram, slopes: Tensor, costs: Tensor, radius: float) -> Tensor | None:
-    r"""Solve :math:`\max_d \min_i \langle g_i, d \rangle` with :math:`\lVert d - g_0 \rVert \le r`, given angles only.
+    r"""Solve $\max_d \min_i \langle g_i, d \rangle$ with $\lVert d - g_0 \rVert \le r$, given angles only.
 
-    With unit gradients :math:`u_i` and :math:`\lVert g_0 \rVert = 1`, the optimum is :math:`d = g_0 + \sum_i y_i u_i`
+    With unit gradients $u_i$ and $\lVert g_0 \rVert = 1$, the optimum is $d = g_0 + \sum_i y_i u_i$
     with
 
-    .. math:: y \ge 0,\quad s = C y + a - \nu k \ge 0,\quad y^T s = 0,\quad y^T C y = r^2,
+    $$
+    y \ge 0,\quad s = C y + a - \nu k \ge 0,\quad y^T s = 0,\quad y^T C y = r^2,
+    $$
 
-    where :math:`a_i = \langle u_i, g_0 \rangle` and :math:`k_i` is proportional to :math:`1 / n_i`. For a given set of
-    positive :math:`y_i` these are linear equations in :math:`y` and a quadratic one in :math:`\nu`; the set is
-    exchanged until all signs are right. If that cycles, :math:`\nu` is searched for, with a non-negative least-squares
+    where $a_i = \langle u_i, g_0 \rangle$ and $k_i$ is proportional to $1 / n_i$. For a given set of
+    positive $y_i$ these are linear equations in $y$ and a quadratic one in $\nu$; the set is
+    exchanged until all signs are right. If that cycles, $\nu$ is searched for, with a non-negative least-squares
     problem at each value.
 
     Args:
-        angles: :math:`C`, the Gram matrix of the unit gradients.
-        slopes: :math:`a`, shape ``[T]``.
-        costs: :math:`k`, positive, at most 1, shape ``[T]``.
-        radius: :math:`r > 0`.
+        angles: $C$, the Gram matrix of the unit gradients.
+        slopes: $a$, shape `[T]`.
+        costs: $k$, positive, at most 1, shape `[T]`.
+        radius: $r > 0$.
 
     Returns:
-        :math:`y`, shape ``[T]``, or None if the optimum is not unique: the least improvement within the ball is zero,
+        $y$, shape `[T]`, or None if the optimum is not unique: the least improvement within the ball is zero,
         because some convex combination of the gradients vanishes.
 
     Raises:
@@ -81,7 +83,7 @@ def _orthogonal_level(slopes: list[float], costs: list[float], radius: float) ->
 
 
 def _on_active_set(cosines: Tensor, sides: Tensor, active: Tensor, radius: float) -> tuple[Tensor, float] | None:
-    """The multipliers and the level with zero slack on ``active``, zero multipliers off it, at distance ``radius``."""
+    """The multipliers and the level with zero slack on `active`, zero multipliers off it, at distance `radius`."""
     kept = active.to(cosines.dtype)
     system = cosines * kept * kept[:, None]
     system.diagonal().add_(1 - kept)

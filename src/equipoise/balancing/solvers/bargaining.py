@@ -1,4 +1,4 @@
-"""Damped Newton for ``gram @ w = w ** (-1 / alpha)``, the condition behind Nash-MTL (``alpha = 1``) and FairGrad."""
+"""Damped Newton for `gram @ w = w ** (-1 / alpha)`, the condition behind Nash-MTL (`alpha = 1`) and FairGrad."""
 
 import math
 import sys
@@ -29,10 +29,10 @@ Solve = Callable[[Vector], Vector]
 
 
 def bargaining_weights(gram: Gram, alpha: float) -> Vector:
-    r"""Solve :math:`G w = w^{-1/\alpha}, w > 0`, which is unique where it exists.
+    r"""Solve $G w = w^{-1/\alpha}, w > 0$, which is unique where it exists.
 
-    The solution minimises the strictly convex :math:`\tfrac12 w^T G w - \sum_i \int w_i^{-1/\alpha}`. The search
-    starts at the solution for orthogonal gradients, :math:`w_i = n_i^{-2\alpha/(\alpha+1)}`, and all steps are relative
+    The solution minimises the strictly convex $\tfrac12 w^T G w - \sum_i \int w_i^{-1/\alpha}$. The search
+    starts at the solution for orthogonal gradients, $w_i = n_i^{-2\alpha/(\alpha+1)}$, and all steps are relative
     to the weights, so that units do not matter. A few sweeps over the tasks come near, then Newton's method ends it:
     long steps are damped by an exact line search, short ones are corrected for the curvature with the same
     factorisation.
@@ -42,7 +42,7 @@ def bargaining_weights(gram: Gram, alpha: float) -> Vector:
         alpha: Positive exponent.
 
     Returns:
-        ``w``, of length T.
+        `w`, of length T.
 
     Raises:
         SolverError: If no solution exists, as some convex combination of the gradients vanishes, or it was not reached
@@ -111,7 +111,7 @@ def _rounding(matrix: Tensor, weights: Vector, power: float) -> float:
 
 
 def _hessian_solver(gram: Gram, added: Vector) -> Solve | None:
-    """What solves for the Hessian, ``gram`` with ``added`` on its diagonal, or None if it is not positive definite."""
+    """What solves for the Hessian, `gram` with `added` on its diagonal, or None if it is not positive definite."""
     if len(added) <= _FEW:
         triangle = factorized_rows(gram.rows, added)
         return None if triangle is None else triangle.solve
@@ -158,7 +158,7 @@ def _step(solve: Solve, weights: Vector, forces: Vector, wanted: Vector, power: 
 
 
 def _step_length(step: Vector, slope: float, curvature: float, pulls: Vector, power: float) -> float:
-    """Minimise the convex function along ``step``."""
+    """Minimise the convex function along `step`."""
     high = _LONGEST_STEP / max(map(abs, step))
     if min(step) < 0:
         high = min(high, -0.99 / min(step))
@@ -176,7 +176,7 @@ def _step_length(step: Vector, slope: float, curvature: float, pulls: Vector, po
 
 
 def _root(derivatives: Callable[[float], tuple[float, float]], guess: float, high: float) -> float:
-    """Where an increasing function, negative at 0, vanishes, or ``high``: Newton's method kept inside a bracket."""
+    """Where an increasing function, negative at 0, vanishes, or `high`: Newton's method kept inside a bracket."""
     low = 0.0
     for _ in range(30):
         first, second = derivatives(guess)

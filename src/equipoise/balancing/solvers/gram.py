@@ -22,7 +22,7 @@ class Gram:
     So the solvers take the matrix in both forms: the tensor for factorisations, the rows for everything else.
 
     Attributes:
-        matrix: float64, shape ``[T, T]``.
+        matrix: float64, shape `[T, T]`.
         precision: The relative precision of the entries, that of the dtype in which they were computed.
     """
 
@@ -45,7 +45,7 @@ class Gram:
 
 
 class Normalized(NamedTuple):
-    """A Gram matrix split into lengths and angles: ``gram = norms[:, None] * cosines * norms``.
+    """A Gram matrix split into lengths and angles: `gram = norms[:, None] * cosines * norms`.
 
     Attributes:
         norms: The norms of the gradients.
@@ -61,7 +61,7 @@ def read_gram(gram: Tensor) -> Gram:
     """Check a Gram matrix and bring it to the host in float64 (the one transfer that a solver makes).
 
     Raises:
-        ValueError: If ``gram`` is not a finite, symmetric ``[T, T]`` floating-point tensor with a non-negative
+        ValueError: If `gram` is not a finite, symmetric `[T, T]` floating-point tensor with a non-negative
             diagonal.
     """
     if gram.ndim != 2 or gram.shape[0] != gram.shape[1] or gram.shape[0] == 0 or not gram.is_floating_point():
@@ -91,7 +91,7 @@ def normalized(gram: Gram) -> Normalized:
 
 
 def to_tensor(values: Vector) -> Tensor:
-    """A float64 tensor on the host, several times faster than ``torch.tensor``."""
+    """A float64 tensor on the host, several times faster than `torch.tensor`."""
     return torch.frombuffer(array("d", values), dtype=torch.float64)
 
 
@@ -116,7 +116,7 @@ def _check_symmetry(gram: Gram) -> None:
 
 
 class Triangle(NamedTuple):
-    """The factor :math:`L` of :math:`A = L L^T`.
+    """The factor $L$ of $A = L L^T$.
 
     Attributes:
         rows: Those of L.
@@ -128,7 +128,7 @@ class Triangle(NamedTuple):
     columns: list[tuple[float, ...]]
 
     def solve(self, right: Vector) -> Vector:
-        """The solution ``x`` of ``A x = right``."""
+        """The solution `x` of `A x = right`."""
         forward: Vector = []
         for row, value in zip(self.rows, right, strict=True):
             # `map` ends with the shorter of the two: what is known so far.

@@ -10,18 +10,18 @@ from equipoise.balancing.solvers.gram import Gram, Vector, factorized, product
 
 
 def solve_by_active_set(matrix: Tensor, offset: Tensor, guess: Tensor, precision: float) -> Tensor:
-    r"""Solve :math:`\min_{x \ge 0} \tfrac12 x^T Q x + q^T x`, one coordinate entering at a time.
+    r"""Solve $\min_{x \ge 0} \tfrac12 x^T Q x + q^T x$, one coordinate entering at a time.
 
     The gradients of the positive coordinates stay independent: one that depends on them enters by exchange.
 
     Args:
-        matrix: :math:`Q`, positive semi-definite with a unit diagonal, shape ``[T, T]``, float64.
-        offset: :math:`q`, shape ``[T]``.
-        guess: The coordinates to try as positive ones first, boolean, shape ``[T]``.
-        precision: Relative precision of the entries of :math:`Q`.
+        matrix: $Q$, positive semi-definite with a unit diagonal, shape `[T, T]`, float64.
+        offset: $q$, shape `[T]`.
+        guess: The coordinates to try as positive ones first, boolean, shape `[T]`.
+        precision: Relative precision of the entries of $Q$.
 
     Returns:
-        ``x``, shape ``[T]``: optimal unless rounding or the limit of steps was in the way.
+        `x`, shape `[T]`: optimal unless rounding or the limit of steps was in the way.
     """
     dependent = 4 * matrix.shape[0] * precision
     scale = offset.abs().max().item()
@@ -107,24 +107,24 @@ _TOLERANCE = 1e-9
 
 
 def nonnegative_multipliers(matrix: Tensor, offsets: Tensor, active: Tensor, precision: float) -> Tensor:
-    r"""Solve several problems :math:`\min_{x \ge 0} \tfrac12 x^T Q x + q^T x` that share the matrix :math:`Q`.
+    r"""Solve several problems $\min_{x \ge 0} \tfrac12 x^T Q x + q^T x$ that share the matrix $Q$.
 
-    Equivalently: :math:`x \ge 0,\ s = Q x + q \ge 0,\ x^T s = 0`. Block principal pivoting solves all problems at once:
+    Equivalently: $x \ge 0,\ s = Q x + q \ge 0,\ x^T s = 0$. Block principal pivoting solves all problems at once:
     the coordinates whose multiplier or slack has the wrong sign change sides together, which takes a handful of
     factorisations. What it leaves (nearly dependent gradients make it cycle) goes to an active-set method, one by one.
 
     Args:
-        matrix: :math:`Q`, positive semi-definite with a unit diagonal, shape ``[T, T]``, float64.
-        offsets: The vectors :math:`q`, one a row, shape ``[B, T]``.
-        active: A guess of the coordinates that are positive, boolean, shape ``[B, T]``.
-        precision: Relative precision of the entries of :math:`Q`.
+        matrix: $Q$, positive semi-definite with a unit diagonal, shape `[T, T]`, float64.
+        offsets: The vectors $q$, one a row, shape `[B, T]`.
+        active: A guess of the coordinates that are positive, boolean, shape `[B, T]`.
+        precision: Relative precision of the entries of $Q$.
 
     Returns:
-        The solutions, shape ``[B, T]``. Where :math:`Q` is singular they are not unique; :math:`Q x` is.
+        The solutions, shape `[B, T]`. Where $Q$ is singular they are not unique; $Q x$ is.
 
     Raises:
         SolverError: If a problem has no solution, or a solution violates its optimality condition by more than 1e-9,
-            or what ``precision`` explains.
+            or what `precision` explains.
     """
     # Rounding can make a singular matrix slightly indefinite, or turn opposite gradients into a thin cone that is not
     # there. This shift hides it and is itself below rounding.
@@ -177,7 +177,7 @@ def _verified(matrix: Tensor, offsets: Tensor, solution: Tensor, precision: floa
 def _residuals(matrix: Tensor, offsets: Tensor, solution: Tensor, precision: float) -> Tensor:
     """How far each solution is from optimal: negative slack, or slack at a positive coordinate.
 
-    Relative to ``offsets``, beyond the rounding of the product with the matrix.
+    Relative to `offsets`, beyond the rounding of the product with the matrix.
     """
     slack = torch.addmm(offsets, solution, matrix)
     violation = torch.maximum(-slack, slack * (solution > 0)).amax(1) - 16 * precision * solution.sum(1)
@@ -188,17 +188,17 @@ _EXACT = 1e-12
 
 
 def minimum_norm_weights(gram: Gram) -> Vector:
-    r"""Minimise :math:`w^T G w` over the simplex :math:`w \ge 0, \sum_i w_i = 1`, exactly.
+    r"""Minimise $w^T G w$ over the simplex $w \ge 0, \sum_i w_i = 1$, exactly.
 
-    The problem is :math:`\min_{x \ge 0} \tfrac12 x^T (G + \mu 1 1^T) x - \mu 1^T x` with :math:`w = x / \sum_i x_i`,
-    for any :math:`\mu > 0`; it has a solution even if the least norm is zero. Take :math:`\mu = \min_i G_{ii}`, which
+    The problem is $\min_{x \ge 0} \tfrac12 x^T (G + \mu 1 1^T) x - \mu 1^T x$ with $w = x / \sum_i x_i$,
+    for any $\mu > 0$; it has a solution even if the least norm is zero. Take $\mu = \min_i G_{ii}$, which
     is at least the least squared norm, and give the matrix a unit diagonal.
 
     Args:
         gram: Gram matrix.
 
     Returns:
-        ``w``, of length T. If several combinations have the least norm, one of them. A zero gradient takes all the
+        `w`, of length T. If several combinations have the least norm, one of them. A zero gradient takes all the
         weight.
 
     Raises:
@@ -230,7 +230,7 @@ def _on_a_face(gram: Gram, guess: Vector) -> Vector:
 
 
 def project_to_simplex(point: Tensor) -> Tensor:
-    r"""Euclidean projection onto the simplex :math:`w \ge 0, \sum_i w_i = 1`.
+    r"""Euclidean projection onto the simplex $w \ge 0, \sum_i w_i = 1$.
 
     Example:
         >>> import torch
