@@ -15,6 +15,7 @@ from equipoise.balancing.solvers import Gram, read_gram
 
 __all__ = ["AlignedMTL", "aligned_mtl"]
 
+ScaleMode = Literal["min", "median", "rmse"]
 _VERY_UNEQUAL = 1e-2
 
 
@@ -69,9 +70,6 @@ def aligned_mtl(gram: Tensor, scale_mode: str = "min") -> Tensor:
     scale = scales[scale_mode](values)
     weights = vectors @ (vectors.sum(0) * (scale / values).sqrt())
     return (weights if order is None else torch.empty_like(weights).index_copy_(0, order, weights)).to(gram)
-
-
-ScaleMode = Literal["min", "median", "rmse"]
 
 
 @register

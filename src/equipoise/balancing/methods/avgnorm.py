@@ -103,10 +103,10 @@ class AvgNorm(GradientBalancer):
         state="weights between measurements or for the moving average; step counter",
     )
 
-    every: int = hyper(default=1, rule=at_least(1), source="Guo et al. (2025): every step")
-    ema: float = hyper(default=0.0, rule=within(0, 1, ends="[)"), source="Guo et al. (2025): none")
-    max_weight: float | None = hyper(default=None, rule=or_none(POSITIVE), source="Guo et al. (2025): none")
-    measure_at: MeasureAt = hyper(default="last_layer", source="Guo et al. (2025), section VI")
+    every: int = hyper(default=1, rule=at_least(1), source="Guo et al. 2025: every step")
+    ema: float = hyper(default=0.0, rule=within(0, 1, ends="[)"), source="Guo et al. 2025: none")
+    max_weight: float | None = hyper(default=None, rule=or_none(POSITIVE), source="Guo et al. 2025: none")
+    measure_at: MeasureAt = hyper(default="last_layer", source="Guo et al. 2025, section VI")
     scale_heads: bool = hyper(default=True)
 
     def initial_state(self) -> dict[str, Any]:

@@ -54,9 +54,9 @@ def cdtt(gram: Tensor, losses: Tensor, state: CDTTState, sensitivity: float = 0.
     $$
 
     Then, for the tasks in order, a `d` that conflicts with $g_i$ moves towards $g_i$ until it does not. A later task
-    can undo that. The tension has the absolute length $\tau_i$, so the method depends on the scale of the gradients. A task
-    whose gradient equals $d_0$ to the precision of `gram` has no tension (public codes normalise rounding noise). With
-    a zero gradient there is no update, and the step is not counted.
+    can undo that. The tension has the absolute length $\tau_i$, so the method depends on the scale of the gradients. A
+    task whose gradient equals $d_0$ to the precision of `gram` has no tension (public codes normalise rounding noise).
+    With a zero gradient there is no update, and the step is not counted.
 
     Args:
         gram: Gram matrix of the task gradients, `J @ J.T`, shape `[T, T]`.
@@ -145,9 +145,9 @@ class CDTT(GramBalancer):
     )
     mean_type = True
 
-    sensitivity: float = hyper(default=0.2, rule=within(0, 1), source="code of Gama & Grassi (2025)")
-    measure_at: MeasureAt = hyper(default="shared", source="code of Gama & Grassi (2025)")
-    scale_heads: bool = hyper(default=False, source="code of Gama & Grassi (2025)")
+    sensitivity: float = hyper(default=0.2, rule=within(0, 1), source="code of Gama & Grassi 2025")
+    measure_at: MeasureAt = hyper(default="shared", source="code of Gama & Grassi 2025")
+    scale_heads: bool = hyper(default=False, source="code of Gama & Grassi 2025")
 
     def initial_state(self) -> dict[str, Any]:
         """Return the state before the first step."""

@@ -18,6 +18,7 @@ from equipoise.balancing.solvers import Gram, Vector, factorized, normalized, pr
 
 __all__ = ["ConFIG", "config"]
 
+Length = Literal["projection", "minimum", "maximum", "harmonic", "arithmetic", "geometric"]
 _LENGTHS: dict[str, Callable[[Vector, Vector], float]] = {
     "projection": lambda norms, cosines: sum(map(mul, norms, cosines)),
     "minimum": lambda norms, cosines: min(norms) * sum(cosines),
@@ -102,9 +103,6 @@ def _least_squares(cosines: Gram, wanted: Tensor) -> Vector:
     if not along.square().sum().item() > cut * wanted.square().sum().item():
         return [0.0] * len(wanted)
     return (vectors[:, kept] @ (along / values[kept])).tolist()
-
-
-Length = Literal["projection", "minimum", "maximum", "harmonic", "arithmetic", "geometric"]
 
 
 @register

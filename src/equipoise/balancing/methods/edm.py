@@ -37,11 +37,11 @@ def edm(gram: Tensor) -> Tensor:
     w_i = \frac{\alpha_i / n_i}{\sum_j \alpha_j / n_j},\qquad u_i = g_i / n_i
     $$
 
-    The direction conflicts with no task and depends on angles only. The weights are on the simplex. If all
-    $\alpha_i > 0$ this is IMTL-G. If active gradients are dependent (parallel tasks), the length of the direction is not
-    unique. Then the $\alpha$ of least Euclidean norm is taken, so that `g` and `3 g` give `1.5 g`. A zero gradient takes
-    all the weight, as in the limit of a vanishing one, and there is no update. Both public codes iterate and are wrong
-    by up to 10 percent.
+    The direction conflicts with no task and depends on angles only. The weights are on the simplex. With all
+    $\alpha_i > 0$ this is IMTL-G. If active gradients are dependent (parallel tasks), the length is not unique.
+    Then the $\alpha$ of least Euclidean norm is taken, so that `g` and `3 g` give `1.5 g`. A zero gradient takes all
+    the weight, as in the limit of a vanishing one, and there is no update. Both public codes iterate and are wrong by
+    up to 10 percent.
 
     Args:
         gram: Gram matrix of the task gradients, `J @ J.T`, shape `[T, T]`.
@@ -122,7 +122,7 @@ class EDM(GramBalancer):
     info = MethodInfo(
         name="edm",
         title="EDM",
-        paper="Katrutsa et al. 2020 (arXiv 2007.06937), as the central direction of CDTT in Gama & Grassi (2025)",
+        paper="Katrutsa et al. 2020 (arXiv 2007.06937), as the central direction of CDTT in Gama & Grassi 2025",
         default_place=Place.SHARED,
         scale="mean: the weights sum to 1",
         heads="plain",
@@ -130,8 +130,8 @@ class EDM(GramBalancer):
     )
     mean_type = True
 
-    measure_at: MeasureAt = hyper(default="shared", source="code of Gama & Grassi (2025)")
-    scale_heads: bool = hyper(default=False, source="code of Gama & Grassi (2025)")
+    measure_at: MeasureAt = hyper(default="shared", source="code of Gama & Grassi 2025")
+    scale_heads: bool = hyper(default=False, source="code of Gama & Grassi 2025")
 
     def solve(self, inputs: StepInputs, gram: Tensor) -> Tensor:
         """Compute the least-norm combination."""

@@ -22,10 +22,11 @@ def fairgrad(gram: Tensor, alpha: float = 1.0) -> Tensor:
     G w = w^{-1/\alpha},\quad w > 0
     $$
 
-    `alpha = 1` is Nash-MTL. `alpha -> 0` tends to the plain sum, `alpha -> infinity` to equal improvements. The solution
-    is unique. It exists unless some convex combination of the gradients vanishes. That is the case for a zero gradient,
-    opposite gradients and a Pareto-stationary point. Author codes return an arbitrary point there. If all gradients are
-    zero, so are the weights. Scaling all gradients by `c` scales the weights by `c ** (-2 * alpha / (1 + alpha))`.
+    `alpha = 1` is Nash-MTL. `alpha -> 0` tends to the plain sum, `alpha -> infinity` to equal improvements. The
+    solution is unique. It exists unless some convex combination of the gradients vanishes. That is the case for a zero
+    gradient, opposite gradients and a Pareto-stationary point. Author codes return an arbitrary point there. If all
+    gradients are zero, so are the weights. Scaling all gradients by `c` scales the weights by `c ** (-2 * alpha / (1 +
+    alpha))`.
 
     Args:
         gram: Gram matrix of the task gradients, `J @ J.T`, shape `[T, T]`.

@@ -63,8 +63,8 @@ def fixed_weights(step_weights: Tensor, decay: float = 0.9) -> Tensor:
 class Fixed(WeightBalancer):
     """Constant weights w_i: the loss is sum_i w_i L_i.
 
-    The weights that Guo et al. (2025) found by a search are `{"seg": 1, "depth": 1, "normals": 2, "edge": 50}` on NYUD-v2 and
-    `{"seg": 1, "parts": 2, "saliency": 5, "normals": 5, "edge": 50}` on PASCAL-Context.
+    The weights that Guo et al. (2025) found by a search are `{"seg": 1, "depth": 1, "normals": 2, "edge": 50}` on
+    NYUD-v2 and `{"seg": 1, "parts": 2, "saliency": 5, "normals": 5, "edge": 50}` on PASCAL-Context.
 
     Args:
         weights: A finite weight, zero or more, for every task that will have a loss.
@@ -84,7 +84,7 @@ class Fixed(WeightBalancer):
     info = MethodInfo(
         name="fixed",
         title="Fixed weights",
-        paper="grid search in Guo et al. (2025), section V; distilled from a run in Gama & Grassi (2025)",
+        paper="grid search in Guo et al. 2025, section V; distilled from a run in Gama & Grassi 2025",
         default_place=Place.LOSSES,
         scale="as the weights say",
     )

@@ -85,7 +85,7 @@ def graddrop(jacobian: Tensor, uniforms: Tensor, leak: float | Tensor = 0.0) -> 
 
 @torch.no_grad()
 def _mask(jacobian: Tensor, uniforms: Tensor) -> Tensor:
-    """The entries that `graddrop` keeps, boolean, shape `[T, D]`; arguments as there."""
+    """Return the entries that `graddrop` keeps, boolean, shape `[T, D]`. Arguments as there."""
     magnitude = jacobian.abs().sum(0)
     # If all gradients are zero, the probability does not matter: there is nothing to keep.
     purity = 0.5 * (1 + jacobian.sum(0) / magnitude.where(magnitude > 0, torch.ones_like(magnitude)))

@@ -24,9 +24,9 @@ __all__ = ["IMTL", "imtl"]
 def imtl(gram: Tensor, log_scales: Tensor) -> Tensor:
     r"""Weights of the shared update of IMTL, the hybrid of IMTL-L and IMTL-G (Liu et al., ICLR 2021).
 
-    The scaled losses have the gradients $e^{s_i} g_i$. Let $\alpha$ be the weights of `imtl_g` for these. Then
-    $w_i = \alpha_i e^{s_i}$. The task heads take the gradient of the scaled losses, with weights $e^{s_i}$, and `s` takes
-    the gradient of `imtl_l`, both without $\alpha$. The direction does not depend on `s`. Its length does.
+    The scaled losses have the gradients $e^{s_i} g_i$. Let $\alpha$ be the weights of `imtl_g` for these. Then $w_i =
+    \alpha_i e^{s_i}$. The task heads take the gradient of the scaled losses, with weights $e^{s_i}$. `s` takes the
+    gradient of `imtl_l`. Both are without $\alpha$. The direction does not depend on `s`. Its length does.
 
     Args:
         gram: Gram matrix of the gradients of the unscaled losses, shape `[T, T]`.
@@ -85,9 +85,9 @@ class IMTL(GramBalancer):
     learning_rate: float = hyper(
         default=0.025, rule=FINITE_POSITIVE, source="that of UW in nash-mtl; elsewhere the model's"
     )
-    optimizer: Literal["adam", "sgd"] = hyper(default="adam", source="code of Gama & Grassi (2025)")
+    optimizer: Literal["adam", "sgd"] = hyper(default="adam", source="code of Gama & Grassi 2025")
     bound: float = hyper(
-        default=20.0, rule=POSITIVE, source="our choice, against the overflow met by Gama & Grassi (2025)"
+        default=20.0, rule=POSITIVE, source="our choice, against the overflow met by Gama & Grassi 2025"
     )
     measure_at: MeasureAt = hyper(default="shared", source="paper, which also has the features")
     scale_heads: bool = hyper(default=True, source="paper")

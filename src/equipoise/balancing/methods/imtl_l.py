@@ -24,8 +24,8 @@ def imtl_l(losses: Tensor, log_scales: Tensor) -> tuple[Tensor, Tensor]:
     O = \sum_i e^{s_i} L_i - s_i,\qquad w_i = e^{s_i},\qquad \frac{\partial O}{\partial s_i} = e^{s_i} L_i - 1
     $$
 
-    Losses must be positive: $s_i$ tends to $-\log L_i$. Do not decay `s`, and bound it, since it grows without end for a
-    loss of zero.
+    Losses must be positive: $s_i$ tends to $-\log L_i$. Do not decay `s`, and bound it, since it grows without end for
+    a loss of zero.
 
     Args:
         losses: Losses, shape `[T]`.
@@ -78,9 +78,9 @@ class IMTLL(WeightBalancer):
     learning_rate: float = hyper(
         default=0.025, rule=FINITE_POSITIVE, source="that of UW in nash-mtl; elsewhere the model's"
     )
-    optimizer: Literal["adam", "sgd"] = hyper(default="adam", source="code of Gama & Grassi (2025)")
+    optimizer: Literal["adam", "sgd"] = hyper(default="adam", source="code of Gama & Grassi 2025")
     bound: float = hyper(
-        default=20.0, rule=POSITIVE, source="our choice, against the overflow met by Gama & Grassi (2025)"
+        default=20.0, rule=POSITIVE, source="our choice, against the overflow met by Gama & Grassi 2025"
     )
 
     @cached_property

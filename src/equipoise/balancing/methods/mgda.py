@@ -15,6 +15,8 @@ from equipoise.balancing.solvers import minimum_norm_weights, read_gram, to_tens
 
 __all__ = ["MGDA", "mgda", "mgda_scales"]
 
+Normalization = Literal["none", "l2", "loss", "loss+"]
+
 
 def mgda(gram: Tensor) -> Tensor:
     r"""Weights of MGDA (Désidéri 2012; Sener and Koltun, NeurIPS 2018).
@@ -84,9 +86,6 @@ def mgda_scales(gram: Tensor, losses: Tensor, normalization: str) -> Tensor:
         )
     chosen = scales[normalization]
     return chosen.where(chosen != 0, torch.ones_like(chosen)).to(gram)
-
-
-Normalization = Literal["none", "l2", "loss", "loss+"]
 
 
 @register

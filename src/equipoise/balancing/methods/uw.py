@@ -16,6 +16,10 @@ from equipoise.balancing.state.adam import TaskOptimizer
 
 __all__ = ["UW", "uw"]
 
+Kind = Literal["regression", "classification"]
+
+_FACTORS = {"regression": 1.0, "classification": 2.0}
+
 
 @torch.no_grad()
 def uw(losses: Tensor, log_variances: Tensor) -> tuple[Tensor, Tensor]:
@@ -26,8 +30,8 @@ def uw(losses: Tensor, log_variances: Tensor) -> tuple[Tensor, Tensor]:
     \quad \frac{\partial O}{\partial s_i} = \tfrac12 \big(1 - e^{-s_i} L_i\big)
     $$
 
-    This is the regression form for every task, as in most codes; others weight classification losses twice as much. The
-    stationary point is $e^{s_i} = L_i$: losses have to be positive. Do not decay `s`.
+    This is the regression form for every task, as in most codes. Others weight classification losses twice as much. The
+    stationary point is $e^{s_i} = L_i$, so losses must be positive. Do not decay `s`.
 
     Args:
         losses: Losses, shape `[T]`.
@@ -45,26 +49,21 @@ def uw(losses: Tensor, log_variances: Tensor) -> tuple[Tensor, Tensor]:
     return weights, 0.5 - weights * losses
 
 
-Kind = Literal["regression", "classification"]
-
-_FACTORS = {"regression": 1.0, "classification": 2.0}
-
-
 @register
 class UW(WeightBalancer):
-    """Weights w_i = k_i exp(-s_i) / 2 with learnt log-variances s_i; the objective is sum_i w_i L_i + s_i / 2.
+    """Weights w_i = k_i exp(-s_i) / 2 with learnt log-variances s_i. The objective is sum_i w_i L_i + s_i / 2.
 
     k_i is 1 for regression and 2 for classification (Kendall et al., equations 7 and 10). LibMTL, nash-mtl, TorchJD and
-    MTAN use the regression form for every task, the default here; SamsungLabs uses the other for all;
-    UniversalRepresentations goes by the kind. Stationary at exp(s_i) = k_i L_i.
+    MTAN use the regression form for every task, which is the default here. SamsungLabs uses the other form for every
+    task. UniversalRepresentations distinguishes the kinds. The objective is stationary at exp(s_i) = k_i L_i.
 
-    The s_i are trained in here, without weight decay, from their values at the step's start. In public code they are
-    parameters of the model's optimiser and get its learning rate and its weight decay, which pulls them to zero;
-    nash-mtl trains them at 0.025 without decay. Losses should be positive: for others s falls until its bound.
+    The balancer trains the s_i, without weight decay. A step uses their values before its update. In public code they
+    are parameters of the model's optimiser, and get its learning rate and its weight decay, which pulls them to zero.
+    nash-mtl trains them at 0.025 without decay. Losses should be positive. For others s falls until its bound.
 
     Args:
-        kinds: "regression" or "classification" by task; tasks that are not named count as regression.
-        initial: The first s_i. LibMTL and UniversalRepresentations begin at -0.5, Auto-Lambda at -0.7.
+        kinds: "regression" or "classification" by task. Tasks that are not named count as regression.
+        initial: Initial s_i. LibMTL and UniversalRepresentations start at -0.5, Auto-Lambda at -0.7.
         learning_rate: Learning rate of the s_i.
         optimizer: "adam" or "sgd".
         bound: Largest magnitude of an s_i.
