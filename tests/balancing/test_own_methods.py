@@ -87,6 +87,8 @@ def test_methods_of_every_base_work():
         (Longest, {"measure_at": "head"}, "measure_at"),
         (LastEpoch, {"floor": 0}, "floor"),
         (LastEpoch, {"window": 0}, "window"),
+        (LastEpoch, {"window": 2.5}, "window"),
+        (LastEpoch, {"floor": "three"}, "floor"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(method, options, name):

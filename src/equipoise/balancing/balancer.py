@@ -175,11 +175,9 @@ class Balancer(Declared, ABC):
         context = context or Context()
         observer = probe if probe is not None and probe.due() else None
         self._warn_of_missing_calls()
-        summed = self.between_tasks == "summed"
-        begin = partial(Step.begin, losses, given, list(shared or ()), last_layer=last_layer, summed=summed)
-        step = begin(
-            retain_graph=retain_graph, scaler=scaler, objectives=lambda: self.objectives(losses, given, context)
-        )
+        begin = partial(Step.begin, losses, given, list(shared or ()), last_layer=last_layer, scaler=scaler)
+        begin = partial(begin, summed=self.between_tasks == "summed")
+        step = begin(retain_graph=retain_graph, objectives=lambda: self.objectives(losses, given, context))
         tasks, values = step.tasks, step.values
         distributed.mean_(values)
         by_task = dict(zip(tasks, values, strict=True))
@@ -191,7 +189,7 @@ class Balancer(Declared, ABC):
         observed = None
         if observer is not None and observer.at is not place:
             # Measuring at the shared parameters uses up a step, and `step` still has to make the update.
-            apart = begin(retain_graph=True, scaler=scaler) if observer.at is Place.SHARED else step
+            apart = begin(retain_graph=True) if observer.at is Place.SHARED else step
             observed = apart.gradients(observer.at, "the probe")
         # A probe at the same place reads single entries after the step.
         measure = step.products if observer is None or observed is not None else step.gradients
@@ -202,20 +200,15 @@ class Balancer(Declared, ABC):
                 return self._refuse(by_task, bad, "gradient")
             return self._pass_on(by_task, Update(torch.ones_like(values)).received(step, measured, place))
 
-        before = dict(self.state)
         inputs = StepInputs(tasks, values, gram, measured, _detached(step, place), context, step)
         try:
-            update = self.decide(inputs)
-            received = update.received(step, measured, place)
-            finite = all_finite(received.values())
-        except BaseException as error:
-            self.state = before
-            if isinstance(error, NonFiniteError) and self.nonfinite == "skip":
-                # The value is of another batch that the method evaluated.
-                return self._refuse(by_task, error.tasks, "loss or gradient")
-            raise
+            update, received, finite = self._decide(inputs, step, place)
+        except NonFiniteError as error:
+            # The value is of another batch that the method evaluated.
+            if self.nonfinite == "raise":
+                raise
+            return self._refuse(by_task, error.tasks, "loss or gradient")
         if not finite:
-            self.state = before
             if scaler is None:
                 return self._refuse(by_task, step.nonfinite_tasks(received), "gradient")
             return self._pass_on(by_task, received)
@@ -266,7 +259,20 @@ class Balancer(Declared, ABC):
         self.state = dict(state["state"])
         self.skipped_steps = state["skipped_steps"]
 
-    # Counting calls, and refusing steps
+    # Parts of a step
+
+    def _decide(self, inputs: StepInputs, step: Step, place: Place) -> tuple[Update, dict[Tensor, Tensor], bool]:
+        # The update, what the leaves receive, and whether that is finite. If not, the state stays as it was.
+        before = dict(self.state)
+        finite = False
+        try:
+            update = self.decide(inputs)
+            received = update.received(step, inputs.gradients, place)
+            finite = all_finite(received.values())
+            return update, received, finite
+        finally:
+            if not finite:
+                self.state = before
 
     def _count_step(self, leaves: Sequence[Tensor]) -> None:
         self._since_step += 1

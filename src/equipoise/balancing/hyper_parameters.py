@@ -11,6 +11,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from functools import cache
+from numbers import Integral
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from equipoise._core.errors import require
@@ -160,11 +161,14 @@ def check(method: Any) -> None:
     """Check the values of a method that was just constructed.
 
     Raises:
-        ValueError: A value breaks its rule.
+        ValueError: A value breaks its rule, or a field of whole numbers has another value.
     """
     for name, declared in hyper_parameters(type(method)).items():
+        value = getattr(method, name)
+        if declared.type is int or (declared.type == int | None and value is not None):
+            require(isinstance(value, Integral), name, value, "be a whole number")
         if declared.rule is not None:
-            declared.rule.check(name, getattr(method, name))
+            declared.rule.check(name, value)
 
 
 def _choice(kind: Any) -> Rule | None:
