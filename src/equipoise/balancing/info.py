@@ -24,7 +24,7 @@ class MethodInfo:
         title: Full name.
         paper: Publication.
         default_place: Where it measures by default. This decides its cost.
-        scale: Length of the update, told by the update for T identical tasks.
+        scale: Length of the update, described by the update for T identical tasks.
         heads: Gradient that a task's own parameters receive by default.
         state: State kept between steps.
         needs: Requirements by default, beyond losses, features and the last layer.

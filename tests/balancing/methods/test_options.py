@@ -1,4 +1,4 @@
-"""Hyper-parameters: what they change, and that wrong ones are refused."""
+"""Hyper-parameters change the update as documented, and wrong ones are refused."""
 
 import pytest
 import torch
@@ -88,7 +88,7 @@ def test_conventions_differ_by_a_factor(name, options, factor):
     )
 
 
-# What the record says of the scale: the update that three identical tasks make of the gradient of one.
+# `info.scale`: the update for three identical tasks, relative to the gradient of one.
 SCALES = {
     "sum": ["pcgrad", "gradvac", "graddrop", "aligned_mtl", "config", "gradnorm", "dwa", "excess_mtl", "si"],
     "mean": ["rlw", "gls", "mgda", "imtl_g", "upgrad", "edm"],
@@ -115,7 +115,7 @@ def test_classification_weighs_twice_as_much_at_first():
     assert [float(weight) for weight in weights.values()] == [0.5, 1.0, 0.5]
 
 
-def test_dtp_prefers_what_it_is_told_performs_badly():
+def test_dtp_prefers_tasks_with_a_low_indicator():
     balancer = equipoise.create("dtp")
     with pytest.raises(ValueError, match=r"`kpi\['task0'\]`"):
         balancer.set_kpi({"task0": 1.2})

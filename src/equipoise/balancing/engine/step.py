@@ -210,7 +210,7 @@ class Step:
             )
         rows: list[list[Tensor | None]] = []
         for number in range(len(self.tasks)):
-            # A probe that looks at the features has had it differentiated.
+            # A probe at the features has already differentiated the head.
             if number == len(self._at_leaves):
                 self._differentiate_head(number)
             keep = self.retain_graph or number < len(self.tasks) - 1
