@@ -16,9 +16,10 @@ from equipoise.balancing.balance import Balance, norms_and_cosines
 from equipoise.balancing.context import Context, Need
 from equipoise.balancing.engine import distributed
 from equipoise.balancing.engine.accumulation import AccumulationWatch
+from equipoise.balancing.engine.arguments import Layer
 from equipoise.balancing.engine.graph import accumulate_grad, all_finite, not_finite
 from equipoise.balancing.engine.observation import GradientObserver, measure_step
-from equipoise.balancing.engine.step import Layer, Step
+from equipoise.balancing.engine.step import Step
 from equipoise.balancing.engine.task_gradients import TaskGradients
 from equipoise.balancing.engine.update import StepInputs, Update
 from equipoise.balancing.errors import NonFiniteError

@@ -20,18 +20,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from zlib import crc32
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
-from equipoise._core.errors import require
 from equipoise.balancing.engine import distributed
+from equipoise.balancing.engine.arguments import Layer, layer_parameters, loss_values
 from equipoise.balancing.engine.graph import hooks_disabled, partition
 from equipoise.balancing.engine.layer_gram import OuterProducts, find_layer
 from equipoise.balancing.engine.task_gradients import TaskGradients
 from equipoise.balancing.info import Place
-
-Layer = nn.Module | Tensor | Sequence[Tensor]
-"""The last shared layer, as a module or by its parameters."""
 
 
 class Step:
@@ -117,7 +114,7 @@ class Step:
         first = next((loss for loss in losses.values() if isinstance(loss, Tensor)), None)
         device = torch.device("cpu") if first is None else first.device
         try:
-            values = _values(losses)
+            values = loss_values(losses)
             total = losses if objectives is None else objectives()
             scaled = total if scaler is None else {task: scaler.scale(loss) for task, loss in total.items()}
             step = cls(
@@ -189,7 +186,7 @@ class Step:
                 f"`last_layer` should be given: {who} measures gradients there. Found none. Pass the last "
                 "layer that all tasks share, such as `encoder.layer4[-1].conv2` of a ResNet-18."
             )
-        return _layer_parameters(self._last_layer)
+        return layer_parameters(self._last_layer)
 
     def _feature_gradients(self, who: str) -> TaskGradients:
         if not self.features:
@@ -368,39 +365,3 @@ def _reduced(rows: Sequence[Sequence[Tensor | None]]) -> list[list[Tensor | None
 def _times(gradient: Tensor, weight: Tensor) -> Tensor:
     # Not `weight.to(gradient)`: rounding to half precision would change the weight by a thousandth.
     return (gradient * weight.to(gradient.device)).to(gradient.dtype)
-
-
-def _values(losses: Mapping[str, Tensor]) -> Tensor:
-    require(len(losses) > 0, "losses", losses, "hold the loss of at least one task")
-    for task, loss in losses.items():
-        if not isinstance(loss, Tensor) or loss.numel() != 1:
-            found = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
-            raise ValueError(f"`losses[{task!r}]` should be a scalar tensor. Found `{found}`. Take its mean or sum.")
-        if not loss.requires_grad:
-            raise ValueError(
-                f"`losses[{task!r}]` should depend on the model. Found a tensor without a graph: it was detached, "
-                "computed under `no_grad`, or all that it depends on is frozen. Leave out tasks without labels in a "
-                "batch."
-            )
-    device = next(iter(losses.values())).device
-    values = [loss.detach().reshape(()).to(device) for loss in losses.values()]
-    return torch.stack([value if value.dtype == torch.float64 else value.float() for value in values])
-
-
-def _layer_parameters(layer: nn.Module | Tensor | Sequence[Tensor]) -> list[Tensor]:
-    """Return the trainable parameters of the last shared layer.
-
-    Raises:
-        ValueError: It has none.
-    """
-    if isinstance(layer, nn.Module):
-        parameters: list[Tensor] = list(layer.parameters())
-    else:
-        parameters = [layer] if isinstance(layer, Tensor) else list(layer)
-    trainable = [parameter for parameter in parameters if parameter.requires_grad]
-    if not trainable:
-        raise ValueError(
-            "`last_layer` should hold parameters that require a gradient. Found none: name a layer of the trunk that "
-            "is not frozen, or use a method that needs the losses alone, such as `uniform` or `fixed`."
-        )
-    return trainable
