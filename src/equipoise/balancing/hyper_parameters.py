@@ -55,6 +55,7 @@ class EachRule(Rule):
             super().check(f"{name}[{key!r}]", entry)
 
 
+FINITE = Rule("be finite", lambda value: math.isfinite(value))
 POSITIVE = Rule("be positive", lambda value: value > 0)
 FINITE_POSITIVE = Rule("be positive and finite", lambda value: 0 < value < math.inf)
 NON_NEGATIVE = Rule("be non-negative", lambda value: value >= 0)

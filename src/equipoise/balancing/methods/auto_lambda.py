@@ -15,7 +15,7 @@ from equipoise.balancing.engine import distributed
 from equipoise.balancing.engine.step import Step
 from equipoise.balancing.engine.update import StepInputs
 from equipoise.balancing.errors import NonFiniteError
-from equipoise.balancing.hyper_parameters import FINITE_POSITIVE, Rule, hyper
+from equipoise.balancing.hyper_parameters import FINITE, FINITE_POSITIVE, Rule, hyper
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.state.adam import TaskOptimizer
 
@@ -73,7 +73,7 @@ class AutoLambda(WeightBalancer):
     learning_rate: float = hyper(
         default=1e-4, rule=FINITE_POSITIVE, source="the authors' code for dense prediction: 1e-4"
     )
-    initial: float = hyper(default=0.1, source="the authors' code: 0.1")
+    initial: float = hyper(default=0.1, rule=FINITE, source="the authors' code: 0.1")
     primary: Sequence[str] | None = hyper(
         default=None,
         rule=Rule("hold at least one task, or be None", lambda primary: primary is None or len(primary) > 0),

@@ -12,7 +12,7 @@ from equipoise.balancing.bases.weights import WeightBalancer
 from equipoise.balancing.context import Context, Need
 from equipoise.balancing.engine import distributed
 from equipoise.balancing.engine.update import StepInputs
-from equipoise.balancing.hyper_parameters import FINITE_POSITIVE, NON_NEGATIVE, hyper
+from equipoise.balancing.hyper_parameters import FINITE, FINITE_POSITIVE, NON_NEGATIVE, each, hyper
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.state.adam import TaskOptimizer
 from equipoise.balancing.state.per_task import read_tasks, write_tasks
@@ -118,7 +118,7 @@ class FAMO(WeightBalancer):
 
     learning_rate: float = hyper(default=0.025, rule=FINITE_POSITIVE, source="the authors' code: 0.025")
     gamma: float = hyper(default=1e-3, rule=NON_NEGATIVE, source="the paper's algorithm: 0.001")
-    minima: float | Mapping[str, float] = hyper(default=0.0, source="the paper: 0")
+    minima: float | Mapping[str, float] = hyper(default=0.0, rule=each(FINITE), source="the paper: 0")
 
     @cached_property
     def _optimizer(self) -> TaskOptimizer:

@@ -10,7 +10,7 @@ from torch import Tensor
 from equipoise._core.registry import register
 from equipoise.balancing.bases.weights import WeightBalancer
 from equipoise.balancing.engine.update import StepInputs
-from equipoise.balancing.hyper_parameters import FINITE_POSITIVE, POSITIVE, Rule, each, hyper
+from equipoise.balancing.hyper_parameters import FINITE, FINITE_POSITIVE, POSITIVE, Rule, each, hyper
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.state.adam import TaskOptimizer
 
@@ -89,7 +89,7 @@ class UW(WeightBalancer):
         rule=each(Rule(f"be one of {', '.join(_FACTORS)}", lambda kind: kind in _FACTORS)),
         source="LibMTL, nash-mtl, TorchJD, MTAN: regression for all",
     )
-    initial: float = hyper(default=0.0, source="nash-mtl, TorchJD")
+    initial: float = hyper(default=0.0, rule=FINITE, source="nash-mtl, TorchJD")
     learning_rate: float = hyper(default=0.025, rule=FINITE_POSITIVE, source="nash-mtl; elsewhere the model's")
     optimizer: Literal["adam", "sgd"] = hyper(default="adam", source="nash-mtl")
     bound: float = hyper(default=20.0, rule=POSITIVE, source="our choice, against overflow")
