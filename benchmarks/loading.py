@@ -21,8 +21,9 @@ from rich.console import Console
 from rich.table import Table
 
 from equipoise import config, studies
-from equipoise.training.context import forward
+from equipoise.training.context import further_batches
 from equipoise.training.session import Session, prepare
+from equipoise.training.step import training_step
 
 
 @dataclass
@@ -48,13 +49,10 @@ class Epoch:
 def run_epoch(session: Session, batches: Iterator[dict[str, Any]]) -> Epoch:
     """Train on as many batches as an epoch has."""
     started = asked = time.perf_counter()
-    waiting = 0.0
+    waiting, further = 0.0, further_batches(session, 0)
     for batch in islice(batches, len(session.train_loader)):
         waiting += time.perf_counter() - asked
-        session.optimizer.zero_grad(set_to_none=True)
-        now = forward(session, session.fabric.to_device(batch))
-        session.balancer.backward(now.losses, features=now.features, last_layer=session.last_layer)
-        session.optimizer.step()
+        training_step(session, batch, further)
         if session.fabric.device.type == "cuda":
             # Otherwise the device would still be busy while the loop already waits for the next batch.
             torch.cuda.synchronize()

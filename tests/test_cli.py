@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -54,8 +55,8 @@ def test_bench_prints_and_writes_the_comparison_and_is_not_made_twice(call, reci
     assert "held out from training; the test split was read once" in out
     study = tmp_path / "out" / "tiny"
     assert {path.name for path in study.iterdir()} == {
-        "study.yaml", "table.md", "table.csv", "table.tex", "results.json", "results.parquet", "relative_change.png",
-        "figures",
+        "study.yaml", "fingerprints.json", "table.md", "table.csv", "table.tex", "results.json", "results.parquet",
+        "relative_change.png", "figures",
     }  # fmt: skip
     assert {"radar.png", "gradient_norms.png", "predictions-1.png"} <= {
         path.name for path in (study / "figures").iterdir()
@@ -138,6 +139,7 @@ def test_train_makes_one_run_that_bench_may_take_over(call, recipe, tmp_path):
         (["bench", "RECIPE", "--executor", "rey"], "Did you mean `ray`?"),
         (["bench", "RECIPE", "--address", "here"], "executor `local` takes no options. Found `address = 'here'`"),
         (["search", "RECIPE", "--strategy", "grid", "--executor", "slurm", "--option", "cpus"], "should have the form"),
+        (["search", "RECIPE", "--strategy", "grid", "--strategy-option", "rnges=1"], "Did you mean `ranges`?"),
         (["bench"], "Missing argument"),
         (["train", "RECIPE", "--balancer", "avgnrm"], "Did you mean `avgnorm`?"),
         (["methds"], "No such command"),
@@ -269,7 +271,7 @@ def test_help_does_not_wait_for_the_laboratory():
 
 def test_the_page_of_methods_is_up_to_date():
     from equipoise import balancing
-    from equipoise.report.tables.catalogue import method_page, method_records
+    from equipoise.report.tables.methods import method_page, method_records
 
     page = Path(__file__).parents[1] / "docs" / "methods.md"
     assert page.read_text(encoding="utf-8") == method_page(method_records(balancing.all_methods())), (
@@ -293,3 +295,57 @@ def test_a_dry_run_says_where_data_are_missing(call, recipe, tmp_path):
     assert "4 runs are known" in out
     assert "cannot be estimated" in out
     assert str(missing) in out
+
+
+def process(*arguments, folder: Path, **environment) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own."""
+    command = [sys.executable, "-m", "equipoise.cli", *map(str, arguments)]
+    given = os.environ | {"COLUMNS": "300", "EQUIPOISE_DEBUG": ""} | environment
+    return subprocess.run(command, cwd=folder, env=given, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("debug", ["option in front", "option behind", "environment"])
+def test_debug_shows_the_traceback_of_a_users_error(tmp_path, debug):
+    arguments = {
+        "option in front": ["--debug", "report", "none"],
+        "option behind": ["report", "none", "--debug"],
+        "environment": ["report", "none"],
+    }[debug]
+    done = process(*arguments, folder=tmp_path, **({"EQUIPOISE_DEBUG": "1"} if debug == "environment" else {}))
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: `STUDY` should be the directory of a study")
+    assert "report the" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_users_error_is_one_line_of_a_real_process(tmp_path):
+    (tmp_path / "bad.yaml").write_text(TINY.replace("epochs: 1", "epochs: many"))
+    done = process("bench", "bad.yaml", folder=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: `bad.yaml` cannot be used")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "bug",
+    [
+        # Before anything is trained, where input is checked, too.
+        "from equipoise.training import session\nsession.normalization = lambda config: int('three')",
+        # Afterwards, when no input is left to be wrong: however it is raised.
+        "from equipoise.lab import study\n"
+        "def broken(rows, directions):\n    raise ValueError('`rows` should be right.')\n"
+        "study.reports.comparison = broken",
+        "from equipoise.lab import study\nstudy.reports.comparison = lambda rows, directions: [][0]",
+    ],
+)
+def test_a_bug_of_ours_shows_its_traceback_and_asks_for_a_report(recipe, tmp_path, bug):
+    (tmp_path / "plants_a_bug.py").write_text(bug)
+    recipe.write_text(f"import: [plants_a_bug.py]\n{recipe.read_text()}")
+    done = process("bench", recipe, "tasks=[depth]", "balancers=[uniform]", folder=tmp_path)
+    assert done.returncode == 1
+    assert "Traceback (most recent call last)" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("This is a bug in Equipoise")
+    assert "please report it" in done.stderr.splitlines()[-1]

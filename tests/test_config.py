@@ -3,10 +3,12 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from pydantic import ValidationError
 
 from equipoise import data
 from equipoise.config import AugmentationConfig, ConfigError, Recipe, load
 from equipoise.data.transforms import RandomRotation
+from equipoise.studies import plan
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
 QUICKSTART = RECIPES[0].parent / "quickstart.yaml"
@@ -123,6 +125,38 @@ def test_options_become_what_their_class_asks_for():
     assert recipe.balancers[2].options == {"ema": 0.1}
     assert recipe.training.learning_rate == 0.01
     assert recipe.data.root == str(Path("somewhere").absolute())
+
+
+def test_nothing_changes_once_it_is_read():
+    recipe = load(QUICKSTART, Recipe)
+    sections = [recipe, recipe.data, recipe.model, recipe.training, recipe.training.augmentation, recipe.balancers[0]]
+    for section in sections:
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(section, next(iter(type(section).model_fields)), "changed")
+
+
+@pytest.mark.parametrize("section", ["", "training.", "training.augmentation.", "training.probe."])
+def test_unknown_keys_are_refused_in_every_section(section):
+    with pytest.raises(ConfigError, match=f"unknown key `{section}nonsense`"):
+        load(QUICKSTART, Recipe, [f"{section}nonsense=1"])
+
+
+def test_what_is_imported_is_a_part_of_the_configuration_and_of_every_run(tmp_path):
+    (tmp_path / "own.py").write_text("# nothing\n")
+    recipe = load(QUICKSTART, Recipe, [f"import={tmp_path}/own.py"])
+    (tmp_path / "own.py").unlink()
+    (module,) = recipe.imports
+    assert (module.name, module.origin, module.source) == ("own", str(tmp_path / "own.py"), "# nothing\n")
+    saved = yaml.safe_load(yaml.safe_dump(recipe.model_dump(mode="json")))
+    assert saved["import"] == [{"name": "own", "origin": module.origin, "source": "# nothing\n", "checksum": None}]
+    assert Recipe.model_validate(saved) == recipe
+    assert {run.config.imports for run in plan(recipe)} == {recipe.imports}
+    assert "import" not in load(QUICKSTART, Recipe).model_dump(mode="json")
+    other = tmp_path / "other" / "own.py"
+    other.parent.mkdir()
+    other.write_text("# else\n")
+    with pytest.raises(ConfigError, match="should have different names"):
+        load(QUICKSTART, Recipe, [f"import=[{other}, {{name: own, origin: x, source: ''}}]"])
 
 
 def test_a_configuration_survives_its_own_yaml():

@@ -75,7 +75,7 @@ def written(path: Path, imports: dict[str, list[str]]) -> str:
         imports: Names by module.
     """
     docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")), clean=False)
-    exported = sorted(name for names in imports.values() for name in names if not name.startswith("__"))
+    exported = sorted(name for names in imports.values() for name in names)
     text = "\n".join(
         [
             f'"""{docstring}"""',

@@ -135,6 +135,7 @@ __all__ = [
     "Uniform",
     "Update",
     "WeightBalancer",
+    "__version__",
     "available",
     "create",
     "functional",

@@ -29,7 +29,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """What has been decoded."""
+    """The parts that have been decoded."""
     found: list[tuple[str, str]] = []
     read = NyudMini.read
 
@@ -103,6 +103,24 @@ def test_views_cannot_change_the_file(nyud_tree: Path) -> None:
     assert_equal(everything(open_mini(nyud_tree, cache="disk")), first)
 
 
+@pytest.mark.parametrize("where", ["memory", "disk"])
+def test_samples_may_be_changed(nyud_tree: Path, where: str) -> None:
+    dataset = open_mini(nyud_tree, cache=where)
+    expected = everything(dataset)
+    for sample in everything(dataset):
+        for values in sample.values():
+            values.fill_(77)
+    assert_equal(everything(dataset), expected)
+    assert not (expected[0]["depth"] == 77).any()
+
+
+def test_workers_do_not_receive_what_is_in_memory(nyud_tree: Path) -> None:
+    dataset = open_mini(nyud_tree, cache="memory")
+    before = len(pickle.dumps(dataset.store))
+    everything(dataset)
+    assert len(pickle.dumps(dataset.store)) == before
+
+
 def test_a_damaged_file_raises_when_its_sample_is_taken(nyud_tree: Path) -> None:
     (nyud_tree / "depth" / "0002.png").write_bytes(b"no picture")
     dataset = open_mini(nyud_tree, cache="disk")
@@ -111,7 +129,17 @@ def test_a_damaged_file_raises_when_its_sample_is_taken(nyud_tree: Path) -> None
         dataset[1]
 
 
-@pytest.mark.parametrize(("small", "free", "kind"), [(10**9, 0, "Memory"), (0, 10**9, "Disk"), (0, 100, "Nothing")])
+SIZE = 3 * 12 * 16 * (3 + 1 + 4 + 1)
+"""Bytes of the decoded test images, labels, depths and edges of `nyud_tree`."""
+
+CHOICES = [
+    (SIZE, 0, "Memory"),
+    (SIZE - 1, 2 * SIZE, "Disk"),
+    (SIZE - 1, 2 * SIZE - 1, "Nothing"),
+]
+
+
+@pytest.mark.parametrize(("small", "free", "kind"), CHOICES)
 def test_automatic_choice(nyud_tree: Path, monkeypatch: pytest.MonkeyPatch, small: int, free: int, kind: str) -> None:
     monkeypatch.setattr(caching, "SMALL", small)
     monkeypatch.setattr(caching, "_free_space", lambda: free)
@@ -227,7 +255,7 @@ def test_a_label_that_is_not_asked_for_may_be_damaged(nyud_tree: Path) -> None:
 def test_a_split_without_a_sound_sample_is_an_error(nyud_tree: Path) -> None:
     shutil.rmtree(nyud_tree / "rgb")
     (nyud_tree / "rgb").mkdir()
-    with pytest.raises(data.DatasetError, match="of the split 'test' no sample is sound"):
+    with pytest.raises(data.DatasetError, match="no sample of the split 'test' can be used"):
         open_mini(nyud_tree, on_error="skip")
 
 

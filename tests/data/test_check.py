@@ -37,8 +37,8 @@ def test_counts_and_ranges(nyud_tree: Path) -> None:
             labels.append(np.array(image))
     depth, seg = summary.tasks["depth"], summary.tasks["seg"]
     assert depth.statistics == pytest.approx({"min": np.min(depths), "max": np.max(depths), "mean": np.mean(depths)})
-    assert (depth.tally.labelled, depth.tally.pixels, depth.tally.samples) == (576, 576, 3)
-    assert (seg.tally.labelled, seg.tally.pixels) == (576 - 48, 576)
+    assert (depth.labels.labelled, depth.labels.pixels, depth.labels.samples) == (576, 576, 3)
+    assert (seg.labels.labelled, seg.labels.pixels) == (576 - 48, 576)
     counts = np.bincount(np.ravel(labels), minlength=256)
     classes = data.tasks("nyud_mini")["seg"].classes
     assert seg.statistics == {"histogram": dict(zip(classes, counts[:40].tolist(), strict=True))}
@@ -102,7 +102,7 @@ def test_statistics_are_those_of_the_kind(generated_rooms: Path) -> None:
 def test_what_is_no_class_is_not_counted_as_one(nyud_tree: Path) -> None:
     Image.fromarray(np.full((12, 16), 40, dtype=np.uint8)).save(nyud_tree / "label40" / "0002.png")
     seg = data.check("nyud_mini", nyud_tree, splits=["test"]).splits["test"].tasks["seg"]
-    assert sum(seg.statistics["histogram"].values()) == seg.tally.labelled - 12 * 16
+    assert sum(seg.statistics["histogram"].values()) == seg.labels.labelled - 12 * 16
 
 
 def test_samples_of_two_splits_are_found(nyud_tree: Path) -> None:

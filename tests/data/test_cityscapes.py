@@ -1,4 +1,4 @@
-"""Cityscapes, as it is downloaded and as P2's code reduces it."""
+"""Cityscapes, as it is downloaded and as the code of Gama & Grassi (2025) reduces it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -72,7 +72,7 @@ def test_the_split_is_that_of_paper_two(tmp_path: Path) -> None:
     tree = OfficialTree({"leftImg8bit": tmp_path, "gtFine": tmp_path, "disparity": tmp_path})
     train, val = tree.identify("train"), tree.identify("val")
     assert (len(train), len(val)) == (2380, 595)
-    # The places of the first validation images in the sorted list of all, from the list that comes with P2's code.
+    # The places of the first validation images in the sorted list of all, from the list of Gama & Grassi.
     found = [int(name.split("_")[1]) for name in val[:32]]
     assert found == [0, 3, 7, 21, 24, 25, 26, 63, 67, 84, 86, 91, 93, 94, 99, 100, 112, 126, 130, 136, 146, 151, 153,
                      160, 163, 164, 166, 168, 174, 176, 180, 197]  # fmt: skip
@@ -144,7 +144,7 @@ def test_instances_follow_a_crop(make: Callable[..., Path]) -> None:
 
 
 def preprocess(root: Path, split: str, number: int) -> dict[str, np.ndarray]:
-    """Write what P2's code makes of a sample of this size."""
+    """Write a sample of this size as their code reduces it."""
     stored = arrays(number)
     image = (stored["leftImg8bit"].astype(np.float16) / 255.0 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
     classes = np.vectorize(lambda label: TRAIN_IDS.get(label, -1))(stored["gtFine_labelIds"])
@@ -272,3 +272,30 @@ def test_a_split_without_images_is_named(make: Callable[..., Path]) -> None:
     root = make(val=0)
     with pytest.raises(data.DatasetError, match="has no samples of the split 'test'"):
         data.create("cityscapes", root=root, split="test")
+
+
+@pytest.mark.parametrize("place", [PLAIN, f"city_ori/{NESTED}"])
+def test_the_fingerprint_follows_the_files(
+    make: Callable[..., Path], place: str, assert_fingerprint_follows: Callable[..., None]
+) -> None:
+    root = make(place)
+    before = data.fingerprint("cityscapes", root)
+    fine = root / place.format(name="gtFine") / "train" / "aachen"
+    (fine / "aachen_000000_000019_gtFine_polygons.json").write_text("not read")
+    assert data.fingerprint("cityscapes", root) == before
+    ids = "val/zurich/zurich_000001_000019"
+    files = [f"{place.format(name=name.split('_')[0])}/{ids}_{name}.png" for name in arrays(0)]
+    assert_fingerprint_follows("cityscapes", root, files=files, options={"classes": 7, "size": (8, 16)})
+
+
+def test_the_fingerprint_of_a_preprocessed_tree(
+    preprocessed: Path, assert_fingerprint_follows: Callable[..., None]
+) -> None:
+    (preprocessed / "train.txt").write_text("leftImg8bit/train/aachen\n")
+    assert_fingerprint_follows(
+        "cityscapes",
+        preprocessed,
+        files=["image/train/0.npy", "disparity/val/0.npy"],
+        lists={"train.txt": ("aachen", "bochum")},
+        options={"classes": 7},
+    )

@@ -1,4 +1,4 @@
-"""What every dataset shares: creation by name, samples, the cache in memory."""
+"""All datasets: creation by name, samples, batches, contact sheets."""
 
 import pickle
 from collections.abc import Iterable

@@ -1,6 +1,7 @@
 """The user's own data: manifests, pairing, encodings, splits."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -389,3 +390,39 @@ def test_manifests_of_the_documentation_can_be_read(tmp_path: Path, language: st
 
 def test_the_page_tells_of_every_kind() -> None:
     assert all(f"`{kind}`" in PAGE for kind in tasks.available())
+
+
+def test_the_fingerprint_follows_the_files(photos: Path, assert_fingerprint_follows: Callable[..., None]) -> None:
+    save(photos / "masks" / "a.png", np.zeros((6, 8), np.uint8))
+    save(photos / "masks" / "deep" / "d.png", np.zeros((7, 9), np.uint8))
+    save(photos / "raw" / "a.png", np.zeros((6, 8), np.uint8))
+    tasks = {"surface": {"kind": "semantic_segmentation", "labels": "masks", "classes": ["a", "b"]}}
+    opened(photos, {"tasks": tasks})
+    before = data.fingerprint("folder", photos)
+    # The manifest does not name these.
+    save(photos / "raw" / "b.png", np.zeros((6, 8), np.uint8))
+    (photos / "other.yaml").write_text((photos / "manifest.yaml").read_text())
+    assert data.fingerprint("folder", photos) == before
+    assert_fingerprint_follows(
+        "folder",
+        photos,
+        files=["photos/a.jpg", "photos/deep/d.png", "masks/a.png"],
+        lists={"manifest.yaml": ("- a\n", "- c\n"), "train.txt": ("deep/d", "weep/d")},
+        options={"size": (4, 4), "manifest": "other.yaml"},
+        folders=False,
+    )
+    save(photos / "photos" / "e.png", np.zeros((6, 8, 3), np.uint8))
+    assert data.fingerprint("folder", photos) != before
+
+
+def test_the_fingerprint_follows_the_table(photos: Path, assert_fingerprint_follows: Callable[..., None]) -> None:
+    (photos / "manifest.csv").write_text(TABLE)
+    save(photos / "near" / "a.npy", np.ones((6, 8)))
+    assert_fingerprint_follows(
+        "folder",
+        photos,
+        files=["photos/a.jpg", "near/a.npy"],
+        lists={"manifest.csv": ("sun", "fog")},
+        options={"size": (4, 4)},
+        folders=False,
+    )

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from torch import Tensor
 from equipoise import data
 from equipoise.data.datasets.multimnist import overlapped, read_idx
 
-# What P2 keeps of the 36 rows of the canvas, as read off its results.
+# The rows of the 36 of the canvas that Gama & Grassi (2025) keep, as read off their results.
 ROWS = [0, 1, 3, 4, 5, 7, 8, 9, 10, 12, 13, 14, 16, 17, 18, 19, 21, 22, 23, 25, 26, 27, 28, 30, 31, 32, 34, 35]
 
 
@@ -139,3 +140,17 @@ def test_the_real_test_images(shared_data: Path) -> None:
     # The first digits of the official test set are known to everybody.
     assert [int(splits["train"][index]["CL"]) for index in range(8)] == [7, 2, 1, 0, 4, 1, 4, 9]
     assert data.check("multimnist", folder, splits=["val"], only_test_files=True).ok
+
+
+def test_the_fingerprint_follows_the_files(tmp_path: Path, assert_fingerprint_follows: Callable[..., None]) -> None:
+    write_tree(tmp_path / "raw", ".gz")
+    (tmp_path / "processed").mkdir()
+    (tmp_path / "processed" / "val_right_idx.txt").write_text("\n".join(["50"] * 10))
+    assert_fingerprint_follows(
+        "multimnist",
+        tmp_path,
+        files=["raw/train-images-idx3-ubyte.gz", "raw/t10k-labels-idx1-ubyte.gz"],
+        lists={"processed/val_right_idx.txt": ("50", "51")},
+        options={"seed": 1, "only_test_files": True},
+        folders=False,
+    )

@@ -1,5 +1,6 @@
 """The reader of the public multi-task NYUD trees, in all their generations."""
 
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -22,7 +23,7 @@ GENERATIONS = ("astmt", "mti", "atrc")
 
 
 class Truth:
-    """What the files of one image say, whatever their encoding."""
+    """The content of the files of one image, whatever their encoding."""
 
     def __init__(self, number: str) -> None:
         generator = np.random.default_rng(int(number))
@@ -218,7 +219,7 @@ def test_a_sound_tree_has_no_faults(any_tree: Path) -> None:
     report = data.check("nyud", any_tree)
     assert report.faults == []
     assert {split: summary.samples for split, summary in report.splits.items()} == {"train": 6, "test": 2}
-    depth = report.splits["test"].tasks["depth"].tally
+    depth = report.splits["test"].tasks["depth"].labels
     known = np.concatenate([Truth(number).depth.ravel() for number in TEST])
     assert depth.means == pytest.approx([known[known > 0].mean()], rel=1e-6)
 
@@ -442,3 +443,28 @@ def test_arrays_are_not_parsed_in_two_threads_at_once(tree: Path, monkeypatch: p
 def test_a_contact_sheet_can_be_drawn(any_tree: Path) -> None:
     sheet = data.contact_sheet(open_nyud(any_tree, split="test"), 2)
     assert sheet.width >= 5 * WIDTH
+
+
+def test_the_fingerprint_follows_the_files(any_tree: Path, assert_fingerprint_follows: Callable[..., None]) -> None:
+    endings = {"astmt": ("jpg", "mat"), "mti": ("jpg", "npy"), "atrc": ("png", "npy")}[any_tree.name]
+    assert_fingerprint_follows(
+        "nyud",
+        any_tree,
+        files=[f"images/0003.{endings[0]}", f"depth/0001.{endings[1]}"],
+        lists={"gt_sets/train.txt": ("0012", "0013"), "gt_sets/val.txt": ("0002", "0007")},
+        options={"validation": 0.5, "normal_channels": ("y", "x", "z")},
+    )
+
+
+def test_a_tree_with_a_part_of_the_folders_has_a_fingerprint(tree: Path) -> None:
+    whole = data.fingerprint("nyud", tree)
+    shutil.rmtree(tree / "edge")
+    assert data.fingerprint("nyud", tree) not in ("", whole)
+
+
+def test_decoded_files_of_one_task_are_kept_on_disk(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EQUIPOISE_CACHE", str(tmp_path / "cache"))
+    dataset = open_nyud(tree, split="test", tasks=["seg"], cache="disk")
+    assert torch.equal(dataset[0]["seg"], open_nyud(tree, split="test")[0]["seg"])

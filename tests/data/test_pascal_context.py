@@ -250,7 +250,7 @@ def test_a_sound_tree_has_no_faults(tree: Path) -> None:
     report = data.check("pascal_context", tree)
     assert report.faults == []
     assert {split: summary.samples for split, summary in report.splits.items()} == {"train": 4, "test": 2}
-    parts = report.splits["test"].tasks["parts"].tally
+    parts = report.splits["test"].tasks["parts"].labels
     assert (parts.samples, parts.labelled) == (1, size_of(TEST[0])[0] * size_of(TEST[0])[1])
 
 
@@ -394,3 +394,20 @@ def test_real_palettes(shared_data: Path, tree: Path) -> None:
     (tree / "ImageSets" / "Context" / "val.txt").write_text("\n".join(source.stem for source in real))
     dataset = open_pascal(tree, split="test", tasks=["seg"])
     assert {int(label) for index in range(4) for label in dataset[index]["seg"].unique()} == {0, 2, 5, 12, 15, 17, 255}
+
+
+def test_the_fingerprint_follows_the_files(tree: Path, assert_fingerprint_follows: Callable[..., None]) -> None:
+    assert_fingerprint_follows(
+        "pascal_context",
+        tree,
+        files=[f"JPEGImages/{TRAIN[0]}.jpg", f"pascal-context/trainval/{TEST[0]}.mat", f"sal_distill/{TRAIN[1]}.png"],
+        lists={"ImageSets/Context/train.txt": (TRAIN[0], "2008_000001")},
+        options={"validation": 0.5, "edge_rule": "laplacian"},
+    )
+
+
+def test_what_no_sample_is_read_from_does_not_count(tree: Path) -> None:
+    before = data.fingerprint("pascal_context", tree)
+    (tree / "ImageSets" / "Parts").mkdir()
+    (tree / "ImageSets" / "Parts" / "train.txt").write_text("stale")
+    assert data.fingerprint("pascal_context", tree) == before

@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -263,3 +264,22 @@ def test_the_real_sample(shared_data: Path) -> None:
     for column, (mean, std, _, _) in enumerate(TARGETS.values()):
         assert targets[:, column].mean().item() == pytest.approx(mean, abs=0.1 * std)
         assert targets[:, column].std().item() == pytest.approx(std, rel=0.1)
+
+
+@pytest.mark.parametrize("source", ["raw", "table"])
+def test_the_fingerprint_follows_the_files(
+    tmp_path: Path, molecules: list[Any], source: str, assert_fingerprint_follows: Callable[..., None]
+) -> None:
+    root = tmp_path / "qm9"
+    if source == "raw":
+        write_raw(root / "raw", molecules, unusable=(3,))
+        assert_fingerprint_follows(
+            "qm9",
+            root,
+            files=["raw/gdb9.sdf", "raw/gdb9.sdf.csv"],
+            lists={"raw/uncharacterized.txt": ("  3 ", "  4 "), "raw/gdb9.sdf.csv": ("gdb_1,", "gdb_9,")},
+            folders=False,
+        )
+    else:
+        write_table(root / "qm9.csv.gz", molecules)
+        assert_fingerprint_follows("qm9", root, files=["qm9.csv.gz"], folders=False)

@@ -332,3 +332,31 @@ def test_sixteen_bits_of_a_real_file(shared_data: Path) -> None:
     assert 1 < metres[metres > 0].median() < 10
     with pytest.raises(data.DatasetError, match=r"0433_label40.png: should have one channel of 16 bits"):
         read_wide_plane(folder / "0433_label40.png")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_fingerprint_follows_the_files(
+    make: Callable[..., Path], form: str, assert_fingerprint_follows: Callable[..., None]
+) -> None:
+    root = make(FORMS[form])
+    lines = ["id,train,val,test", *(f"{scene},{1 - (k > 1)},{int(k > 1)},0" for k, scene in enumerate(SCENES))]
+    (root / "train_val_test_replica.csv").write_text("\n".join(lines))
+    files = []
+    for domain, scene in (("rgb", "room_0"), ("mask_valid", "office_0"), ("depth_zbuffer", "hotel_0")):
+        folder = FORMS[form].format(domain=domain, component="replica", scene=scene)
+        files.append(f"{folder}/point_0_view_10_domain_{domain}.png")
+    assert_fingerprint_follows(
+        "replica",
+        root,
+        files=files,
+        lists={"train_val_test_replica.csv": ("room_0,1,0", "room_0,0,1")},
+        options={"depth": "euclidean", "size": 8},
+    )
+
+
+def test_domains_that_are_not_read_do_not_count(make: Callable[..., Path]) -> None:
+    root = make()
+    before = data.fingerprint("replica", root)
+    (root / "normal_other" / "replica" / "room_0").mkdir(parents=True)
+    (root / "normal_other" / "replica" / "room_0" / "point_0_view_2_domain_normal_other.png").touch()
+    assert data.fingerprint("replica", root) == before

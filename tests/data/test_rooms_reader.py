@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -110,3 +111,38 @@ def test_damaged_files_are_found(rooms_copy: Path) -> None:
         "edge.png": "should hold 0 and 255 alone; it holds other values",
         "parts.png": "labels should be below 16 or 255; found 200 on 1024 pixels",
     }
+
+
+def test_the_fingerprint_follows_the_files(
+    generated_rooms: Path, assert_fingerprint_follows: Callable[..., None]
+) -> None:
+    assert_fingerprint_follows(
+        "rooms",
+        generated_rooms,
+        files=["scene_000/000_image.png", "scene_003/002_parts.png"],
+        lists={
+            "manifest.json": ('"size": 32', '"size": 64'),
+            "scene_001/cameras.json": ("rotation", "Rotation"),
+        },
+    )
+
+
+def test_rooms_in_the_cache_are_known_by_the_generator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EQUIPOISE_CACHE", str(tmp_path))
+    plain = data.fingerprint("rooms")
+    assert plain == data.fingerprint(
+        "rooms",
+        None,
+        {
+            "scenes": 18,
+            "scans": 40,
+            "size": 128,
+            "seed": 0,
+        },
+    )
+    assert plain == data.fingerprint("rooms", None, {"scenes": None})
+    others = {data.fingerprint("rooms", None, {name: 17}) for name in ("scenes", "scans", "size", "seed")}
+    monkeypatch.setattr("equipoise.data.datasets.rooms.GENERATOR_VERSION", 1000)
+    assert len({plain, *others, data.fingerprint("rooms")}) == 6
+    # Nothing has been generated.
+    assert list(tmp_path.iterdir()) == []

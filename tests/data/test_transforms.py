@@ -308,6 +308,14 @@ def test_windows_are_drawn_again_where_one_class_covers_too_much() -> None:
     assert varied(RandomWindow((20, 20), largest_share=0.75, classes_of="parts"), TASKS) < 20
 
 
+def test_a_class_that_covers_exactly_the_share_covers_too_much() -> None:
+    torch.manual_seed(0)
+    # The outermost two of the five windows have three of four pixels of one class.
+    sample = {"image": torch.rand(3, 1, 8), "seg": torch.tensor([[0, 0, 0, 1, 1, 0, 0, 0]])}
+    windows = [RandomWindow((1, 4), largest_share=0.75)(sample, TASKS)["seg"] for _ in range(50)]
+    assert {int(window.sum()) for window in windows} == {2}
+
+
 def test_a_window_without_labels_is_still_a_window() -> None:
     sample = {"image": torch.rand(3, 8, 8), "seg": torch.full((8, 8), 255)}
     assert RandomWindow((4, 12), largest_share=0.75)(sample, TASKS)["seg"].shape == (4, 8)

@@ -1,4 +1,4 @@
-"""What a probe would have recorded."""
+"""Rows as a probe records them."""
 
 import torch
 

@@ -46,6 +46,16 @@ def test_a_few_batches_serve_as_well_as_all():
     assert found[1] == pytest.approx(found[0], rel=0.2)
 
 
+def test_a_batch_is_new_to_the_adaptors_that_it_is_measured_with():
+    first = []
+    for every in (1, 10):
+        distance = FeatureDistance(every=every)
+        distance.observe(batches(1)[0], lambda: {"a": mixed(6)(batches(1)[0])})
+        first.append(distance.to_frame()["distance"].item())
+    # However many updates the batch leads to.
+    assert first[0] == first[1]
+
+
 def test_levels_sizes_and_vectors():
     distance = FeatureDistance(every=1)
     fine, coarse = torch.randn(2, 3, 8, 8), torch.randn(2, 5, 4, 4)

@@ -104,7 +104,7 @@ def test_opposite_labels_of_heads_of_their_own_are_copies():
 def test_nothing_is_found_where_tasks_are_balanced(seed):
     verdict = Problem(seed).train().verdict()
     assert (verdict.status, verdict.cause, verdict.findings, verdict.weights) == ("balanced", None, (), None)
-    assert verdict.doubts == ()
+    assert verdict.unconfirmed == ()
 
 
 @pytest.mark.parametrize("seed", SEEDS)

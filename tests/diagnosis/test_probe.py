@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 
 import polars
 import pytest
@@ -223,13 +225,15 @@ def test_every_counts_steps():
 def test_what_was_recorded_survives_and_is_gone_on_with(tmp_path):
     path = tmp_path / "probe.parquet"
     whole = Probe(every=2, path=path)
-    network = train(whole, 5)
+    network = train(whole, 4)
+    state = whole.state_dict()
+    train(whole, 1, network)
     whole.flush()
     train(whole, 2, network)
     # Killed: the last two steps were not written. They are made again after a checkpoint at step 4.
     assert read(path)["step"].to_list() == [1, 3, 5]
     again = Probe(every=2, path=path)
-    again.resume(4)
+    again.load_state_dict(state)
     train(again, 4)
     again.flush()
     assert read(path)["step"].to_list() == [1, 3, 5, 7]
@@ -259,8 +263,66 @@ def test_a_missing_layer_is_named():
         equipoise.create("uniform").backward(network.losses(network.encode()), probe=Probe())
 
 
+@pytest.mark.parametrize("place", ["last_layer", "features", "shared"])
+def test_only_gradients_of_parameters_are_compared_with_those_of_the_step_before(place):
+    probe = Probe(every=1, at=place)
+    train(probe, 2)
+    first, second = probe.recorded()["coherence"].to_list()
+    if place == "features":
+        assert (first, second) == (None, None)
+    else:
+        assert all(math.isnan(cosine) for cosine in first)
+        assert all(abs(cosine) <= 1 + 1e-9 for cosine in second)
+
+
 def test_other_files_are_refused(tmp_path):
     polars.DataFrame({"a": [1]}).write_parquet(tmp_path / "other.parquet")
     for name in ("other.parquet", "missing.parquet"):
         with pytest.raises(ValueError, match="a file that a probe has written"):
             read(tmp_path / name)
+
+
+WITHOUT_LABORATORY = """
+import importlib.abc, sys
+
+MISSING = {"polars", "numpy", "matplotlib", "scipy", "pydantic", "torchmetrics", "timm"}
+
+class Blocked(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in MISSING:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Blocked())
+import equipoise
+
+assert hasattr(equipoise, "Probe") and hasattr(equipoise.diagnosis, "Probe")
+assert not hasattr(equipoise.diagnosis, "Prob")
+try:
+    equipoise.Probe(every=5)
+except ImportError as error:
+    print(error)
+"""
+
+
+def test_without_the_laboratory_a_probe_is_imported_and_says_what_it_needs():
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", WITHOUT_LABORATORY], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == ("`equipoise.Probe` needs the package `polars`. Install it: pip install 'equipoise[lab]'.\n")
+
+
+def test_a_damaged_file_loses_the_records_and_nothing_else(tmp_path):
+    path = tmp_path / "probe.parquet"
+    probe = Probe(every=2, path=path)
+    network = train(probe, 4)
+    probe.flush()
+    path.write_bytes(b"PAR1")
+    again = Probe(every=2, path=path)
+    with pytest.raises(ValueError, match="a file that a probe has written"):
+        again.load_state_dict(probe.state_dict())
+    train(again, 2, network)
+    again.flush()
+    assert read(path)["step"].to_list() == [5]
+    # The gradient of the step before is in the state, not in the file.
+    assert not math.isnan(read(path)["coherence"].to_list()[0][0])

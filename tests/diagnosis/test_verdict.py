@@ -1,4 +1,4 @@
-"""Records made by hand, of which it is known what is to be said."""
+"""Verdicts on records made by hand, with a known answer."""
 
 import math
 
@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from equipoise.diagnosis import judge
-from equipoise.diagnosis.frames import records_frame
+from equipoise.diagnosis.store import records_frame
 from equipoise.diagnosis.verdict.measures import Blocks, actual_shares, equal_norm_weights, gather, shares_under
-from equipoise.report.verdict_text import tell
+from equipoise.report.verdict_text import verdict_text
 
 from .records import record
 
@@ -39,6 +39,18 @@ def test_the_step_is_named_from_which_a_task_is_starved():
     assert (finding.tasks, finding.since) == (("b",), 31)
 
 
+@pytest.mark.parametrize(
+    ("starved_in", "since"),
+    [((range(1, 11), range(51, 101)), 51), ((range(1, 76), range(81, 101)), 1), ((range(21, 51),), None)],
+)
+def test_a_finding_holds_since_nearly_all_later_blocks_agree(starved_in, since):
+    balanced, starved = [[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1e-4]]
+    steps = {step for part in starved_in for step in part}
+    rows = [record(step, "ab", starved if step in steps else balanced) for step in range(1, 101)]
+    found = [finding.since for finding in judge(records_frame(rows)).findings if finding.kind == "starved"]
+    assert found == ([] if since is None else [since])
+
+
 def test_a_task_may_be_undone_by_the_others():
     # Of equal norms and against both others, which agree.
     gram = [[1.0, 0.4, -0.6], [0.4, 1.0, -0.6], [-0.6, -0.6, 1.0]]
@@ -47,13 +59,47 @@ def test_a_task_may_be_undone_by_the_others():
     assert {finding.cause for finding in verdict.findings} <= {"conflict", "norms and conflict"}
 
 
+def test_a_task_that_another_cancels_is_not_called_noisy():
+    # The first task has all signs of noise: a large share, gradients that change, a loss that stays.
+    def rows(cosine):
+        gram = [[9.0, 3 * cosine], [3 * cosine, 1.0]]
+        return [record(step, "ab", gram, losses=[1.0, 1.0 / step], coherence=[0.0, 0.9]) for step in range(1, 101)]
+
+    assert judge(records_frame(rows(0.0))).cause == "noise"
+    verdict = judge(records_frame(rows(-0.5)))
+    assert {finding.kind for finding in verdict.findings} == {"starved", "dominating", "conflict"}
+    assert "noise" not in {finding.cause for finding in verdict.findings}
+    assert "noisy" not in verdict.text
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "noisy"),
+    [((0.9, 0.1), (0.5, 0.05), True), ((0.9, 0.1), (0.85, 0.05), False), ((0.9, 0.6), (0.5, 0.5), False)],
+    ids=["noise", "the other hardly learns either", "coherent gradients"],
+)
+def test_a_noisy_task_has_incoherent_gradients_and_learns_half_as_much_at_most(own, other, noisy):
+    # Of both tasks: what is left of the loss, and the coherence.
+    left, coherence = zip(own, other, strict=True)
+    rows = [
+        record(
+            step,
+            "ab",
+            [[9.0, 0.0], [0.0, 1.0]],
+            losses=[1.0, 1.0] if step <= 10 else list(left),
+            coherence=list(coherence),
+        )
+        for step in range(1, 101)
+    ]
+    assert (judge(records_frame(rows)).cause == "noise") == noisy
+
+
 def test_weights_that_do_too_little_leave_the_cause_to_norms():
     gram = torch.diag(torch.tensor([1.0, 1.0, 1e-4])).tolist()
     rows = [record(step, "abc", gram, weights=[1.0, 1.0, 5.0]) for step in range(1, 101)]
     (finding,) = judge(records_frame(rows)).findings
     assert (finding.tasks, finding.cause) == (("c",), "norms")
     # A gradient 100 times shorter, of five times the weight.
-    assert "contribution, gradient times weight, is 20 times shorter than that of `a`" in finding.text
+    assert "contribution (gradient times weight) is 20 times shorter than that of `a`" in finding.text
 
 
 def test_a_conflict_is_no_matter_of_slightly_different_weights():
@@ -110,7 +156,7 @@ def test_too_few_steps_give_no_verdict():
 def test_a_verdict_from_few_steps_says_so():
     verdict = judge(records_frame([record(step, "ab", [[1.0, 0.0], [0.0, 1e-6]]) for step in range(1, 13)]))
     assert verdict.starved == ("b",)
-    assert "Only 6 recorded steps were judged" in verdict.notes[0]
+    assert "Only 6 recorded steps were analysed" in verdict.notes[0]
 
 
 def test_steps_that_vary_too_much_give_no_verdict():
@@ -147,17 +193,17 @@ def test_tasks_may_be_missing_and_numbers_not_finite():
     first, second = verdict.tasks
     assert (first.present, first.share, first.fair) == pytest.approx((0.5, 0.5, 0.5))
     assert (second.share, second.fair) == pytest.approx((1.5 / 2 / 1.0, 0.75), abs=0.1)
-    assert verdict.notes[0] == "`a` had a gradient in 50 % of the judged steps."
+    assert verdict.notes[0] == "`a` had a gradient in 50 % of the analysed steps."
     assert "2 recorded steps were left out" in verdict.notes[1]
 
 
-def test_a_task_without_any_gradient_is_told_of():
+def test_a_task_without_any_gradient_is_noted():
     verdict = judge(
         records_frame([record(step, "abc", [[1.0, 0, 0], [0, 1.0, 0], [0, 0, 0]]) for step in range(1, 101)])
     )
     assert "`c` never had a gradient" in verdict.notes[0]
     assert verdict.tasks[2].share is None
-    assert (verdict.status, verdict.certainty, verdict.doubts) == ("undecided", None, ())
+    assert (verdict.status, verdict.certainty, verdict.unconfirmed) == ("undecided", None, ())
 
 
 @pytest.mark.parametrize("left", ["zero", "absent"])
@@ -166,17 +212,17 @@ def test_a_gradient_that_dies_is_no_balance(left):
     after = {"zero": ("ab", gone), "absent": ("a", [[1.0]])}[left]
     verdict = judge(records_frame([record(step, *(("ab", both) if step <= 40 else after)) for step in range(1, 101)]))
     assert (verdict.status, verdict.certainty) == ("undecided", None)
-    assert verdict.summary.endswith("what `b` gets of the update cannot be told.")
-    assert verdict.doubts == ("`b` has had no gradient since step 41.",)
+    assert verdict.summary.endswith("too few recorded steps have a gradient of `b`.")
+    assert verdict.unconfirmed == ("`b` has had no gradient since step 41.",)
     assert not any("`b`" in note for note in verdict.notes)
-    assert tell(verdict).judged == "Judged: 50 recorded steps from 51 to 100."
+    assert verdict_text(verdict).analysed == "Analysed: 50 recorded steps from 51 to 100."
 
 
 def test_a_gradient_of_a_few_steps_in_a_row_tells_nothing():
     both, gone = [[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 0.0]]
     verdict = judge(records_frame([record(step, "ab", both if step <= 53 else gone) for step in range(1, 101)]))
-    assert (verdict.status, verdict.doubts) == ("undecided", ())
-    assert verdict.notes[0] == "`b` had a gradient in 6 % of the judged steps."
+    assert (verdict.status, verdict.unconfirmed) == ("undecided", ())
+    assert verdict.notes[0] == "`b` had a gradient in 6 % of the analysed steps."
 
 
 def test_weights_and_updates_may_be_zero():
@@ -184,7 +230,7 @@ def test_weights_and_updates_may_be_zero():
     verdict = judge(records_frame([record(step, "ab", conflict, weights=[0.0, 0.0]) for step in range(1, 101)]))
     (finding,) = verdict.findings
     assert finding.kind == "conflict"
-    assert "is left in the update" not in finding.text
+    assert "The update keeps" not in finding.text
     orthogonal = [[1.0, 0.0], [0.0, 1.0]]
     verdict = judge(records_frame([record(step, "ab", orthogonal, weights=[0.0, 0.0]) for step in range(1, 101)]))
     assert (verdict.status, verdict.certainty) == ("undecided", None)
@@ -197,7 +243,7 @@ def test_the_square_of_an_update_may_be_below_zero_by_rounding():
     assert (verdict.cause, verdict.survives) == ("conflict", 0.0)
 
 
-def test_methods_without_weights_are_told_of():
+def test_methods_without_weights_are_noted():
     rows = [record(step, "ab", [[1.0, 0.0], [0.0, 1.0]]) for step in range(1, 101)]
     assert "gives no weights" in judge(records_frame(rows)).notes[-1]
 
@@ -219,10 +265,10 @@ def test_shares_sum_to_one():
     for step in range(1, 61):
         gradients = torch.randn(3, 8, dtype=torch.float64)
         rows.append(record(step, "abc", (gradients @ gradients.T).tolist(), weights=[0.2, 1.0, 3.0]))
-    evidence = gather(records_frame(rows))
+    records = gather(records_frame(rows))
     for shares in (
-        actual_shares(evidence),
-        shares_under(evidence, equal_norm_weights(evidence)),
-        shares_under(evidence, torch.ones(3).numpy()),
+        actual_shares(records),
+        shares_under(records, equal_norm_weights(records)),
+        shares_under(records, torch.ones(3).numpy()),
     ):
         assert shares.mean().sum() == pytest.approx(1)

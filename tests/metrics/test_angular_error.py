@@ -66,6 +66,19 @@ def test_median_and_shares_equal_sorting_for_any_split(seed: int, images: int, b
     assert share.compute().item() == pytest.approx(100 * (degrees < bound).double().mean().item())
 
 
+@pytest.mark.parametrize(
+    ("degrees", "median"),
+    [((10.0, 40.0), 25.0), ((40.0, 5.0, 10.0, 90.0), 25.0), ((5.0, 10.0, 90.0), 10.0), ((10.0, 10.0, 90.0, 5.0), 10.0)],
+)
+def test_the_median_of_an_even_count_is_the_mean_of_the_two_in_the_middle(
+    degrees: tuple[float, ...], median: float
+) -> None:
+    metric = MedianAngle()
+    for angle in map(math.radians, degrees):
+        metric.update(as_map((math.sin(angle), 0, -math.cos(angle))), as_map((0.0, 0.0, -1.0)))
+    assert metric.compute().item() == pytest.approx(median, abs=6e-4)
+
+
 def test_the_bound_itself_is_not_within() -> None:
     metric = AngleWithin(90)
     metric.update(as_map((0, 3, 0), (0, 1, -9)).float(), as_map((0, 0, -1), (0, 0, -1)).float())

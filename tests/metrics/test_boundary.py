@@ -11,7 +11,7 @@ from scipy.io import loadmat
 
 from equipoise.metrics import best_counts, boundary_counts, boundary_scores
 from equipoise.metrics.boundary_matching import PixelMatcher, matching_sizes
-from equipoise.metrics.ods_f import f_measure, precision_recall
+from equipoise.metrics.ods_f import f1_score, precision_recall
 from equipoise.metrics.thinning import suppress_non_maxima
 
 
@@ -141,6 +141,24 @@ def test_scores_of_a_hand_solved_case() -> None:
     assert scores.ap == pytest.approx(51 * 0.75 / 100)
 
 
+def test_a_prediction_equal_to_a_threshold_is_an_edge() -> None:
+    line = np.zeros((9, 9), dtype=bool)
+    line[4] = True
+    counts = boundary_counts(0.5 * line, [line], np.array([0.25, 0.5, 0.75]), max_distance=0.05)
+    assert counts[1].tolist() == [9, 9, 0]
+
+
+def test_of_tied_thresholds_the_lowest_is_the_best() -> None:
+    # Precision 0.5 and recall 1, then the other way round: F is 2/3 at both, and less at the last threshold.
+    counts = np.array([[50, 50, 10], [100, 50, 10], [100, 50, 10], [100, 100, 100]])
+    assert best_counts(counts).tolist() == [50, 100, 100, 100]
+    # Equal counts at all thresholds: F is the same everywhere.
+    same = np.tile(np.array([[40], [50], [40], [80]]), 3)
+    scores = boundary_scores(same, best_counts(same), np.array([0.2, 0.4, 0.6]))
+    assert scores.ods_threshold == 0.2
+    assert scores.ods_f == pytest.approx(2 * 0.8 * 0.5 / 1.3)
+
+
 def test_one_threshold() -> None:
     counts = np.array([[8], [10], [6], [12]])
     scores = boundary_scores(counts, best_counts(counts), np.array([0.5]))
@@ -156,6 +174,15 @@ def test_suppression_keeps_the_ridge() -> None:
     diagonal = np.exp(-(((np.add.outer(np.arange(40), np.arange(40)) - 40.0) / 4) ** 2))
     kept = suppress_non_maxima(diagonal) > 0.5
     assert np.array_equal(kept[8:-8, 8:-8], (diagonal == 1)[8:-8, 8:-8])
+
+
+@pytest.mark.parametrize(("weaker", "kept"), [(1.0, [19, 20]), (0.995, [19, 20]), (0.98, [20])])
+def test_suppression_tolerates_neighbours_that_are_hardly_stronger(weaker: float, kept: list[int]) -> None:
+    # A ridge of two pixels, one a little weaker than the other.
+    profile = np.exp(-(((np.arange(40) - 19.5) / 3) ** 2))
+    profile[19:21] = weaker, 1.0
+    suppressed = suppress_non_maxima(np.tile(profile, (40, 1)))
+    assert np.flatnonzero(suppressed[20]).tolist() == kept
 
 
 def test_suppression_fades_towards_the_border() -> None:
@@ -187,7 +214,7 @@ def test_reproduces_the_bsds_self_test(shared_data: Path) -> None:
     assert overall.ap == pytest.approx(ap, abs=2e-4)
 
     precision, recall = precision_recall(total)
-    table = np.stack([thresholds, recall, precision, f_measure(precision, recall)], axis=1)
+    table = np.stack([thresholds, recall, precision, f1_score(precision, recall)], axis=1)
     # The original loses a few matches at random, so its recall lies just below the optimum and never above.
     np.testing.assert_allclose(table, np.loadtxt(bench / "test_2" / "eval_bdry_thr.txt"), atol=6e-4)
     assert (table[:, 1] >= np.loadtxt(bench / "test_2" / "eval_bdry_thr.txt")[:, 1] - 1e-6).all()

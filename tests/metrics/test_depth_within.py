@@ -23,6 +23,12 @@ def test_equals_a_loop_for_any_split_into_batches(seed: int, images: int, power:
     assert torch.equal(single.counts, whole.counts)
 
 
+def test_a_factor_equal_to_the_bound_is_not_within() -> None:
+    metric = DepthWithin(1)
+    metric.update(torch.tensor([1.25, 1.0, 1.24]), torch.tensor([1.0, 1.25, 1.0]))
+    assert metric.compute().item() == pytest.approx(100 / 3)
+
+
 def test_what_is_no_depth_is_far_off() -> None:
     metric = DepthWithin(3)
     metric.update(torch.tensor([0.0, -1.0, torch.nan, torch.inf, 1.0]), torch.ones(5))

@@ -59,6 +59,27 @@ def test_pooled_form_equals_counting_for_any_split_into_batches(seed: int, image
     assert single.compute().item() == whole.compute().item()
 
 
+@pytest.mark.parametrize("kind", [MaxF, MaxMeanF])
+def test_a_prediction_equal_to_a_threshold_is_predicted(kind: type[MaxF] | type[MaxMeanF]) -> None:
+    metric = kind(beta_squared=1.0, thresholds=[0.5])
+    metric.update(torch.tensor([[0.5, 0.5, 0.49, 0.0]]), torch.tensor([[1.0, 1.0, 1.0, 0.0]]))
+    # Both pixels at the threshold are found: precision 1, recall 2/3.
+    assert metric.compute().item() == pytest.approx(80)
+
+
+def test_averages_over_images_do_not_depend_on_batches() -> None:
+    generator = torch.Generator().manual_seed(0)
+    prediction, target = (
+        torch.rand(5, 1, 4, 4, generator=generator),
+        torch.rand(5, 1, 4, 4, generator=generator).round(),
+    )
+    whole, parts = MaxMeanF(), MaxMeanF()
+    whole.update(prediction, target)
+    for batch in zip(prediction.split([1, 4]), target.split([1, 4]), strict=True):
+        parts.update(*batch)
+    assert parts.compute().item() == pytest.approx(whole.compute().item())
+
+
 def test_the_two_forms_differ_where_images_do() -> None:
     # The first image finds its one pixel, the second one of four.
     prediction = torch.tensor([[0.9, 0, 0, 0], [0.9, 0, 0, 0]])

@@ -7,15 +7,16 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from equipoise import models
-from equipoise.models.architectures.atrc.choice import Choice, Refinement
-from equipoise.models.architectures.atrc.relations import (
+from equipoise.models.architectures.atrc.choice import Choice
+from equipoise.models.architectures.atrc.contexts import (
     Context,
     GlobalContext,
     LocalContext,
+    Refinement,
     SourceLabelContext,
     TargetLabelContext,
-    candidates,
 )
+from equipoise.models.architectures.atrc.relations import candidates
 from equipoise.tasks import Output
 
 NYUD = {

@@ -122,7 +122,7 @@ def test_inputs_of_another_size_are_named():
 
 
 def test_a_missing_package_is_named_with_its_extra(monkeypatch):
-    extras.imported.cache_clear()
+    extras.import_extra.cache_clear()
     for module in ("torch_geometric", "torch_geometric.nn"):
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ValueError, match=r"`mpnn` needs the package `torch_geometric`.*equipoise\[graphs\]"):

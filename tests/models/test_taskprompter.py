@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from equipoise import models
 from equipoise.models import Backbone
-from equipoise.models.architectures.taskprompter import CrossTaskReweighting, PromptDecoder
+from equipoise.models.architectures.taskprompter.decoder import CrossTaskReweighting, PromptDecoder
 from equipoise.models.architectures.taskprompter.transformer import ChannelPrompts, PromptedTransformer
 
 NYUD = {"seg": 40, "depth": 1, "normals": 3, "edge": 1}

@@ -319,7 +319,7 @@ def test_what_searches_have_found_is_on_the_page(study, visit, tmp_path):
     search = ("search", directory / "study.yaml", "-o", tmp_path, "--strategy")
     assert call(*search, "avgnorm") == 0
     assert call(*search, "random", "--runs", "2") == 0
-    page = visit(write_page(directory))
+    page = visit(write_page(open_study(directory)))
     section = page.locator("section#search")
     assert section.locator("#search-0 tbody th").all_inner_texts() == ["avgnorm", "random"]
     assert not section.locator("#search-0-random").is_visible()
@@ -336,11 +336,11 @@ def test_a_study_that_is_not_finished_has_a_page_that_says_so(study, visit, tmp_
         shutil.copytree(study.parent / part, tmp_path / part)
     before = open_study(tmp_path / study.name)
     assert before.left == 0
-    begun, failed = before.records[0], before.records[-1]
+    begun, failed = before.rows[0], before.rows[-1]
     (Path(begun.directory) / "result.json").unlink()
     (Path(failed.directory) / "result.json").unlink()
     (Path(failed.directory) / "failure.json").write_text(json.dumps({"error": "NonFiniteError: <b>seg</b>"}))
-    page = visit(write_page(tmp_path / study.name))
+    page = visit(write_page(open_study(tmp_path / study.name)))
     assert "2 of its runs are missing" in page.locator(".notice").first.inner_text()
     states = page.locator("#run-list .text[class*=state-]").all_inner_texts()
     assert states == ["begun: epoch 1 of 1 is done", "finished", "finished", "failed: NonFiniteError: <b>seg</b>"]
@@ -349,6 +349,6 @@ def test_a_study_that_is_not_finished_has_a_page_that_says_so(study, visit, tmp_
 
 def test_a_study_without_a_run_has_a_page(study, tmp_path):
     shutil.copytree(study, tmp_path / "empty", ignore=shutil.ignore_patterns("*.html"))
-    text = write_page(tmp_path / "empty", tmp_path / "elsewhere" / "page.html").read_text(encoding="utf-8")
+    text = write_page(open_study(tmp_path / "empty"), tmp_path / "elsewhere" / "page.html").read_text(encoding="utf-8")
     assert "4 of its runs are missing" in re.sub(r"\s+", " ", text)
     assert not (tmp_path / "empty" / "report.html").exists()

@@ -8,12 +8,9 @@ from equipoise.report import (
     certainty,
     changes,
     comparison,
-    on_console,
     relative_change,
-    write_csv,
+    terminal_table,
     write_figure,
-    write_latex,
-    write_markdown,
 )
 from equipoise.studies import RunRow
 
@@ -55,7 +52,7 @@ def study(**failed) -> list[RunRow]:
 def test_rows_are_means_over_seeds_and_the_best_is_marked(tmp_path):
     table = comparison(study(), DIRECTIONS)
     assert [row.name for row in table.rows] == ["single", "uniform", "a|b"]
-    write_markdown(table, tmp_path / "table.md")
+    table.write(tmp_path / "table.md")
     lines = (tmp_path / "table.md").read_text().splitlines()
     assert lines[0] == "| method | seg miou ↑ | depth rmse ↓ | delta_m % ↑ | weight seg | weight depth |"
     weights = "1.00 [1.00, 1.00] | 2.00 [2.00, 2.00]"
@@ -79,17 +76,17 @@ def test_variants_are_told_apart(tmp_path):
     assert [(row.variant, row.name) for row in table.rows] == [
         (variant, name) for variant in ("plain", "wide|") for name in ("single", "uniform", "a|b")
     ]
-    write_markdown(table, tmp_path / "table.md")
+    table.write(tmp_path / "table.md")
     lines = (tmp_path / "table.md").read_text().splitlines()
     assert lines[0].startswith("| variant | method | seg miou ↑ |")
     assert lines[6].startswith(r"| wide\| | uniform | 38.00 [")
-    assert any("single-task networks (P1, equation 5) of plain." in line for line in lines)
-    write_csv(table, tmp_path / "table.csv")
+    assert any("single-task networks (Guo et al. 2025, equation 5) of plain." in line for line in lines)
+    table.write(tmp_path / "table.csv")
     rows = list(csv.DictReader((tmp_path / "table.csv").read_text().splitlines()))
     assert [row["variant"] for row in rows] == ["plain"] * 3 + ["wide|"] * 3
     console = Console(width=80, record=True, force_terminal=False)
     with console.capture() as captured:
-        console.print(on_console(table))
+        console.print(terminal_table(table))
     lines = [line.strip() for line in captured.get().splitlines()]
     assert lines.count("plain") == lines.count("wide|") == 1
 
@@ -101,7 +98,7 @@ def test_every_variant_has_a_panel():
 
 def test_csv_has_every_digit_and_counts_runs(tmp_path):
     table = comparison(study(), DIRECTIONS)
-    write_csv(table, tmp_path / "table.csv")
+    table.write(tmp_path / "table.csv")
     rows = list(csv.DictReader((tmp_path / "table.csv").read_text().splitlines()))
     assert [row["method"] for row in rows] == ["single", "uniform", "a|b"]
     assert float(rows[1]["depth_rmse"]) == pytest.approx(0.62, abs=1e-15)
@@ -113,22 +110,22 @@ def test_csv_has_every_digit_and_counts_runs(tmp_path):
 def test_one_seed_has_no_interval(tmp_path):
     records = [entry for entry in study() if entry.seed == 0]
     table = comparison(records, DIRECTIONS)
-    write_markdown(table, tmp_path / "table.md")
+    table.write(tmp_path / "table.md")
     assert "[" not in (tmp_path / "table.md").read_text().split("\n\n")[0]
-    write_csv(table, tmp_path / "table.csv")
+    table.write(tmp_path / "table.csv")
     assert "_low" not in (tmp_path / "table.csv").read_text()
     assert certainty(records, DIRECTIONS) is None
 
 
 def test_the_spread_over_seeds_is_in_the_csv(tmp_path):
-    write_csv(comparison(study(), DIRECTIONS), tmp_path / "table.csv")
+    comparison(study(), DIRECTIONS).write(tmp_path / "table.csv")
     row = list(csv.DictReader((tmp_path / "table.csv").read_text().splitlines()))[1]
     assert [float(row[key]) for key in ("depth_rmse_low", "depth_rmse_high")] == pytest.approx([0.61, 0.63])
 
 
 def test_latex_is_booktabs_with_special_characters_escaped(tmp_path):
     records = study() + [record("50%_&{}", seed=seed, delta_m=-3.0) for seed in (0, 1)]
-    write_latex(comparison(records, DIRECTIONS), tmp_path / "table.tex")
+    comparison(records, DIRECTIONS).write(tmp_path / "table.tex")
     text = (tmp_path / "table.tex").read_text()
     lines = [line for line in text.splitlines() if not line.startswith("%")]
     assert lines[0] == r"\begin{tabular}{lrrrrr}"
@@ -177,7 +174,7 @@ def test_a_number_that_is_not_finite_is_a_gap():
     records = [record("uniform", metrics={"seg.miou": math.nan, "depth.rmse": 0.5}, delta_m=None)]
     table = comparison(records, DIRECTIONS)
     assert table.cell(0, 0) == "–"
-    assert table.place(0, 0) is None
+    assert table.rank(0, 0) is None
 
 
 def test_protocol_and_fallback_are_told():
@@ -194,7 +191,7 @@ def test_the_console_shows_every_number_whole(width):
     metrics = {"seg.miou": 40.0, "depth.rmse": 0.5, "normals.merr": 20.0, "edge.odsf": 70.0}
     records = [record(name, tuple(weights), metrics=metrics, weights=weights) for name in ("single", "a_long_name")]
     with console.capture() as captured:
-        console.print(on_console(comparison(records, directions)))
+        console.print(terminal_table(comparison(records, directions)))
     text = captured.get()
     assert max(map(len, text.splitlines())) <= width
     line = next(line for line in text.splitlines() if "a_long_name" in line)

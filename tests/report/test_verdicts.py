@@ -1,4 +1,4 @@
-"""Verdicts on studies: the page and the terminal tell the same run, and weights to look at are those of tasks."""
+"""Verdicts on studies: the page and the terminal show the same run, and weights to compare are those of tasks."""
 
 import pytest
 from rich.console import Console
@@ -6,9 +6,9 @@ from typer.testing import CliRunner
 
 from equipoise.cli import app
 from equipoise.config import Recipe
-from equipoise.diagnosis.frames import records_frame, write_records
+from equipoise.diagnosis.store import records_frame, write_records
 from equipoise.report.console.verdicts import study_on_console
-from equipoise.report.html.tables import verdicts
+from equipoise.report.html.verdicts import verdicts
 from equipoise.studies import open_study, save_recipe
 from equipoise.studies.results.diagnose import diagnose_study
 
@@ -43,29 +43,29 @@ def study(tmp_path):
     return open_study(directory)
 
 
-def test_the_run_that_has_a_verdict_is_told(study):
-    (opinion,) = verdicts(study).opinions
-    assert (opinion.seed, opinion.missing) == (1, None)
-    assert opinion.told is not None
+def test_the_run_that_has_a_verdict_is_shown(study):
+    (verdict,) = verdicts(study).methods
+    assert (verdict.seed, verdict.missing) == (1, None)
+    assert verdict.text is not None
     console = Console(width=200, record=True)
     console.print(study_on_console(diagnose_study(study)))
     assert "seed 1:" in console.export_text()
 
 
 @pytest.mark.parametrize(
-    ("weight", "said"),
+    ("weight", "message"),
     [
         ("egde=50", "one of seg, edge. .* Did you mean `edge`"),
-        ("edge=nan", "finite number of at least 0. Found `--weight edge=nan`"),
+        ("edge=nan", "finite number of at least 0. Found `weights.'edge'. = nan`"),
         ("edge=-1", "at least 0"),
         ("edge", "TASK=NUMBER"),
     ],
 )
-def test_weights_are_numbers_of_known_tasks(study, weight, said):
-    run = study.records[-1].directory
+def test_weights_are_numbers_of_known_tasks(study, weight, message):
+    run = study.rows[-1].directory
     for path in (study.directory, run):
         found = CliRunner().invoke(app, ["diagnose", str(path), "--json", "--weight", weight])
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=message):
             raise found.exception
     answer = CliRunner().invoke(app, ["diagnose", str(run), "--json", "--weight", "edge=50"])
     assert answer.exit_code == 0

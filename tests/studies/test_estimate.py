@@ -4,11 +4,17 @@ from dataclasses import replace
 
 import pytest
 
+from equipoise._core.text import duration
 from equipoise.config import Recipe, RunConfig
 from equipoise.data import Subset
-from equipoise.report.console.dry_run import amount, duration, outlook, run_table
-from equipoise.studies import plan
+from equipoise.report.console.dry_run import amount, cost_summary, run_table
+from equipoise.studies import PlannedRun, plan, run_key
 from equipoise.studies.plan.estimate import cost_class, estimate, measure
+
+
+def changed(run: PlannedRun, **parts) -> PlannedRun:
+    config = run.config.model_copy(update=parts)
+    return replace(run, config=config, key=run_key(config, run.needs))
 
 
 @pytest.fixture
@@ -51,15 +57,15 @@ def test_kinds_are_measured_in_processes_of_their_own(planned):
     data = small.config.data.model_copy(update={"subset": Subset(scans=2)})
     large = small.config.training.model_copy(update={"batch_size": 200, "steps_per_epoch": 1})
     runs = [
-        replace(small, config=small.config.model_copy(update={"training": large})),
+        changed(small, training=large),
         small,
-        replace(small, config=small.config.model_copy(update={"data": data})),
+        changed(small, data=data),
     ]
     told = []
     costs = estimate(runs, progress=lambda done, total: told.append((done, total)))
     assert told == [(1, 3), (2, 3), (3, 3)]
     first, second, third = (costs[run.key] for run in runs)
-    assert first.state > 1.1 * second.state
+    assert first.memory > 1.1 * second.memory
     assert (first.steps, second.steps, third.steps) == (1, 2, 1)
 
 
@@ -71,7 +77,7 @@ def fail(*arguments):
     raise AssertionError
 torch.cuda.is_available = torch.cuda.device_count = torch.cuda._lazy_init = fail
 from equipoise import balancing, data, models
-import equipoise.studies.estimate
+import equipoise.studies.plan.estimate
 balancing.available(), data.available(), models.available()
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -93,13 +99,13 @@ def test_the_outlook_adds_up_what_is_left(planned, tmp_path):
     cost = measure(planned[0].config, threads=1)
     costs = dict.fromkeys((run.key for run in planned), cost)
     one = cost.seconds(planned[0].config)
-    lines = outlook(planned, tmp_path, costs, len(planned) + 4, jobs=2)
+    lines = cost_summary(planned, tmp_path, costs, len(planned) + 4, jobs=2)
     assert lines[0] == f"{len(planned)} runs are known, 0 of them finished."
     assert lines[1].startswith("4 more follow")
     assert duration(one * len(planned) / 2) in lines[2]
     assert amount(2 * cost.memory) in lines[2]
     assert duration(one * (len(planned) + 4) / 2) in lines[3]
-    assert len(outlook(planned, tmp_path, {}, len(planned), jobs=1)) == 1
+    assert len(cost_summary(planned, tmp_path, {}, len(planned), jobs=1)) == 1
     # One row a network: two single tasks and six methods, whatever the seeds.
     assert run_table(planned, tmp_path, costs).row_count == 8
 

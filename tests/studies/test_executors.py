@@ -16,7 +16,7 @@ from equipoise.config import SINGLE, Recipe
 from equipoise.studies import Event, PlannedRun, execute, plan
 from equipoise.studies.run import executors
 from equipoise.studies.run.executors import Executor
-from equipoise.studies.run.remote import Receiver, Sender, work
+from equipoise.studies.run.remote import ProgressReader, ProgressWriter, work
 from equipoise.training import Abandoned, EpochEnd, Status, read_result
 
 LONG = 30
@@ -118,36 +118,36 @@ def test_wrong_options_of_slurm_are_refused(tmp_path):
 @pytest.mark.parametrize(("name", "package"), [("ray", "ray"), ("slurm", "submitit")])
 def test_a_missing_package_is_named_with_the_extra_that_brings_it(monkeypatch, name, package):
     monkeypatch.setitem(sys.modules, package, None)
-    extras.imported.cache_clear()
+    extras.import_extra.cache_clear()
     with pytest.raises(ValueError, match=rf"`{name}` needs the package `{package}`.*pip install 'equipoise\[{name}\]'"):
         executors.create(name)
 
 
-def test_mail_arrives_whole_and_in_order(tmp_path):
-    mail = Receiver(tmp_path / "mail.jsonl")
-    send = Sender(mail.path)
-    assert not mail.new()
+def test_progress_arrives_whole_and_in_order(tmp_path):
+    reader = ProgressReader(tmp_path / "progress.jsonl")
+    report = ProgressWriter(reader.path)
+    assert not reader.read()
     first = Status(0, 8, "starting")
     ends = [Status(4, 8, "epoch 1", EpochEnd(1, 0.1 + 0.2, -math.inf)), Status(8, 8, "epoch 2", EpochEnd(2, 1.0, None))]
     for status in (first, Status(1, 8, "soon after"), ends[0]):
-        send(status)
-    with mail.path.open("a") as file:
+        report(status)
+    with reader.path.open("a") as file:
         file.write('{"done": 5, ')
-    assert mail.new() == [first, ends[0]]
-    with mail.path.open("a") as file:
+    assert reader.read() == [first, ends[0]]
+    with reader.path.open("a") as file:
         file.write('"total": 8, "doing": "cut", "reached": null}\n')
-    send(ends[1])
-    assert mail.new() == [Status(5, 8, "cut"), ends[1]]
-    mail.close()
+    report(ends[1])
+    assert reader.read() == [Status(5, 8, "cut"), ends[1]]
+    reader.close()
     with pytest.raises(Abandoned):
-        send(ends[1])
-    assert not mail.path.exists()
+        report(ends[1])
+    assert not reader.path.exists()
 
 
 def test_a_worker_that_sees_another_directory_says_so(rooms, tmp_path):
     run = plan(recipe(rooms))[0]
     with pytest.raises(FileNotFoundError, match="storage that all machines share"):
-        work(run, tmp_path, tmp_path / "mail.jsonl", 1)
+        work(run, tmp_path, tmp_path / "progress.jsonl", 1)
     assert not (tmp_path / "runs").exists()
 
 

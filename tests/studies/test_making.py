@@ -2,7 +2,8 @@
 
 from equipoise.config import Recipe
 from equipoise.studies import collect, plan
-from equipoise.studies.run.runner import note_failure, read_failure
+from equipoise.studies.plan.planned_run import read_failure
+from equipoise.studies.run.runner import write_failure
 
 
 def test_why_a_run_failed_is_read_where_it_was_written(rooms, tmp_path):
@@ -10,7 +11,7 @@ def test_why_a_run_failed_is_read_where_it_was_written(rooms, tmp_path):
     planned = plan(Recipe.model_validate(recipe))[:1]
     directory = planned[0].directory(tmp_path)
     assert read_failure(directory) is None
-    note_failure(planned[0], tmp_path, "no memory")
+    write_failure(planned[0], tmp_path, "no memory")
     assert read_failure(directory) == "no memory"
     (record,) = collect(planned, tmp_path)
     assert (record.status, record.error) == ("failed", "no memory")

@@ -4,7 +4,7 @@ import pytest
 
 from equipoise.config import PublishedConfig
 from equipoise.metrics import delta_m, mean_within_tasks
-from equipoise.report import beside_published, write_markdown
+from equipoise.report import beside_published
 from equipoise.studies import RunRow
 from equipoise.studies.results.published import read, tables
 
@@ -95,7 +95,7 @@ def test_measured_stands_beside_published(tmp_path):
     assert values["delta_m %"].mean == -10.0
     assert values["difference"].mean == pytest.approx(-10.0 + 2.93, abs=0.01)
     assert any("3 methods" in note and "+0.33" in note for note in table.notes)
-    write_markdown(table, tmp_path / "published.md")
+    table.write(tmp_path / "published.md")
     assert "resnet-18" in (tmp_path / "published.md").read_text()
 
 
@@ -111,7 +111,10 @@ def test_measured_and_published_are_over_the_same_metrics():
     main = {"seg.miou": True, "disparity.abs": False, "instance.abs": False}
     every = {"seg.miou": True, "seg.pixel_accuracy": True, "disparity.abs": False, "disparity.rel": False}
     every |= {"instance.abs": False}
-    for directions, published, where in ((main, 0.095, "P1, equation 5"), (every, 0.246, "P2, section 5")):
+    for directions, published, where in (
+        (main, 0.095, "Guo et al. 2025, equation 5"),
+        (every, 0.246, "Gama & Grassi 2025, section 5"),
+    ):
         table = beside_published([record("edm", 1.0)], directions, {None: config})
         assert table.rows[0].values[1].mean == pytest.approx(published, abs=0.001)
         assert table.rows[0].values[2].mean == pytest.approx(1 - published, abs=0.001)

@@ -17,17 +17,17 @@ from equipoise.studies import execute
 from equipoise.studies.search import (
     Budget,
     BudgetSpent,
-    Outcome,
     Problem,
-    Runs,
     Search,
+    Trial,
+    TrialRuns,
     Weights,
     available,
     create,
     parse_ranges,
-    read_record,
+    read_search,
 )
-from equipoise.studies.search.problem import Report, keep
+from equipoise.studies.search.problem import ShouldPrune, never_prune
 from equipoise.studies.search.strategies import sampling
 
 TASKS = ("seg", "depth", "edge")
@@ -40,40 +40,40 @@ class Objective(Problem):
 
     def __init__(self, curve: Callable[[Weights], Sequence[float]], directory: Path, budget: Budget | None = None):
         self.curve, self.directory, self.budget = curve, directory, budget or Budget()
-        self.outcomes: dict[str, Outcome] = {}
+        self.made: dict[str, Trial] = {}
         self.begun: list[Weights] = []
 
-    def known(self) -> list[Outcome]:
-        return list(self.outcomes.values())
+    def trials(self) -> list[Trial]:
+        return list(self.made.values())
 
-    def recall(self, outcomes: Sequence[Outcome]) -> None:
-        self.outcomes |= {outcome.run: outcome for outcome in outcomes}
+    def add(self, trials: Sequence[Trial]) -> None:
+        self.made |= {trial.run: trial for trial in trials}
 
-    def room(self) -> int:
-        return self.budget.leaves(self.known(), self.jobs)
+    def free_slots(self) -> int:
+        return self.budget.allows(self.trials(), self.jobs)
 
-    def left_behind(self, weights: Weights, *, elsewhere: bool) -> bool:
+    def is_orphaned(self, weights: Weights, *, elsewhere: bool) -> bool:
         return True
 
-    def balance(self, balancer: str, fraction: float) -> Weights:
+    def mean_weights(self, balancer: str, fraction: float) -> Weights:
         self.begun.append({})
         return {"seg": 1.23456, "depth": 3 * fraction, "edge": 100.0}
 
-    def evaluate(self, candidates: Sequence[Weights], report: Report = keep) -> list[Outcome]:
+    def evaluate(self, candidates: Sequence[Weights], should_prune: ShouldPrune = never_prune) -> list[Trial]:
         for number, weights in enumerate(candidates):
-            if str(weights) in self.outcomes:
+            if str(weights) in self.made:
                 continue
-            if not self.room():
+            if not self.free_slots():
                 raise BudgetSpent
             self.begun.append(weights)
             scores = self.curve(weights)
             for epoch, score in enumerate(scores[:-1], 1):
-                if report(number, epoch, score):
+                if should_prune(number, epoch, score):
                     status, reached = "abandoned", epoch
                     break
             else:
                 status, reached = "finished", len(scores)
-            self.outcomes[str(weights)] = Outcome(
+            self.made[str(weights)] = Trial(
                 weights=weights,
                 run=str(weights),
                 status=status,
@@ -81,7 +81,7 @@ class Objective(Problem):
                 epochs=reached,
                 seconds=60.0 * reached,
             )
-        return [self.outcomes[str(weights)] for weights in candidates]
+        return [self.made[str(weights)] for weights in candidates]
 
 
 def separable(weights: Weights) -> list[float]:
@@ -89,7 +89,7 @@ def separable(weights: Weights) -> list[float]:
 
 
 def best(problem: Problem) -> Weights:
-    return max(problem.known(), key=lambda outcome: outcome.value).weights
+    return max(problem.trials(), key=lambda trial: trial.value).weights
 
 
 def test_strategies_are_found_by_their_files():
@@ -162,7 +162,7 @@ def test_a_resumed_search_draws_what_an_uninterrupted_one_draws(tmp_path, name):
     after = Objective(separable, second, Budget(runs=14))
     create(name, TASKS, ranges={"depth": (0.1, 100)}).search(after)
     assert [*before.begun, *after.begun] == uninterrupted.begun
-    assert len(after.known()) == 14
+    assert len(after.trials()) == 14
     assert len({str(weights) for weights in uninterrupted.begun}) == 14
     for weights in uninterrupted.begun:
         assert weights["seg"] == 1.0
@@ -181,13 +181,13 @@ def test_a_trial_whose_process_was_killed_is_taken_up_again(tmp_path):
         create("random", TASKS).search(problem)
     after = Objective(separable, tmp_path, Budget(runs=5))
     create("random", TASKS).search(after)
-    assert len(after.known()) == 5
+    assert len(after.trials()) == 5
     assert after.begun[0] == problem.begun[2]
 
 
 @pytest.mark.parametrize("name", ["random", "tpe"])
 def test_a_range_with_fewer_weights_than_the_budget_pays_for_comes_to_an_end(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(sampling, "FRUITLESS", 10)
+    monkeypatch.setattr(sampling, "_MOST_REPEATS", 10)
     problem = Objective(separable, tmp_path, Budget(runs=5))
     create(name, TASKS, ranges={"depth": (1, 1.002), "edge": (1,)}).search(problem)
     assert 1 <= len(problem.begun) <= 3
@@ -221,10 +221,10 @@ def test_hopeless_trials_are_abandoned(tmp_path):
 
     problem = Objective(curve, tmp_path, Budget(runs=30))
     create("random", TASKS).search(problem)
-    abandoned = [outcome for outcome in problem.known() if outcome.status == "abandoned"]
+    abandoned = [trial for trial in problem.trials() if trial.status == "abandoned"]
     assert abandoned
-    assert all(outcome.epochs < 4 for outcome in abandoned)
-    assert all(outcome.value == -math.inf for outcome in abandoned)
+    assert all(trial.epochs < 4 for trial in abandoned)
+    assert all(trial.value == -math.inf for trial in abandoned)
     winner = max(problem.begun, key=lambda weights: curve(weights)[0])
     assert best(problem) == winner
 
@@ -295,14 +295,14 @@ def test_an_abandoned_run_has_no_result_and_no_failure_and_can_be_taken_up_again
     search = Search(study, "grid", tmp_path, tmp_path)
     make(search.singles, lambda event: None)
     weights = [{"seg": 1.0, "depth": 2.0}, {"seg": 1.0, "depth": 5.0}]
-    runs = Runs(study, tmp_path, tmp_path, make, jobs=jobs)
+    runs = TrialRuns(study, tmp_path, tmp_path, make, jobs=jobs)
     hopeless, good = runs.evaluate(weights, lambda trial, epoch, score: trial == 0 and epoch >= 2)
     assert (hopeless.status, good.status) == ("abandoned", "finished")
     assert hopeless.epochs >= 2
     directory = tmp_path / "runs" / hopeless.run
     assert not (directory / "result.json").exists()
     assert not (directory / "failure.json").exists()
-    again = Runs(study, tmp_path, tmp_path, make, jobs=jobs)
+    again = TrialRuns(study, tmp_path, tmp_path, make, jobs=jobs)
     finished, cached = again.evaluate(weights)
     assert finished.status == "finished"
     assert cached.cached
@@ -322,13 +322,13 @@ def test_the_command_compares_a_grid_with_avgnorm(rooms, tmp_path):
 
     search("--strategy", "grid", "--range", "depth=1,5")
     directory = tmp_path / "out" / "tiny"
-    grid = read_record(directory, "grid")
+    grid = read_search(directory, "grid")
     assert [trial.weights for trial in grid.trials] == [{"seg": 1.0, "depth": 1.0}, {"seg": 1.0, "depth": 5.0}]
     assert grid.test is not None
     assert not any(trial.cached for trial in grid.trials)
     output = search("--strategy", "avgnorm", "--fraction", "0.3")
-    record = read_record(directory, "avgnorm")
-    warm_up, fixed = record.trials
+    result = read_search(directory, "avgnorm")
+    warm_up, fixed = result.trials
     assert (warm_up.balancer, warm_up.status, warm_up.epochs) == ("avgnorm", "abandoned", 1)
     assert fixed.weights == {task: float(f"{weight:.4g}") for task, weight in warm_up.weights.items()}
     assert "strategy" in output
@@ -339,13 +339,13 @@ def test_the_command_compares_a_grid_with_avgnorm(rooms, tmp_path):
     assert "| avgnorm |" in compared
     assert "| grid |" in compared
     search("--strategy", "avgnorm", "--fraction", "0.3")
-    assert read_record(directory, "avgnorm") == record
+    assert read_search(directory, "avgnorm") == result
 
 
 def _search(study: Recipe, root: Path) -> None:
     search = Search(study, "random", root, root / "study", budget=Budget(runs=4))
     execute(search.singles, root)
-    search.conduct(lambda planned, watch: execute(planned, root, watch=watch))
+    search.run(lambda planned, watch: execute(planned, root, watch=watch))
 
 
 @pytest.mark.slow
@@ -362,7 +362,7 @@ def test_a_killed_search_ends_as_if_it_had_never_stopped(rooms, tmp_path):
     _search(study, root)
     (tmp_path / "whole").mkdir()
     _search(study, tmp_path / "whole")
-    killed, whole = (read_record(place / "study", "random") for place in (root, tmp_path / "whole"))
-    outcomes = [[trial.model_dump(exclude={"seconds"}) for trial in record.trials] for record in (killed, whole)]
+    killed, whole = (read_search(place / "study", "random") for place in (root, tmp_path / "whole"))
+    outcomes = [[trial.model_dump(exclude={"seconds"}) for trial in result.trials] for result in (killed, whole)]
     assert outcomes[0] == outcomes[1]
     assert killed.test == whole.test

@@ -1,4 +1,4 @@
-"""What is special about offsets to the middle of a thing, and about disparities."""
+"""Tests of offsets to the centre of an object, and of disparities."""
 
 import math
 
@@ -15,32 +15,32 @@ TASK = InstanceOffsets(name="instance")
 
 
 def numbers(height: int, width: int, seed: int) -> Tensor:
-    """Numbers of things, in pieces, with holes; large ones as in Cityscapes."""
+    """Instance numbers, of objects in pieces, with holes; large ones as in Cityscapes."""
     generator = torch.Generator().manual_seed(seed)
-    things = torch.randint(0, 4, (1, height, width), generator=generator).float() * 11000
-    return things.masked_fill(torch.rand(1, height, width, generator=generator) < 0.4, torch.inf)
+    numbered = torch.randint(0, 4, (1, height, width), generator=generator).float() * 11000
+    return numbered.masked_fill(torch.rand(1, height, width, generator=generator) < 0.4, torch.inf)
 
 
 @settings(deadline=None, max_examples=30)
 @given(height=st.integers(1, 12), width=st.integers(1, 12), seed=st.integers(0, 1000))
 def test_offsets_are_positions_minus_their_mean(height: int, width: int, seed: int) -> None:
-    things = numbers(height, width, seed)
+    numbered = numbers(height, width, seed)
     pixels: dict[float, list[tuple[int, int]]] = {}
     for row in range(height):
         for column in range(width):
-            if math.isfinite(number := things[0, row, column].item()):
+            if math.isfinite(number := numbered[0, row, column].item()):
                 pixels.setdefault(number, []).append((row, column))
     expected = torch.full((2, height, width), torch.inf)
     for places in pixels.values():
         for row, column in places:
             expected[0, row, column] = row - sum(place[0] for place in places) / len(places)
             expected[1, row, column] = column - sum(place[1] for place in places) / len(places)
-    torch.testing.assert_close(TASK.finish(things), expected, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(TASK.finish(numbered), expected, rtol=1e-6, atol=1e-6)
 
 
 @settings(deadline=None, max_examples=20)
 @given(seed=st.integers(0, 1000))
-def test_offsets_follow_what_transforms_leave_of_a_thing(seed: int) -> None:
+def test_offsets_follow_what_transforms_leave_of_an_object(seed: int) -> None:
     torch.manual_seed(seed)
     sample = {"image": torch.rand(3, 20, 30), "instance": numbers(20, 30, seed)}
     transform = Compose((RandomRotation(10.0), RandomScale(), RandomCrop((24, 24)), RandomHorizontalFlip()))
@@ -65,13 +65,13 @@ def test_an_offset_of_minus_one_counts() -> None:
     torch.testing.assert_close(metric.compute(), torch.tensor(1 / 6))
 
 
-def test_an_image_without_things_has_no_labels() -> None:
+def test_an_image_without_objects_has_no_labels() -> None:
     nothing = torch.full((1, 3, 4), torch.inf)
     assert TASK.finish(nothing).shape == (2, 3, 4)
     assert not TASK.has_labels(TASK.finish(nothing))
 
 
-def test_disparity_grows_as_things_come_nearer() -> None:
+def test_disparity_grows_as_objects_come_nearer() -> None:
     task = Disparity(name="disparity")
     assert task.zoom(torch.tensor([[[3.0, 0.0]]]), 1.5).tolist() == [[[4.5, 0.0]]]
 

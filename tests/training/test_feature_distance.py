@@ -7,8 +7,9 @@ import safetensors.torch
 import torch
 
 from equipoise.config import Recipe
-from equipoise.diagnosis import read, read_distances
+from equipoise.diagnosis import FeatureDistance, read, read_distances
 from equipoise.studies import execute, plan
+from equipoise.studies.plan.estimate import measure
 from equipoise.training import Status, train
 from equipoise.training.checkpoints import BEST
 from equipoise.training.session import DISTANCES, PROBE
@@ -31,7 +32,7 @@ def recipe(rooms: Path, *balancers: str, **probe: object) -> Recipe:
 
 
 def stop(status: Status) -> None:
-    if "epoch 2" in status.doing and "measuring" not in status.doing:
+    if "epoch 2" in status.doing and "evaluating" not in status.doing:
         raise Stop
 
 
@@ -80,8 +81,21 @@ def test_damaged_records_end_no_training(rooms, tmp_path):
     reached = read(directory / PROBE)["step"].max()
     for name in (PROBE, DISTANCES):
         (directory / name).write_bytes(b"")
-    with pytest.warns(UserWarning, match="what was recorded before is lost") as caught:
+    with pytest.warns(UserWarning, match="continues without its earlier records") as caught:
         train(config, directory, teachers=teachers)
     assert len(caught) == 2
     for recorded in (read(directory / PROBE), read_distances(directory / DISTANCES)):
         assert recorded["step"].min() == reached + 1
+
+
+def test_the_estimate_of_a_study_makes_it_too(rooms, monkeypatch):
+    seen = []
+
+    def observe(self, features, own):
+        seen.append({task: tuple(target.shape[:1]) for task, target in own().items()})
+
+    monkeypatch.setattr(FeatureDistance, "observe", observe)
+    config = plan(recipe(rooms, "uniform", feature_distance=True))[-1].config
+    measure(config, threads=1)
+    assert seen
+    assert all(one == {"seg": (4,), "depth": (4,)} for one in seen)

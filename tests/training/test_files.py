@@ -1,4 +1,4 @@
-"""What a run writes outlasts a kill and a loss of power."""
+"""The files of a run survive a kill and a loss of power."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from equipoise._core.files import write_text
-from equipoise.training.checkpoints import is_whole, write_tensors
+from equipoise.training.checkpoints import is_intact, write_tensors
 from equipoise.training.logs import Log, read_log
 
 
@@ -24,12 +24,12 @@ def test_a_file_is_on_the_disk_before_it_takes_its_place(tmp_path, monkeypatch):
 def test_tensors_that_are_not_what_was_written_are_noticed(tmp_path):
     path = tmp_path / "tensors.pt"
     write_tensors(path, {"a": torch.arange(5000), "b": {"c": "text"}})
-    assert is_whole(path)
+    assert is_intact(path)
     content = path.read_bytes()
     half = content[: len(content) // 2]
     for damaged in (b"", half, half + bytes(100) + content[len(half) + 100 :], bytes(len(content))):
         path.write_bytes(damaged)
-        assert not is_whole(path)
+        assert not is_intact(path)
 
 
 def test_a_log_that_is_taken_up_is_never_short_of_lines(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Batches are the same ones whoever loads them."""
+"""Batches depend on the seed alone, not on the workers that load them."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ import torch
 
 from equipoise.config import TrainingConfig
 from equipoise.data import create, transforms
-from equipoise.training.loading import TrainLoader, ahead
+from equipoise.training.loading import TrainLoader, prefetch
 
 
 def batches(root: Path, seeds: Sequence[int] = (3,), **settings: Any) -> list[dict[str, torch.Tensor]]:
@@ -69,8 +69,8 @@ def test_loading_leaves_the_random_state_alone(rooms: Path) -> None:
 
 
 def test_what_is_taken_ahead_comes_in_order_and_ends() -> None:
-    assert list(ahead(range(20))) == list(range(20))
-    assert list(ahead([])) == []
+    assert list(prefetch(range(20))) == list(range(20))
+    assert list(prefetch([])) == []
 
 
 def test_an_error_reaches_whoever_takes() -> None:
@@ -78,7 +78,7 @@ def test_an_error_reaches_whoever_takes() -> None:
         yield 1
         raise OSError("the disk is gone")
 
-    taken = ahead(broken())
+    taken = prefetch(broken())
     assert next(taken) == 1
     with pytest.raises(OSError, match="disk is gone"):
         next(taken)
@@ -86,7 +86,7 @@ def test_an_error_reaches_whoever_takes() -> None:
 
 def test_stopping_early_leaves_no_thread() -> None:
     before = threading.active_count()
-    taken = ahead(iter(range(1000)))
+    taken = prefetch(iter(range(1000)))
     assert next(taken) == 0
     taken.close()
     assert threading.active_count() == before

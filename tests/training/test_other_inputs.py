@@ -1,4 +1,4 @@
-"""Training on what is no photograph with dense labels: digits, molecules, vectors of a user's own images."""
+"""Training on other inputs than photographs with dense labels: digits, molecules, a folder of the user's images."""
 
 from pathlib import Path
 

@@ -69,6 +69,16 @@ def test_several_tasks_are_chosen_by_the_delta_m_of_all_metrics(rooms, tmp_path)
     assert result.validation == validated(tmp_path)[result.epoch]
 
 
+def test_without_single_task_networks_losses_are_compared_with_the_first(rooms):
+    selection = Selection(tasks_of(rooms, "seg", "depth"), None)
+    metrics = {"seg.miou": 10.0, "depth.rmse": 1.0}
+    assert selection.score(Evaluation(metrics, {"seg": 8.0, "depth": 0.5})) == pytest.approx(-1)
+    assert selection.score(Evaluation(metrics, {"seg": 4.0, "depth": 0.25})) == pytest.approx(-0.5)
+    # A loss of another scale does not count more.
+    assert selection.score(Evaluation(metrics, {"seg": 8.0, "depth": 0.25})) == pytest.approx(-0.75)
+    assert selection.score(Evaluation(metrics, {"seg": math.nan, "depth": 0.25})) == -math.inf
+
+
 class Stop(Exception):
     pass
 
@@ -78,15 +88,15 @@ def test_every_metric_of_a_single_task_has_its_own_best_epoch(rooms, tmp_path, m
     epochs = iter([(30.0, 1.0), (20.0, 2.0), (10.0, 3.0)])
     kept = {}
 
-    def measure(session, held, meter):
-        if held.split == "test":
+    def measure(session, tasks, batches, after_batch):
+        if batches is session.test.loader:
             state = {name: value.clone() for name, value in session.model.state_dict().items()}
             kept[len(kept)] = state
             return Evaluation({"seg.miou": 100.0 + len(kept), "seg.pixel_accuracy": 200.0 + len(kept)}, {"seg": 1.0})
         miou, accuracy = next(epochs)
         return Evaluation({"seg.miou": miou, "seg.pixel_accuracy": accuracy}, {"seg": 1.0})
 
-    monkeypatch.setattr("equipoise.training.loop._measure", measure)
+    monkeypatch.setattr("equipoise.training.loop.evaluate", measure)
     result = train(run_config(rooms, ["seg"]), tmp_path)
     assert result.selection == "seg.miou, seg.pixel_accuracy"
     assert result.epoch == 1
@@ -96,6 +106,16 @@ def test_every_metric_of_a_single_task_has_its_own_best_epoch(rooms, tmp_path, m
     (of_miou,) = [number for number, state in kept.items() if all(torch.equal(state[key], best[key]) for key in best)]
     assert result.metrics == {"seg.miou": 101.0 + of_miou, "seg.pixel_accuracy": 201.0 + (1 - of_miou)}
     assert not (tmp_path / "seg.pixel_accuracy").exists()
+
+
+def test_of_equal_evaluations_the_first_is_the_best(rooms, tmp_path, monkeypatch):
+    same = Evaluation({"seg.miou": 30.0, "seg.pixel_accuracy": 3.0}, {"seg": 1.0})
+    kept = []
+    monkeypatch.setattr("equipoise.training.loop.evaluate", lambda session, *_: same)
+    monkeypatch.setattr("equipoise.training.loop.save_weights", lambda directory, *_: kept.append(directory))
+    monkeypatch.setattr("equipoise.training.loop.load_weights", lambda *_: None)
+    assert train(run_config(rooms, ["seg"]), tmp_path).epoch == 1
+    assert kept == [tmp_path, tmp_path / "seg.pixel_accuracy"]
 
 
 @pytest.mark.parametrize("protocol", ["validation", "paper_one"])

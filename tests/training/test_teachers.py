@@ -72,11 +72,7 @@ def test_rotations_are_tested_as_they_were_at_the_best_evaluation(rooms, tmp_pat
     session.model.load_state_dict(safetensors.torch.load_file(tmp_path / "run" / BEST))
 
     def measure() -> dict[str, float]:
-        adapt = session.balancer.adapt
-        test = session.test
-        return evaluate(
-            session.fabric, session.model, adapt, test.tasks, test.loader, session.input, lambda: None
-        ).metrics
+        return evaluate(session, session.test.tasks, session.test.loader, lambda: None).metrics
 
     plain = measure()
     session.balancer.load_state_dict(torch.load(tmp_path / "run" / BEST_BALANCER, weights_only=True))

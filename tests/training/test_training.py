@@ -13,6 +13,7 @@ from equipoise.balancing import Need
 from equipoise.config import BalancerConfig, RunConfig
 from equipoise.training import Status, train
 from equipoise.training.checkpoints import BEST, CHECKPOINT
+from equipoise.training.context import forward
 from equipoise.training.logs import read_log
 
 
@@ -221,6 +222,48 @@ def test_gradients_are_recorded_and_resumed(rooms, tmp_path):
     without = run_config(rooms, training={"probe": None})
     assert train(without, tmp_path / "without").metrics == train(config, tmp_path / "whole").metrics
     assert not (tmp_path / "without" / "probe.parquet").exists()
+
+
+def test_weights_and_losses_are_plain_means_over_steps(rooms, tmp_path):
+    config = run_config(rooms, training={"batch_size": 2, "probe": {"every": 1}})
+    result = train(config, tmp_path)
+    recorded = diagnosis.by_task(diagnosis.read(tmp_path / "probe.parquet"))
+    train_lines = [line for line in read_log(tmp_path) if line["split"] == "train"]
+    starts = [0, *(line["step"] for line in train_lines)]
+    for task in config.tasks:
+        of_task = recorded.filter(task=task)
+        assert of_task["weight"].n_unique() == starts[-1] > 3
+        assert result.weights[task] == pytest.approx(of_task["weight"].mean(), rel=1e-5)
+        for line, start in zip(train_lines, starts, strict=False):
+            of_epoch = of_task.slice(start, line["step"] - start)
+            assert line["weight"][task] == pytest.approx(of_epoch["weight"].mean(), rel=1e-5)
+            assert line["loss"][task] == pytest.approx(of_epoch["loss"].mean(), rel=1e-5)
+
+
+def test_a_method_hears_of_the_end_of_every_epoch(rooms, tmp_path):
+    config = run_config(rooms).model_copy(update={"balancer": BalancerConfig(name="dwa")})
+    train(config, tmp_path)
+    weights = [line["weight"]["seg"] for line in read_log(tmp_path) if line["split"] == "train"]
+    # DWA compares the losses of the last two epochs: there are none before the third.
+    assert weights[:2] == [1.0, 1.0]
+    assert weights[2] != 1.0
+
+
+def test_a_result_counts_the_skipped_steps(rooms, tmp_path, monkeypatch):
+    calls = []
+
+    def broken_once(session, batch):
+        found = forward(session, batch)
+        calls.append(batch)
+        if len(calls) == 2:
+            found.losses["seg"] = found.losses["seg"] * float("nan")
+        return found
+
+    monkeypatch.setattr("equipoise.training.step.forward", broken_once)
+    config = run_config(rooms, training={"probe": {"every": 1}}, balancer={"nonfinite": "skip"})
+    result = train(config, tmp_path)
+    assert (result.steps, result.skipped_steps) == (3, 1)
+    assert diagnosis.read(tmp_path / "probe.parquet")["step"].to_list() == [1, 3]
 
 
 def test_logs_are_json_lines_and_tensorboard(rooms, tmp_path):

@@ -1,4 +1,8 @@
-"""The one way in which a wrong argument is reported: its name, its value, and what it should be."""
+"""Errors about arguments and other input: how they are reported, and how bugs are told from them."""
+
+import dis
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def require(condition: bool, name: str, value: object, should: str) -> None:
@@ -20,3 +24,44 @@ def require(condition: bool, name: str, value: object, should: str) -> None:
     """
     if not condition:
         raise ValueError(f"`{name}` should {should}. Found `{name} = {value!r}`.")
+
+
+class InputError(ValueError):
+    """An error in what a user gave: a recipe, an option, or the data. The message says what to change."""
+
+
+@contextmanager
+def input_errors() -> Iterator[None]:
+    """Mark a block of code that handles what a user gave.
+
+    All rooms refuse a value by a `raise` statement with a `ValueError`, as `require` does. Inside the block such an
+    error becomes an `InputError`. Any other `ValueError`, such as one of `int("x")` or of a library, is a bug: it stays
+    as it is, also inside the block. So does every `ValueError` outside.
+
+    Raises:
+        InputError: The block refused a value.
+
+    Example:
+        >>> with input_errors():
+        ...     require(False, "every", 0, "be at least 1")
+        Traceback (most recent call last):
+        equipoise._core.errors.InputError: `every` should be at least 1. Found `every = 0`.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except ValueError as error:
+        if not _raised_by_us(error):
+            raise
+        raise InputError(str(error)) from error
+
+
+def _raised_by_us(error: ValueError) -> bool:
+    """Return whether a `raise` statement in Equipoise raised an error: the last instruction of its traceback."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None or trace.tb_frame.f_globals.get("__name__", "").partition(".")[0] != "equipoise":
+        return False
+    return dis.opname[trace.tb_frame.f_code.co_code[trace.tb_lasti]] == "RAISE_VARARGS"

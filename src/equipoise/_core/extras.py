@@ -1,30 +1,32 @@
-"""Packages that not everybody needs."""
+"""Packages that only some parts of Equipoise need, each brought by an extra."""
 
 import importlib
 import warnings
 from functools import cache
 from types import ModuleType
 
+from equipoise._core.errors import InputError
 
-class MissingExtraError(ImportError, ValueError):
-    """A package is not installed that an optional part needs; a `ValueError` too, as all that a user can put right."""
+
+class MissingExtraError(ImportError, InputError):
+    """A package is not installed that an optional part needs; a `ValueError` too, since the user can put it right."""
 
 
 @cache
-def imported(module: str, *, extra: str, purpose: str) -> ModuleType:
-    """Import a module that an extra of Equipoise brings.
+def import_extra(module: str, *, extra: str, purpose: str) -> ModuleType:
+    """Import a module of a package that an extra brings.
 
     Args:
         module: Its dotted name.
         extra: The name of the extra.
-        purpose: What needs it, as a message begins.
+        purpose: The part that needs it; the message begins with it.
 
     Raises:
-        MissingExtraError: It is not installed.
+        MissingExtraError: The package is not installed.
     """
     try:
         with warnings.catch_warnings():
-            # Of the package's own making, while it loads.
+            # Packages warn about themselves while they load.
             warnings.simplefilter("ignore")
             return importlib.import_module(module)
     except ModuleNotFoundError as error:

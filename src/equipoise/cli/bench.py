@@ -1,8 +1,7 @@
 """`equipoise bench`."""
 
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -14,19 +13,12 @@ from equipoise.cli.terminal import (
     Output,
     Overrides,
     Recipe,
-    check_runs,
     console,
     errors,
-    executor_of,
-    make_runs,
-    say,
+    executor,
+    print_line,
+    print_table,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from equipoise import config
-    from equipoise.studies import PlannedRun, RunRow
 
 
 def bench(
@@ -34,7 +26,7 @@ def bench(
     overrides: Overrides = None,
     output: Output = Path("studies"),
     jobs: Jobs = 1,
-    executor: ExecutorName = "local",
+    executor_name: ExecutorName = "local",
     address: Address = None,
     executor_options: ExecutorOptions = None,
     dry_run: Annotated[
@@ -43,106 +35,51 @@ def bench(
 ) -> None:
     """Train single-task networks and every balancer of a recipe, and print the table that compares them.
 
-    Finished runs are kept and never made twice: stop at any time, and call again to go on. The study's directory
-    receives the recipe as `study.yaml`, by which `equipoise report` finds the runs, `table.md`, `table.csv`,
-    `table.tex`, `results.json`, `results.parquet`, the figure `relative_change.png` and, in `figures`, every other
-    figure that the runs allow, drawn anew whenever a run was made or a figure is missing, with `index.json`, which has
-    their captions; with several seeds also `certainty.md` and `certainty.csv`, which say how sure the order of the
-    methods is. For a recipe of a paper's table, `published.md` and `published.csv` have its numbers beside these.
+    Finished runs are never made again: stop at any time, and call again to continue. The directory of the study
+    receives the recipe (`study.yaml`, by which `equipoise report` finds the runs), the tables (`table.md`, `table.csv`,
+    `table.tex`), the results (`results.json`, `results.parquet`) and the figures (`relative_change.png` and the folder
+    `figures`, with captions in `index.json`). Several seeds add `certainty.md` and `certainty.csv`: how certain the
+    order of the methods is. The recipe of a paper's table adds `published.md` and `published.csv`: its numbers beside
+    these.
     """
-    from equipoise import config, report, studies
-    from equipoise.training.selection import main_metrics
+    from equipoise import lab
 
-    study = config.load(recipe, config.Recipe, overrides or ())
-    makes_runs = executor_of(executor, address, executor_options)
-    planned = studies.plan(study, output)
-    directions = main_metrics(study.data.tasks(study.tasks))
-    for published in study.published_rows.values():
-        # A mistake in a name should not wait for the end of the study.
-        studies.read_published(published, directions)
     if dry_run:
-        foresee(study, planned, output, jobs)
+        _dry_run(recipe, overrides, output, jobs)
         return
-    check_runs(planned, output)
-    directory = output / study.name
-    studies.save_recipe(study, directory)
-    unfinished = studies.unfinished_runs(planned, output)
-    interrupted = not make_runs(planned, output, jobs, lambda: studies.plan(study, output), makes_runs)
-    records = studies.collect(studies.plan(study, output), output)
-    table = report.comparison(records, directions)
-    studies.write_results(records, directory / "results.json")
-    report.write_markdown(table, directory / "table.md")
-    report.write_csv(table, directory / "table.csv")
-    report.write_latex(table, directory / "table.tex")
-    studies.write_parquet(records, directory / "results.parquet")
-    report.write_figure(report.relative_change(records, directions), directory / "relative_change.png")
-    console.print(report.on_console(table))
-    for note in table.notes:
-        say(note)
-    if published := study.published_rows:
-        beside = report.beside_published(records, directions, published)
-        report.write_markdown(beside, directory / "published.md")
-        report.write_csv(beside, directory / "published.csv")
-        console.print()
-        console.print(report.on_console(beside))
-        for note in beside.notes:
-            say(note)
-    if (certainty := report.certainty(records, directions)) is not None:
-        report.write_markdown(certainty, directory / "certainty.md")
-        report.write_csv(certainty, directory / "certainty.csv")
-        console.print()
-        console.print(report.on_console(certainty, intervals=True))
-        for note in certainty.notes:
-            say(note)
-    if not interrupted:
-        draw(records, output, directory / "figures", anew=bool(unfinished))
-    say(f"Study: {directory} ({', '.join(sorted(path.name for path in directory.iterdir()))})")
-    if interrupted:
-        errors.print("Stopped. Finished runs are kept; the same command goes on from here.")
+    study = lab.bench(
+        recipe,
+        overrides or (),
+        executor=executor(executor_name, address, executor_options),
+        output=output,
+        jobs=jobs,
+        progress=True,
+        figures=False,
+    )
+    print_table(study.table())
+    for table, intervals in ((study.published(), False), (study.certainty(), True)):
+        if table is not None:
+            console.print()
+            print_table(table, intervals)
+    if not study.interrupted and (drawn := study.write_figures()) is not None:
+        count, seconds = drawn
+        print_line(f"Figures: {count} in {study.directory / 'figures'}, drawn in {seconds:.0f} s.")
+    print_line(f"Study: {study.directory} ({', '.join(sorted(path.name for path in study.directory.iterdir()))})")
+    if study.interrupted:
+        errors.print("Stopped. Finished runs are kept; the same command continues from here.")
         raise typer.Exit(130)
-    if not records or any(record.status != "finished" for record in records):
+    if not study.finished:
         raise typer.Exit(1)
 
 
-def draw(records: "Sequence[RunRow]", output: Path, directory: Path, *, anew: bool) -> None:
-    """Write every figure that the runs of a study allow, and say where they are and how long it took.
+def _dry_run(recipe: Path, overrides: list[str] | None, output: Path, jobs: int) -> None:
+    """Print the runs of a study and their cost."""
+    from equipoise import lab
+    from equipoise.report.console.dry_run import cost_summary, run_table
 
-    Args:
-        records: The runs.
-        output: The directory that all studies share.
-        directory: For the figures.
-        anew: Whether to draw also where all are there.
-    """
-    from equipoise.report.figures import gallery, is_complete, write_folder
-    from equipoise.report.predictions import predicted
-
-    if not anew and is_complete(records, directory):
-        return
-    started = time.monotonic()
-    count = write_folder(gallery(records, output, predicted(records, output, images=2)), records, directory)
-    say(f"Figures: {count} in {directory}, drawn in {time.monotonic() - started:.0f} s.")
-
-
-def foresee(study: "config.Recipe", planned: "Sequence[PlannedRun]", output: Path, jobs: int) -> None:
-    """Print the runs of a study and what they will take, from some steps of each kind of run."""
-    from equipoise import data
-    from equipoise.data import DatasetError
-    from equipoise.report.console.dry_run import outlook, run_table
-    from equipoise.report.console.progress import counting
-    from equipoise.studies import unfinished_runs
-    from equipoise.studies.plan.estimate import estimate
-    from equipoise.studies.plan.matrix import runs_in_all
-
-    costs, why = {}, ""
-    try:
-        left = unfinished_runs(planned, output)
-        for config in {run.variant: run.config for run in left}.values():
-            with counting(errors, f"Generating {config.data.name}") as progress:
-                data.dataset_class(config.data.name).prepare(config.data.root, config.data.options, progress)
-        with counting(errors, "Measuring kinds of runs") as progress:
-            costs = estimate(left, jobs, progress)
-    except (DatasetError, ValueError) as error:
-        why = f"Time, memory and disk cannot be estimated: {error}"
-    console.print(run_table(planned, output, costs))
-    for line in (*outlook(planned, output, costs, runs_in_all(study), jobs), *([why] if why else ())):
-        say(line)
+    found = lab.dry_run(recipe, overrides or (), output=output, jobs=jobs, progress=True)
+    console.print(run_table(found.planned, found.root, found.costs))
+    for line in cost_summary(found.planned, found.root, found.costs, found.in_all, jobs):
+        print_line(line)
+    if found.problem is not None:
+        print_line(f"Time, memory and disk cannot be estimated: {found.problem}")

@@ -1,14 +1,13 @@
 """`equipoise diagnose`."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from equipoise._core.text import unknown
-from equipoise.cli.terminal import console, print_json, say
+from equipoise._core.errors import InputError
+from equipoise.cli.terminal import console, print_json, print_line
 
 
 def diagnose(
@@ -22,64 +21,49 @@ def diagnose(
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
     figure: Annotated[
-        Path | None, typer.Option(help="Draw the evidence into this file, such as verdict.png.", show_default=False)
+        Path | None,
+        typer.Option(help="Draw the shares of the tasks into this file, such as verdict.png.", show_default=False),
     ] = None,
     weights: Annotated[
         list[str] | None,
         typer.Option(
             "--weight",
             metavar="TASK=NUMBER",
-            help="Static weights to look at besides, a task each; others count with 1.",
+            help="A static weight to compare with, for one task; other tasks have weight 1.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Say which tasks are starved or dominate, since when, why, how sure that is, and which weights to try.
+    """Print which tasks are starved or dominate, since when, why, how sure that is, and which weights to try.
 
-    From the gradients that runs record while they train (`training.probe`); runs and studies that are still being made
-    may be looked at, too.
+    The verdict comes from the gradients that runs record while they train (`training.probe`). Unfinished runs and
+    studies have one, too.
     """
+    from equipoise import lab
     from equipoise.diagnosis import Verdict
-    from equipoise.report import write_figure
     from equipoise.report.console.verdicts import study_on_console, verdict_on_console
-    from equipoise.report.figures.gradients import study_verdict_figure, verdict_figure
-    from equipoise.studies.results import diagnose as studies
 
-    found = studies.diagnose(path, {"given": parse_weights(weights, tasks_of(path))} if weights else None)
-    single = isinstance(found, Verdict)
-    if figure is not None:
-        write_figure(verdict_figure(found, studies.recorded(path)) if single else study_verdict_figure(found), figure)
+    found = lab.diagnose(path, weights=parse_weights(weights or ()), figure=figure)
     if as_json:
         print_json(found.model_dump(mode="json"))
         return
-    console.print(verdict_on_console(found) if single else study_on_console(found))
+    console.print(verdict_on_console(found) if isinstance(found, Verdict) else study_on_console(found))
     if figure is not None:
-        say(f"Figure: {figure}")
+        print_line(f"Figure: {figure}")
 
 
-def tasks_of(path: Path) -> list[str]:
-    """The tasks of a study or a run."""
-    from equipoise.config import Recipe, load
-    from equipoise.studies.results.diagnose import recorded
-    from equipoise.studies.results.study import RECIPE
-
-    if (path / RECIPE).exists():
-        return list(load(path / RECIPE, Recipe).tasks)
-    return recorded(path)["tasks"].explode().unique(maintain_order=True).to_list()
-
-
-def parse_weights(given: Sequence[str], tasks: Sequence[str]) -> dict[str, float]:
-    """Weights by task from the command line.
+def parse_weights(given: Sequence[str]) -> dict[str, float]:
+    """Return weights by task from the command line.
 
     Args:
-        given: `TASK=NUMBER` each.
-        tasks: The known tasks.
+        given: Texts of the form `TASK=NUMBER`.
 
     Raises:
-        ValueError: One is no such assignment, or has another task.
+        ValueError: One has another form.
 
-    >>> parse_weights(["depth=2", "edge=50"], ["seg", "depth", "edge"])
-    {'depth': 2.0, 'edge': 50.0}
+    Example:
+        >>> parse_weights(["depth=2", "edge=50"])
+        {'depth': 2.0, 'edge': 50.0}
     """
     found = {}
     for text in given:
@@ -87,9 +71,5 @@ def parse_weights(given: Sequence[str], tasks: Sequence[str]) -> dict[str, float
         try:
             found[task] = float(number)
         except ValueError:
-            raise ValueError(f"`--weight` should be TASK=NUMBER, such as edge=50. Found `--weight {text}`.") from None
-        if task not in tasks:
-            raise unknown("task of --weight", task, tasks)
-        if not (math.isfinite(found[task]) and found[task] >= 0):
-            raise ValueError(f"A weight should be a finite number of at least 0. Found `--weight {text}`.")
+            raise InputError(f"`--weight` should be TASK=NUMBER, such as edge=50. Found `--weight {text}`.") from None
     return found

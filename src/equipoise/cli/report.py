@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from equipoise.cli.terminal import errors, say
+from equipoise.cli.terminal import errors, print_line
 
 
 def report(
@@ -18,13 +18,13 @@ def report(
         typer.Option("--output", "-o", help="The file to write; report.html in the study's directory by default."),
     ] = None,
 ) -> None:
-    """Write the page of a study: one HTML file with its tables, figures, predictions, and how to make it again.
+    """Write the page of a study: one HTML file with its tables, figures and predictions, and how to make it again.
 
-    The file asks nothing of any network, so it can be sent and kept. Call it at any time: the page of a study that is
-    still running shows what is there.
+    The file makes no network request, so it can be sent and kept. Call this command at any time: the page of an
+    unfinished study shows what is there.
     """
-    from equipoise.report.html import write_page
+    from equipoise import lab
 
     with errors.status("Reading the runs") as status:
-        page = write_page(study, output, lambda doing: status.update(doing))
-    say(f"Page: {page}")
+        page = lab.report(study, output, progress=status.update)
+    print_line(f"Page: {page}")

@@ -1,6 +1,5 @@
 """`equipoise search`."""
 
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -14,12 +13,11 @@ from equipoise.cli.terminal import (
     Output,
     Overrides,
     Recipe,
-    check_runs,
     console,
     errors,
-    executor_of,
-    make_runs,
-    say,
+    executor,
+    print_line,
+    print_table,
 )
 
 
@@ -28,97 +26,89 @@ def search(
     overrides: Overrides = None,
     *,
     strategy: Annotated[
-        str, typer.Option(help="`grid`, `coordinate`, `random`, `tpe` or `avgnorm`.", show_default=False)
+        str,
+        typer.Option(metavar="NAME", help="How weights are chosen. An unknown name prints all names."),
     ],
     ranges: Annotated[
         list[str] | None,
         typer.Option(
             "--range",
             metavar="TASK=NUMBERS",
-            help="Weights to try, as `depth=1,2,5`; the least and the largest are the bounds of `random` and `tpe`. "
-            "By default the first task is at 1 and the others go from 1 to 100.",
+            help="Weights to try, such as `depth=1,2,5`. Strategies that draw weights take the smallest and the "
+            "largest as bounds. By default the first task has weight 1 and the others go from 1 to 100.",
             show_default=False,
         ),
     ] = None,
-    rounds: Annotated[int | None, typer.Option(help="Of `coordinate`: rounds over the tasks; 1 by default.")] = None,
+    rounds: Annotated[
+        int | None, typer.Option(help="Rounds over the tasks, of the strategy `coordinate`; 1 by default.")
+    ] = None,
     fraction: Annotated[
-        float | None, typer.Option(help="Of `avgnorm`: the part of the epochs to train with it; all by default.")
+        float | None,
+        typer.Option(help="Part of the epochs to train, of the strategy `avgnorm`; all epochs by default."),
     ] = None,
     storage: Annotated[
         str | None,
-        typer.Option(help="Of `random` and `tpe`: URL of an Optuna database; a file of the study by default."),
+        typer.Option(
+            help="URL of an Optuna database, of the strategies that draw weights; a file of the study by default."
+        ),
     ] = None,
-    runs: Annotated[int | None, typer.Option(help="Trials that there may be in all, cached ones too.")] = None,
+    strategy_options: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--strategy-option",
+            metavar="KEY=VALUE",
+            help="Any other option of the strategy, such as one of your own.",
+            show_default=False,
+        ),
+    ] = None,
+    runs: Annotated[int | None, typer.Option(help="Maximum number of trials in all, including cached ones.")] = None,
     hours: Annotated[float | None, typer.Option(help="Hours of training after which no trial begins.")] = None,
     variant: Annotated[str | None, typer.Option(help="Which of the recipe's variants; the first by default.")] = None,
     output: Output = Path("studies"),
     jobs: Jobs = 1,
-    executor: ExecutorName = "local",
+    executor_name: ExecutorName = "local",
     address: Address = None,
     executor_options: ExecutorOptions = None,
 ) -> None:
     """Search for the loss weights with the best delta_m on validation, and print them ready to paste.
 
-    Trials are runs with the balancer `fixed` and the first seed of the recipe, kept as those of `bench` are: stop at
-    any time, and call again to go on. The study's directory (with variants, one below it) receives
-    `search-STRATEGY.md`, `.csv` and `.json`; and `search.md` and `search.csv`, where the strategies that were run on
-    the same problem are compared: what each reached, and what it cost.
+    Trials are runs with the balancer `fixed` and the first seed of the recipe. They are kept as those of `bench` are:
+    stop at any time, and call again to continue. The directory of the study (with variants, one below it) receives the
+    trials (`search-STRATEGY.md`, `.csv` and `.json`), and a comparison of all strategies that were run on the same
+    problem (`search.md` and `search.csv`).
     """
-    from equipoise import config, report, studies
-    from equipoise._core import text
-    from equipoise.report.console.progress import SearchProgress
-    from equipoise.report.tables.search import strategies_table, trials_table, with_weights
-    from equipoise.studies.search import Budget, Search, parse_ranges, read_record, read_records
+    from equipoise import config, lab
+    from equipoise._core.errors import input_errors
+    from equipoise.report.tables.search import with_weights
+    from equipoise.studies.search import parse_ranges
 
-    study = config.load(recipe, config.Recipe, overrides or ())
-    makes_runs = executor_of(executor, address, executor_options)
-    directory = output / study.name
-    if study.variants:
-        known = {entry.label: entry for entry in study.variants}
-        chosen = text.choose("--variant", variant or study.variants[0].label, known)
-        study, directory = study.variant(chosen), directory / re.sub(r"[^\w.-]+", "_", chosen.label)
-    elif variant is not None:
-        raise ValueError(f"`--variant` needs a recipe with variants. Found `--variant {variant}`.")
-    given = {"ranges": parse_ranges(ranges or ()), "rounds": rounds, "fraction": fraction, "storage": storage}
-    options = {name: value for name, value in given.items() if value not in (None, {})}
-    budget = Budget(runs, hours)
-    whole = Search(study, strategy, output, directory, options=options, budget=budget)
-    whole.check()
-    check_runs(whole.singles, output)
-    interrupted = not make_runs(whole.singles, output, jobs, executor=makes_runs)
-    if not interrupted:
-        with SearchProgress(console, whole.expected, budget, jobs) as progress:
-            try:
-                whole.conduct(
-                    lambda planned, watch: studies.execute(
-                        planned, output, jobs=jobs, watch=watch, executor=makes_runs
-                    ),
-                    jobs,
-                    noted=progress.noted,
-                    watch=progress.watch,
-                )
-            except KeyboardInterrupt:
-                interrupted = True
-    record = read_record(directory, strategy)
-    if record is not None:
-        table = trials_table(record)
-        report.write_markdown(with_weights(table, record), directory / f"search-{strategy}.md")
-        report.write_csv(table, directory / f"search-{strategy}.csv")
-        console.print(report.on_console(table))
-        for note in with_weights(table, record).notes:
-            say(note)
-        if compared := read_records(directory).get(record.problem, []):
-            table = strategies_table(compared)
-            report.write_markdown(table, directory / "search.md")
-            report.write_csv(table, directory / "search.csv")
-            if len(compared) > 1:
-                console.print()
-                console.print(report.on_console(table))
-                for note in table.notes:
-                    say(note)
-        say(f"Search: {directory}")
-    if interrupted:
-        errors.print("Stopped. Trials are kept; the same command goes on from here.")
+    with input_errors():
+        parsed = parse_ranges(ranges or ())
+        further = config.options(strategy_options or ())
+    given = {"ranges": parsed, "rounds": rounds, "fraction": fraction, "storage": storage}
+    found = lab.search(
+        recipe,
+        strategy,
+        overrides or (),
+        runs=runs,
+        hours=hours,
+        variant=variant,
+        executor=executor(executor_name, address, executor_options),
+        output=output,
+        jobs=jobs,
+        progress=True,
+        **{name: value for name, value in given.items() if value not in (None, {})},
+        **further,
+    )
+    if found.record is not None:
+        print_table(with_weights(found.table(), found.record))
+        compared = found.strategies()
+        if compared is not None and len(compared.rows) > 1:
+            console.print()
+            print_table(compared)
+        print_line(f"Search: {found.directory}")
+    if found.interrupted:
+        errors.print("Stopped. Trials are kept; the same command continues from here.")
         raise typer.Exit(130)
-    if record is None or record.best is None:
+    if found.weights is None:
         raise typer.Exit(1)

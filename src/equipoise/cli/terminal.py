@@ -1,7 +1,8 @@
-"""What commands print to: results on standard output, progress and errors on standard error."""
+"""The consoles that commands print to, and the options that several commands share."""
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,26 +10,13 @@ import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from equipoise.studies import PlannedRun
+    from equipoise.report import Table
     from equipoise.studies.run.executors import Executor
 
 console = Console()
+"""Standard output, for results."""
 errors = Console(stderr=True)
-
-
-def say(line: str) -> None:
-    """Print a line as it is, however long."""
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def print_json(content: Any) -> None:
-    """Print JSON for other programs; numbers that are not finite as null."""
-    from equipoise._core.files import json_safe
-
-    sys.stdout.write(json.dumps(json_safe(content), indent=1) + "\n")
-
+"""Standard error, for progress and errors."""
 
 Recipe = Annotated[Path, typer.Argument(help="A recipe, such as recipes/quickstart.yaml.", show_default=False)]
 Overrides = Annotated[
@@ -37,67 +25,58 @@ Overrides = Annotated[
         metavar="[KEY=VALUE]...", help="Changes to the recipe: `training.epochs=5 data.root=/path`.", show_default=False
     ),
 ]
-Output = Annotated[Path, typer.Option("--output", "-o", help="Where runs and studies are kept.")]
-Jobs = Annotated[int, typer.Option("--jobs", min=1, help="Runs at a time.")]
+Output = Annotated[Path, typer.Option("--output", "-o", help="The directory of all studies and runs.")]
+Jobs = Annotated[int, typer.Option("--jobs", min=1, help="Number of runs at a time.")]
 ExecutorName = Annotated[
-    str,
-    typer.Option("--executor", metavar="NAME", help="Makes the runs: `local` (in processes here), `ray` or `slurm`."),
+    str, typer.Option("--executor", metavar="NAME", help="Where runs are made. An unknown name prints all names.")
 ]
 Address = Annotated[
-    str | None, typer.Option(help="Of the cluster of `ray`; by default one is started here.", show_default=False)
+    str | None,
+    typer.Option(help="Address of the Ray cluster; by default one is started here.", show_default=False),
 ]
 ExecutorOptions = Annotated[
     list[str] | None,
-    typer.Option("--option", metavar="KEY=VALUE", help="Of the executor, such as `cpus=4`.", show_default=False),
+    typer.Option(
+        "--option", metavar="KEY=VALUE", help="An option of the executor, such as `cpus=4`.", show_default=False
+    ),
 ]
 
 
-def executor_of(name: str, address: str | None, options: "Sequence[str] | None") -> "Executor":
-    """The executor that options of the command line ask for.
+def print_line(line: str) -> None:
+    """Print a line as it is, however long."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_table(table: "Table", intervals: bool = False) -> None:
+    """Print a table of numbers and its notes.
+
+    Args:
+        table: The table.
+        intervals: Whether intervals follow the means.
+    """
+    from equipoise.report import terminal_table
+
+    console.print(terminal_table(table, intervals=intervals))
+    for note in table.notes:
+        print_line(note)
+
+
+def print_json(content: Any) -> None:
+    """Print JSON for other programs; numbers that are not finite become null."""
+    from equipoise._core.files import json_safe
+
+    sys.stdout.write(json.dumps(json_safe(content), indent=1) + "\n")
+
+
+def executor(name: str, address: str | None, options: Sequence[str] | None) -> "Executor":
+    """Return the executor that options of the command line ask for.
 
     Raises:
         ValueError: There is no such executor, it has no such option, or a package is missing.
     """
-    from equipoise import config
-    from equipoise.studies.run import executors
+    from equipoise import config, lab
+    from equipoise._core.errors import input_errors
 
     shorthand = {} if address is None else {"address": address}
-    return executors.create(name, **(config.options(options or ()) | shorthand))
-
-
-def check_runs(planned: "Sequence[PlannedRun]", output: Path) -> None:
-    """Find out what is wrong with the runs that are not finished before the first of them begins; make missing data.
-
-    Raises:
-        ValueError: A run asks for what cannot be had.
-        DatasetError: The data are not there.
-    """
-    from equipoise import data, studies
-    from equipoise.report.console.progress import counting
-    from equipoise.training import prepare
-
-    output.mkdir(parents=True, exist_ok=True)
-    # The last run of a variant has all tasks.
-    for config in {run.variant: run.config for run in studies.unfinished_runs(planned, output)}.values():
-        with counting(errors, f"Generating {config.data.name}") as progress:
-            data.dataset_class(config.data.name).prepare(config.data.root, config.data.options, progress)
-        prepare(config)
-
-
-def make_runs(
-    planned: "Sequence[PlannedRun]",
-    output: Path,
-    jobs: int,
-    more: "Callable[[], Sequence[PlannedRun]]" = tuple,
-    executor: "Executor | None" = None,
-) -> bool:
-    """Make the runs that are not finished; return whether nobody interrupted it."""
-    from equipoise import studies
-    from equipoise.report.console.progress import StudyProgress
-
-    with StudyProgress(console, planned, output, jobs) as progress:
-        try:
-            studies.execute(planned, output, jobs=jobs, watch=progress, more=more, executor=executor)
-        except KeyboardInterrupt:
-            return False
-    return True
+    with input_errors():
+        return lab.create_executor(name, **(config.options(options or ()) | shorthand))

@@ -1,6 +1,6 @@
-"""What a run and a study are, as typed configuration: YAML files plus `key.sub=value` on the command line."""
+"""Typed configuration of runs and studies, read from YAML files and `key.sub=value` on the command line."""
 
-from equipoise.config.base import ConfigError, Grid, converted_options, grid_points
+from equipoise.config.base import ConfigError, Grid, convert_options, grid_points
 from equipoise.config.loading import dataset, load, options, parse
 from equipoise.config.parts import (
     AugmentationConfig,
@@ -29,7 +29,7 @@ __all__ = [
     "Seed",
     "TrainingConfig",
     "VariantConfig",
-    "converted_options",
+    "convert_options",
     "dataset",
     "grid_points",
     "load",

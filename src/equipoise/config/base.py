@@ -1,4 +1,4 @@
-"""What all parts of a configuration have in common: unknown keys are errors, and nothing changes once it is read."""
+"""Base classes of the configuration, its error messages, and grids of values."""
 
 import difflib
 import inspect
@@ -9,17 +9,18 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from equipoise._core.errors import InputError
 from equipoise._core.options import check_options
 
 
 class BaseConfig(BaseModel):
-    """Any part of a configuration."""
+    """A section of a configuration: unknown keys are errors, numbers are finite, and nothing changes after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, serialize_by_alias=True)
 
 
-class WithOptions(BaseConfig):
-    """Its own keys, and those of a class that it names; values are converted to the types that the class asks for."""
+class ClassConfig(BaseConfig):
+    """A section that names a class, with the options of that class beside its own keys."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -28,24 +29,29 @@ class WithOptions(BaseConfig):
         """The options of the named class."""
         return dict(self.model_extra or {})
 
-    def _check(self, owner: str, types: Mapping[str, Any]) -> None:
+    def _convert_options(self, owner: str, types: Mapping[str, Any]) -> None:
         if self.model_extra:
-            self.model_extra.update(converted_options(owner, types, self.options))
+            self.model_extra.update(convert_options(owner, types, self.options))
 
 
-def converted_options(owner: str, types: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of a class with their values converted to the types that it asks for.
+class ConfigError(InputError):
+    """A configuration is wrong; the message names key, value and fix."""
+
+
+def convert_options(owner: str, types: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Convert options of a class to the types that the class asks for.
 
     Args:
-        owner: Whose options they are, as a message begins.
-        types: The types of all options by name.
-        given: The options.
+        owner: The class that takes the options; messages begin with it.
+        types: The types of all its options by name.
+        given: The given options.
 
     Raises:
         ValueError: There is no such option, or a value does not fit.
 
-    >>> converted_options("executor `ray`", {"cpus": int}, {"cpus": "2"})
-    {'cpus': 2}
+    Example:
+        >>> convert_options("executor `ray`", {"cpus": int}, {"cpus": "2"})
+        {'cpus': 2}
     """
     check_options(owner, types, given)
     converted = {}
@@ -59,30 +65,27 @@ def converted_options(owner: str, types: Mapping[str, Any], given: Mapping[str, 
     return converted
 
 
-class ConfigError(ValueError):
-    """A configuration is wrong; the message names key, value and fix."""
+def explain(error: ValidationError, section: type[BaseModel]) -> list[str]:
+    """Return a sentence for each fault; an unknown key is followed by the nearest key of `section`."""
+    valid = _keys(section)
+    return [_explain_fault(fault, valid) for fault in error.errors(include_url=False)]
 
 
-def explanations(error: ValidationError, kind: type[BaseModel]) -> list[str]:
-    """What is wrong, a sentence a fault; after an unknown key the nearest valid one of `kind`."""
-    valid = _keys(kind)
-    return [_explain(fault, valid) for fault in error.errors(include_url=False)]
-
-
-def _keys(kind: type[BaseModel]) -> list[str]:
-    """All keys of a configuration class, nested ones with dots."""
+def _keys(section: type[BaseModel]) -> list[str]:
+    """Return all keys of a section, nested ones with dots."""
     found = []
-    for name, field in kind.model_fields.items():
+    for attribute, field in section.model_fields.items():
+        name = field.serialization_alias or attribute
         found.append(name)
         if inspect.isclass(field.annotation) and issubclass(field.annotation, BaseModel):
             found += [f"{name}.{key}" for key in _keys(field.annotation)]
     return found
 
 
-def _explain(fault: Any, valid: Sequence[str]) -> str:
+def _explain_fault(fault: Any, valid: Sequence[str]) -> str:
     key = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
-        # The same word elsewhere is a better guess than a similar word here.
+        # The same word in another section is a better guess than a similar word in this one.
         same = [name for name in valid if name.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]]
         nearest = same or difflib.get_close_matches(key, valid, n=1, cutoff=0.0)
         return f"unknown key `{key}`; did you mean `{nearest[0]}`?"
@@ -103,9 +106,10 @@ Grid = dict[str, tuple[Any, ...]]
 
 
 def grid_points(grid: Grid) -> list[dict[str, Any]]:
-    """All combinations of the values of a grid; one without a key where the grid is empty.
+    """Return all combinations of the values of a grid; for an empty grid, one without keys.
 
-    >>> grid_points({"a": (1, 2), "b": ("x",)})
-    [{'a': 1, 'b': 'x'}, {'a': 2, 'b': 'x'}]
+    Example:
+        >>> grid_points({"a": (1, 2), "b": ("x",)})
+        [{'a': 1, 'b': 'x'}, {'a': 2, 'b': 'x'}]
     """
     return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]

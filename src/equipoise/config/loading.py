@@ -1,5 +1,6 @@
-"""Reads configurations: from YAML files, plain data and the command line."""
+"""Reading of configurations from YAML files, plain data and the command line."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -7,25 +8,125 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from equipoise.config.base import ConfigError, explanations
+from equipoise._core.imports import UserModuleError
+from equipoise.config.base import ConfigError, explain
 from equipoise.config.parts import DataConfig
 
+Config = TypeVar("Config", bound=BaseModel)
 
-def override(content: dict[str, Any], change: str) -> None:
+
+def load(path: Path, section: type[Config], overrides: Sequence[str] = ()) -> Config:
+    """Read a configuration.
+
+    Args:
+        path: A YAML file. Files under its key `import` are relative to it.
+        section: The class of the configuration.
+        overrides: Changes such as `training.epochs=5`; values are YAML, list entries are named by their number. Files
+            under `import` are relative to the working directory here.
+
+    Raises:
+        ConfigError: The file cannot be read, or does not describe a `section`; or a module that it imports is not there
+            or raises an error.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"`{path}` cannot be read: {error.strerror or error}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"`{path}` is not YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"`{path}` should hold keys and values. Found {type(content).__name__}.")
+    if "import" in content:
+        content["import"] = _beside(path, content["import"])
+    return parse(content, section, str(path), overrides)
+
+
+def parse(content: Mapping[str, Any], section: type[Config], where: str, overrides: Sequence[str] = ()) -> Config:
+    """Check plain data against a configuration class.
+
+    Args:
+        content: The data. They stay as they are.
+        section: The class of the configuration.
+        where: The origin of the data, for messages.
+        overrides: Changes such as `training.epochs=5`.
+
+    Raises:
+        ConfigError: The data do not fit; every fault is named, unknown keys with the nearest valid one. Or a module
+            that they import is not there or raises an error.
+    """
+    changed = copy.deepcopy(dict(content))
+    for change in overrides:
+        _override(changed, change)
+    try:
+        return section.model_validate(changed)
+    except ValidationError as error:
+        lines = (f"  {line}" for line in explain(error, section))
+        raise ConfigError(f"`{where}` cannot be used:\n" + "\n".join(lines)) from error
+    except UserModuleError as error:
+        raise ConfigError(f"`{where}` cannot be used: {error}") from error
+
+
+def dataset(name: str, root: Path | None, overrides: Sequence[str] = ()) -> DataConfig:
+    """Read the configuration of a dataset from the command line.
+
+    Args:
+        name: The name of the dataset.
+        root: Its directory.
+        overrides: Options of the dataset such as `classes=7`; values are YAML.
+
+    Raises:
+        ConfigError: There is no such dataset or option.
+    """
+    content = {"name": name, "root": None if root is None else str(root)} | options(overrides)
+    return parse(content, DataConfig, name)
+
+
+def options(overrides: Sequence[str]) -> dict[str, Any]:
+    """Read options from the command line.
+
+    Args:
+        overrides: Options such as `cpus=4`; values are YAML.
+
+    Raises:
+        ConfigError: One has another form.
+
+    Example:
+        >>> options(["cpus=4", "sbatch.account=lab"])
+        {'cpus': 4, 'sbatch': {'account': 'lab'}}
+    """
+    content: dict[str, Any] = {}
+    for change in overrides:
+        _override(content, change)
+    return content
+
+
+def _beside(path: Path, entries: Any) -> Any:
+    """Return the entries of `import` with relative files relative to the recipe's place."""
+    if isinstance(entries, str):
+        entries = [entries]
+    if not isinstance(entries, list):
+        return entries
+    return [
+        str(path.parent / Path(entry).expanduser()) if isinstance(entry, str) and entry.endswith(".py") else entry
+        for entry in entries
+    ]
+
+
+def _override(content: dict[str, Any], change: str) -> None:
     """Change plain data in place.
 
     Args:
-        content: What a YAML file holds.
-        change: A key, an equals sign and a value in YAML. Dots lead into mappings and, by number, into lists; mappings
-            that are not there are made.
+        content: The content of a YAML file.
+        change: A key, an equals sign and a value in YAML. Dots lead into mappings and, by number, into lists; missing
+            mappings are made.
 
     Raises:
-        ConfigError: It has another form, or the key leads nowhere.
+        ConfigError: The change has another form, or the key leads nowhere.
 
     Example:
         >>> content = {"balancers": ["uniform"]}
-        >>> override(content, "training.epochs=5")
-        >>> override(content, "balancers.0.every=10")
+        >>> _override(content, "training.epochs=5")
+        >>> _override(content, "balancers.0.every=10")
         >>> content
         {'balancers': [{'name': 'uniform', 'every': 10}], 'training': {'epochs': 5}}
     """
@@ -57,81 +158,3 @@ def override(content: dict[str, Any], change: str) -> None:
             # A bare name in a list stands for a mapping with that name: `balancers.0.every=10`.
             place[index] = {"name": place[index]}
         place = place[index]
-
-
-Config = TypeVar("Config", bound=BaseModel)
-
-
-def load(path: Path, kind: type[Config], overrides: Sequence[str] = ()) -> Config:
-    """Read a configuration.
-
-    Args:
-        path: A YAML file.
-        kind: What it should be.
-        overrides: Changes such as `training.epochs=5`; values are YAML, list entries are named by their number.
-
-    Raises:
-        ConfigError: The file cannot be read, or does not describe a `kind`.
-    """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"`{path}` cannot be read: {error.strerror or error}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"`{path}` is not YAML: {' '.join(str(error).split())}.") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"`{path}` should hold keys and values. Found {type(content).__name__}.")
-    for change in overrides:
-        override(content, change)
-    return parse(content, kind, str(path))
-
-
-def parse(content: Mapping[str, Any], kind: type[Config], where: str) -> Config:
-    """Check plain data against a configuration class.
-
-    Args:
-        content: The data.
-        kind: What it should be.
-        where: What to call its origin in messages.
-
-    Raises:
-        ConfigError: It does not fit; every fault is named, unknown keys with the nearest valid one.
-    """
-    try:
-        return kind.model_validate(content)
-    except ValidationError as error:
-        lines = (f"  {line}" for line in explanations(error, kind))
-        raise ConfigError(f"`{where}` cannot be used:\n" + "\n".join(lines)) from error
-
-
-def dataset(name: str, root: Path | None, overrides: Sequence[str] = ()) -> DataConfig:
-    """The configuration of a dataset from the command line.
-
-    Args:
-        name: The name of the dataset.
-        root: Its directory.
-        overrides: Options of the dataset such as `classes=7`; values are YAML.
-
-    Raises:
-        ConfigError: There is no such dataset or option.
-    """
-    content = {"name": name, "root": None if root is None else str(root)} | options(overrides)
-    return parse(content, DataConfig, name)
-
-
-def options(overrides: Sequence[str]) -> dict[str, Any]:
-    """Options from the command line.
-
-    Args:
-        overrides: Options such as `cpus=4`; values are YAML.
-
-    Raises:
-        ConfigError: One has another form.
-
-    >>> options(["cpus=4", "sbatch.account=lab"])
-    {'cpus': 4, 'sbatch': {'account': 'lab'}}
-    """
-    content: dict[str, Any] = {}
-    for change in overrides:
-        override(content, change)
-    return content

@@ -1,34 +1,36 @@
-"""Which balancing method, with which hyper-parameters."""
+"""Sections of a configuration: balancing method, network, data, augmentation, training, and what is recorded."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from equipoise import balancing, data, models
 from equipoise._core.options import option_types
-from equipoise._core.text import choose, unknown
-from equipoise.config.base import BaseConfig, Grid, WithOptions, grid_points
+from equipoise._core.text import choose
+from equipoise.config.base import BaseConfig, ClassConfig, Grid, grid_points
 from equipoise.data import Transform, transforms
 from equipoise.tasks import Task
 
 
-class BalancerConfig(WithOptions):
-    """The balancing method with its hyper-parameters; a bare name stands for one with none."""
+class BalancerConfig(ClassConfig):
+    """A balancing method with its hyper-parameters. A name alone stands for the method with its defaults."""
 
     name: str
+    """A registered name, or `module:Class`."""
     label: str | None = Field(default=None, min_length=1)
-    """How tables call it, where the name alone would not tell two apart."""
+    """The name in tables, where the method's name would not tell two apart."""
     grid: Grid = Field(default_factory=dict)
     """Values to try of its options; the best on validation is used."""
     fixed_from: str | None = None
-    """For `fixed`, in place of `weights`: the balancer of the same study whose weights are distilled (P2)."""
+    """For `fixed`, in place of `weights`: the balancer of the same study whose weights are distilled (Gama & Grassi,
+    2025)."""
 
     @model_validator(mode="before")
     @classmethod
-    def _short(cls, value: Any) -> Any:
+    def _expand_short_form(cls, value: Any) -> Any:
         if isinstance(value, str):
             return {"name": value}
         if isinstance(value, Mapping) and "fixed_from" in value and "name" not in value:
@@ -36,9 +38,9 @@ class BalancerConfig(WithOptions):
         return value
 
     @model_validator(mode="after")
-    def _known(self) -> "BalancerConfig":
-        method = choose("name", self.name, balancing.all_methods())
-        self._check(f"balancer `{self.name}`", option_types(method))
+    def _check(self) -> Self:
+        method = balancing.all_methods()[self.name]
+        self._convert_options(f"balancer `{self.name}`", option_types(method))
         if self.fixed_from is not None:
             if self.name != "fixed" or self.options or self.grid:
                 raise ValueError(
@@ -53,48 +55,50 @@ class BalancerConfig(WithOptions):
         return self
 
     def at(self, point: Mapping[str, Any]) -> "BalancerConfig":
-        """The balancer at a point of its grid.
+        """Return the balancer at a point of its grid.
 
         Raises:
-            ValueError: It takes no such options.
+            ValueError: It does not take these options.
         """
         content = self.model_dump(exclude={"grid"}, exclude_unset=True) | dict(point)
         return BalancerConfig.model_validate(content) if point else self
 
     @property
     def title(self) -> str:
-        """What tables call it."""
+        """The name in tables."""
         return self.label or self.name
 
 
-class ModelConfig(WithOptions):
+class ModelConfig(ClassConfig):
     """The network: architecture, backbone, initialisation, and the options of the architecture."""
 
     architecture: str = "shared"
+    """A registered name, or `module:Class`."""
     backbone: str | None = None
     """The name of a timm model; the architecture's own default if left out."""
     pretrained: bool | str = False
 
     @model_validator(mode="before")
     @classmethod
-    def _default_backbone(cls, value: Any) -> Any:
-        # What is written down says what is built, whatever the default becomes.
+    def _fill_in_backbone(cls, value: Any) -> Any:
+        # A saved configuration names its backbone, so that a later change of the default does not change the run.
         if isinstance(value, Mapping) and value.get("backbone") is None:
             architecture = value.get("architecture", "shared")
-            if architecture in models.available():
+            if isinstance(architecture, str):
                 return {**value, "backbone": models.default_backbone(architecture)}
         return value
 
     @model_validator(mode="after")
-    def _known(self) -> "ModelConfig":
-        self._check(f"architecture `{self.architecture}`", models.options(self.architecture))
+    def _check(self) -> Self:
+        self._convert_options(f"architecture `{self.architecture}`", models.options(self.architecture))
         return self
 
 
-class DataConfig(WithOptions):
+class DataConfig(ClassConfig):
     """The dataset: its name, its directory, and the options of its class."""
 
     name: str
+    """A registered name, or `module:Class`."""
     root: str | None = None
     corrupt: data.LabelNoise | None = None
     """Makes training labels wrong, see `equipoise.data.LabelNoise`."""
@@ -105,24 +109,22 @@ class DataConfig(WithOptions):
     cache: data.Cache = "auto"
     """Where decoded files are kept, see `equipoise.data.storage.caching`."""
     metrics: Literal["main", "all"] = Field(default="main", exclude_if=lambda metrics: metrics == "main")
-    """Which metrics of a task stand in tables and in delta_m: the main one (P1, equation 5), or all, whose mean is that
-    of the task (P2, section 5)."""
+    """The metrics of a task in tables and in delta_m. `main`: its main metric (Guo et al., 2025, equation 5). `all`:
+    all of them; their mean is that of the task (Gama & Grassi, 2025, section 5)."""
 
     @field_validator("root")
     @classmethod
-    def _absolute(cls, root: str | None) -> str | None:
-        # A run is known by what it is made from, which must not depend on where the command was called.
+    def _make_absolute(cls, root: str | None) -> str | None:
+        # Runs are made in other processes too, whose working directory may be another one.
         return None if root is None else str(Path(root).expanduser().absolute())
 
     @model_validator(mode="after")
-    def _known(self) -> "DataConfig":
-        if self.name not in data.available():
-            raise unknown("name", self.name, data.available())
-        self._check(f"dataset `{self.name}`", data.options(self.name))
+    def _check(self) -> Self:
+        self._convert_options(f"dataset `{self.name}`", data.options(self.name))
         return self
 
     def tasks(self, names: Sequence[str] | None = None) -> dict[str, Task]:
-        """The tasks of the dataset with the given names, all by default."""
+        """Return the tasks of the dataset with the given names, all by default."""
         found = data.tasks(self.name, names, root=self.root, **self.options)
         if self.metrics == "main":
             return found
@@ -130,23 +132,24 @@ class DataConfig(WithOptions):
 
 
 class AugmentationConfig(BaseConfig):
-    """What is done to training samples at random; evaluation sees them as they are, or as `recipe` says."""
+    """Random changes of training samples. Evaluation samples stay as they are, or as `recipe` says."""
 
     recipe: str | None = None
-    """Published augmentation instead of the keys `rotate`, `flip`, `scale`, `colour` and cutting to `size`: `T` (P1,
-    ATRC, InvPT), `R_nyud` or `R_pascal` (MTI-Net on ResNet), see `equipoise.data.transforms`."""
-    # Not written down where it is 0, as before there was this key: what a run is known by stays.
+    """A published augmentation in place of `rotate`, `flip`, `scale`, `colour` and the cut to `size`: `T` (Guo et al.,
+    2025; ATRC, InvPT), `R_nyud` or `R_pascal` (MTI-Net on ResNet), see `equipoise.data.transforms`."""
     rotate: float = Field(default=0.0, ge=0, le=180, exclude_if=lambda degrees: degrees == 0)
-    """Largest angle of a random rotation in degrees, P2's being 10; what comes from outside is ignored."""
+    """Largest angle of a random rotation in degrees; 10 in Gama & Grassi (2025). Pixels from outside of the image are
+    ignored."""
     flip: bool = True
     scale: tuple[float, float] | None = None
-    """Smallest and largest factor of a random scale, P1's being 0.5 and 2; the result is cut or padded to `size`."""
+    """Smallest and largest factor of a random scale, 0.5 and 2 in Guo et al. (2025); the result is cut or padded to
+    `size`."""
     size: tuple[int, int] | None = None
-    """Height and width of training images."""
+    """Height and width of training images in pixels."""
     colour: bool = False
 
     @model_validator(mode="after")
-    def _possible(self) -> "AugmentationConfig":
+    def _check(self) -> Self:
         if self.scale is not None and self.size is None:
             raise ValueError(
                 "`scale` needs `size` too, the height and width to cut to: images of a batch have one size"
@@ -158,7 +161,6 @@ class AugmentationConfig(BaseConfig):
         self.transforms()
         return self
 
-    @property
     def _preset(self) -> transforms.Preset | None:
         if self.recipe is None:
             return None
@@ -167,14 +169,12 @@ class AugmentationConfig(BaseConfig):
             raise ValueError(f"`recipe = {self.recipe!r}` needs `size` too, the height and width of its images")
         return build(self.size)
 
-    def evaluation_transforms(self) -> tuple[Transform, ...]:
-        """What gives evaluated images one size, if anything; nothing of it is random."""
-        preset = self._preset
-        return () if preset is None else preset.evaluation
-
     def transforms(self) -> tuple[Transform, ...]:
-        """The random transforms, in the order of P1's recipe after a rotation: scale, crop, flip, colour."""
-        preset = self._preset
+        """Return the random transforms in the order rotation, scale, crop, flip, colour.
+
+        The order after the rotation is that of Guo et al. (2025).
+        """
+        preset = self._preset()
         if preset is not None:
             return preset.training
         found: list[Transform] = []
@@ -190,15 +190,22 @@ class AugmentationConfig(BaseConfig):
             found.append(transforms.ColourJitter())
         return tuple(found)
 
+    def evaluation_transforms(self) -> tuple[Transform, ...]:
+        """Return the transforms that give evaluation images one size, if any; nothing in them is random."""
+        preset = self._preset()
+        return () if preset is None else preset.evaluation
+
 
 class ProbeConfig(BaseConfig):
-    """Which gradients are recorded while a network trains; see `equipoise.Probe`."""
+    """The gradients to record while a network trains; see `equipoise.Probe`."""
 
     every: int = Field(default=10, ge=1)
+    """Steps from one recording to the next."""
     at: Literal["last_layer", "features", "shared"] = "last_layer"
     feature_distance: bool = False
-    """Whether the distance of shared features to those of the single-task networks is recorded too (P1, figure 6), for
-    a forward pass of each of them on every recorded step; see `equipoise.diagnosis.FeatureDistance`."""
+    """Whether to record the distance of shared features to those of the single-task networks too (Guo et al., 2025,
+    figure 6). Each recorded step then takes a forward pass of every single-task network; see
+    `equipoise.diagnosis.FeatureDistance`."""
 
 
 class TrainingConfig(BaseConfig):
@@ -206,32 +213,34 @@ class TrainingConfig(BaseConfig):
 
     epochs: int = Field(default=100, ge=1)
     steps_per_epoch: int | None = Field(default=None, ge=1)
-    """How many steps count as an epoch, where it is not one pass over the training data. P1's 40,000 iterations with an
-    evaluation every 1,000 are `epochs: 40, steps_per_epoch: 1000`."""
+    """Steps in an epoch; one pass over the training data if left out. The 40,000 iterations of Guo et al. (2025) with
+    an evaluation every 1,000 are `epochs: 40, steps_per_epoch: 1000`."""
     batch_size: int = Field(default=6, ge=1)
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: float = Field(default=1e-4, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
-    """Of `sgd`."""
+    """For `sgd`."""
     schedule: Literal["poly", "constant", "exponential", "plateau"] = "poly"
     schedule_power: float = Field(default=0.9, gt=0)
-    """Of `poly`: the learning rate is multiplied by (1 - progress) to this power."""
+    """For `poly`: the learning rate is multiplied by (1 - progress) to this power."""
     schedule_every: Literal["epoch", "step"] = "step"
-    """When `poly` goes on; `exponential` goes on every epoch, `plateau` looks at every evaluation."""
+    """For `poly`: when the learning rate changes. `exponential` changes it every epoch; `plateau` may after every
+    evaluation."""
     schedule_factor: float = Field(default=0.95, gt=0, lt=1)
-    """Of `exponential` and `plateau`: what the learning rate is multiplied by."""
+    """For `exponential` and `plateau`: the factor by which the learning rate is multiplied."""
     schedule_patience: int = Field(default=5, ge=0)
-    """Of `plateau`: how many evaluations without an improvement are suffered."""
+    """For `plateau`: the number of evaluations without an improvement before the learning rate falls."""
     schedule_floor: float = Field(default=0.0, ge=0)
-    """Of `plateau`: the smallest learning rate."""
+    """For `plateau`: the smallest learning rate."""
     clip: float = Field(default=0.0, ge=0)
-    """Largest norm of the whole gradient; 0 leaves it as it is."""
+    """Largest norm of the whole gradient; 0 for no limit."""
     evaluate_every: int = Field(default=1, ge=1)
     """Epochs between evaluations; the last epoch is always evaluated."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     workers: int = Field(default=0, ge=0)
+    """Processes that load data; with 0, the training process loads them itself."""
     augmentation: AugmentationConfig = Field(default_factory=AugmentationConfig)
     probe: ProbeConfig | None = Field(default_factory=ProbeConfig)
-    """What is recorded for diagnosis; it does not change what is trained."""
+    """The gradients to record for a diagnosis; they do not change what is trained. None: nothing is recorded."""

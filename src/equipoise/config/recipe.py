@@ -1,4 +1,4 @@
-"""A study: which networks are trained on what, and compared."""
+"""A recipe: the networks that a study trains and compares."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
@@ -7,85 +7,84 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from equipoise._core.text import choose, unknown
 from equipoise.balancing import all_methods
-from equipoise.config.base import BaseConfig, Grid, WithOptions, explanations, grid_points
+from equipoise.config.base import BaseConfig, ClassConfig, Grid, explain, grid_points
 from equipoise.config.parts import BalancerConfig
 from equipoise.config.run import Experiment, Protocol, RunConfig, Seed
 
+SINGLE = "single"
+"""The title of single-task networks in tables."""
+
 
 class PublishedConfig(BaseConfig):
-    """Which rows of a paper's table a study is to be compared with."""
+    """The rows of a paper's table that a study is compared with."""
 
     table: str
     """One of `equipoise.studies.results.published.tables`."""
     rows: dict[str, str] = Field(default_factory=dict)
-    """What the other columns of its rows hold, where a table has several rows a method: `{model: resnet-18}`."""
+    """Values of the other columns, where the table has several rows per method: `{model: resnet-18}`."""
     reference: dict[str, str] | None = None
-    """The same for the rows whose single-task networks they are compared with; like `rows` by default."""
+    """The same for the rows that hold the single-task networks; like `rows` by default."""
 
     @property
     def title(self) -> str:
-        """For people: the table, and which rows of it."""
+        """The table and its rows, for people."""
         rows = ", ".join(self.rows.values())
         return self.table.replace("_", " ") + (f" ({rows})" if rows else "")
 
 
 class VariantConfig(BaseConfig):
-    """What one variant of a study has of its own: a network, an initialisation, another amount of data, ...
+    """A variant of a study: what differs from the recipe, such as the network or the amount of data.
 
-    The keys of `data`, `model` and `training`, and `tasks`, stand in place of the recipe's. Where a variant names
-    another dataset or another architecture, the options of the recipe's are not taken over.
+    The keys of `data`, `model` and `training`, and `tasks`, replace the recipe's. A variant that names another dataset
+    or architecture takes over none of the recipe's options for it.
     """
 
     label: str = Field(min_length=1)
     reference: str | None = None
-    """The variant whose single-task networks its delta_m is against; its own if left out."""
+    """The variant whose single-task networks its delta_m refers to; itself if left out."""
     tasks: tuple[str, ...] | None = Field(default=None, min_length=1)
-    """Some of the recipe's tasks, where it is not all of them."""
+    """Some of the recipe's tasks; all of them if left out."""
     data: dict[str, Any] = Field(default_factory=dict)
     model: dict[str, Any] = Field(default_factory=dict)
     training: dict[str, Any] = Field(default_factory=dict)
     balancers: tuple[BalancerConfig, ...] | None = Field(default=None, min_length=1)
-    """The balancing methods, where they are not the recipe's."""
+    """The balancing methods; those of the recipe if left out."""
     published: PublishedConfig | None = None
     """The rows of a paper's table to compare with."""
 
 
-SINGLE = "single"
-"""What tables call the single-task networks."""
-
-
 class Recipe(Experiment):
-    """A study: which networks are trained on what, and compared."""
+    """A study: data, tasks, networks and balancing methods to train and compare."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     description: str = ""
     balancers: tuple[BalancerConfig, ...] = Field(min_length=1)
     variants: tuple[VariantConfig, ...] = ()
-    """What is compared besides balancing methods; every variant gets its single-task networks and all methods."""
+    """Further comparisons; every variant trains its own single-task networks and all methods."""
     seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1)
     published: PublishedConfig | None = None
-    """The rows of a paper's table to compare with; of a study with variants, each names its own."""
+    """The rows of a paper's table to compare with; in a study with variants, each variant names its own."""
     grid: Grid = Field(default_factory=dict)
     """Values to try of keys such as `training.learning_rate`, for every method and every single-task network."""
     grid_seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1)
     """The seeds of the trials of a grid."""
     protocol: Literal["validation", "paper_one", "paper_two"] = "validation"
-    """As of a run, or `paper_two`: hyper-parameters and checkpoints are chosen on validation, and what was chosen runs
-    once a seed."""
+    """As in a run; or `paper_two`, as in Gama & Grassi (2025): hyper-parameters and checkpoints are chosen on
+    validation, and the chosen hyper-parameters run once per seed."""
 
     @property
     def run_protocol(self) -> Protocol:
-        """How each run chooses its checkpoint."""
+        """The protocol by which each run chooses its checkpoint."""
         return "validation" if self.protocol == "paper_two" else self.protocol
 
     @property
     def published_rows(self) -> dict[str | None, PublishedConfig]:
-        """What to compare with by variant, as far as anything is named."""
+        """The published rows to compare with, by variant; only variants that name some."""
         named = {variant.label: variant.published for variant in self.variants} or {None: self.published}
         return {label: published for label, published in named.items() if published is not None}
 
     @model_validator(mode="after")
-    def _possible(self) -> Self:
+    def _check(self) -> Self:
         for balancers in (self.balancers, *(variant.balancers or () for variant in self.variants)):
             self._check_balancers(balancers)
         labels = [variant.label for variant in self.variants]
@@ -102,7 +101,7 @@ class Recipe(Experiment):
             try:
                 self.variant(variant)
             except ValidationError as error:
-                raise ValueError(f"variant {variant.label!r}: {'; '.join(explanations(error, RunConfig))}") from error
+                raise ValueError(f"variant {variant.label!r}: {'; '.join(explain(error, RunConfig))}") from error
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"each of `seeds` should occur once. Found `seeds = {list(self.seeds)}`")
         return self
@@ -130,7 +129,7 @@ class Recipe(Experiment):
                 )
 
     def at(self, point: Mapping[str, Any]) -> "Recipe":
-        """The recipe at a point of its grid.
+        """Return the recipe at a point of its grid.
 
         Raises:
             ValueError: A key is not one of `data`, `model` or `training`, or a value does not fit.
@@ -148,13 +147,13 @@ class Recipe(Experiment):
             return self
         content = {name: getattr(self, name) for name in Experiment.model_fields}
         content |= {part: _merged(content[part], of_part) for part, of_part in changes.items()}
-        # What a point does not change needs no second look: a grid may have many.
+        # The whole recipe is not validated again: a grid may have many points.
         there = Experiment.model_validate(content)
         found = {name: getattr(there, name) for name in Experiment.model_fields}
         return self.model_copy(update=found | {"grid": {}, "variants": ()})
 
     def variant(self, variant: VariantConfig) -> "Recipe":
-        """The recipe that a variant stands for, without variants of its own.
+        """Return the recipe of a variant; it has no variants itself.
 
         Raises:
             ValidationError: The variant's keys do not fit.
@@ -169,12 +168,12 @@ class Recipe(Experiment):
 
 
 def _merged(base: BaseModel, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of a part of a recipe with some keys changed, of its class's own options only if they are the same's.
+    """Return a section of a recipe with some keys changed.
 
-    An option belongs to what `name` or `architecture` says; another one has options of its own.
+    If the changes name another class, the options of the former one are left out.
     """
     content = base.model_dump(exclude_unset=True)
-    if isinstance(base, WithOptions) and any(
+    if isinstance(base, ClassConfig) and any(
         key in changes and changes[key] != getattr(base, key, None) for key in ("name", "architecture")
     ):
         content = {key: value for key, value in content.items() if key in type(base).model_fields}

@@ -1,75 +1,38 @@
-"""Tidy tables of what a probe has recorded: a row a step and task, a row a step and pair of tasks, a row a step."""
+"""Tidy tables of a probe's records: one row a step and task, a step and pair of tasks, or a step."""
 
-import os
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars
 
 _DEPENDENT = 1e-3
-"""Combinations of unit gradients with a smaller square than this, over that of the longest, are no direction."""
-
-
-def implied_weights(gram: np.ndarray, with_update: np.ndarray) -> np.ndarray:
-    r"""The weights whose weighted sum of task gradients comes nearest to an update.
-
-    The update of methods such as GradDrop and DB-MTL is no weighted sum of the gradients of the step. Its projection on
-    them is one, :math:`G w = (g_i \cdot u)_i`; where several weights make it, as of gradients that are copies of each
-    other, these are the nearest to 1, contributions measured by their length.
-
-    Args:
-        gram: Inner products of the task gradients, [T, T].
-        with_update: Their inner products with the update, [T].
-
-    Returns:
-        [T]; NaN where something given is not finite.
-    """
-    norms = np.sqrt(np.clip(gram.diagonal(), 0, None))
-    lengths = np.where(norms > 0, norms, 1.0)
-    cosines = gram / np.outer(lengths, lengths)
-    missing = (with_update - gram.sum(axis=1)) / lengths
-    if not (np.isfinite(cosines).all() and np.isfinite(missing).all()):
-        return np.full(len(norms), np.nan)
-    return 1 + np.linalg.pinv(cosines, rcond=_DEPENDENT, hermitian=True) @ missing / lengths
-
-
-class _Step(NamedTuple):
-    number: int
-    tasks: list[str]
-    losses: np.ndarray
-    weights: np.ndarray | None
-    gram: np.ndarray
-    norms: np.ndarray
-    with_update: np.ndarray
-    update_square: float
-    coherence: np.ndarray
+"""Directions of the unit gradients whose squared length is below this part of the longest one's are ignored."""
 
 
 def by_task(recorded: polars.DataFrame) -> polars.DataFrame:
-    """A row for each step and task.
+    """Return a row for each step and task.
 
-    Columns, with g_i the gradient of task i, w_i its weight (where the method has none, that which comes nearest to its
-    update) and u the update:
+    With g_i the gradient of task i, w_i its weight (if the method has none, that of `implied_weights`) and u the
+    update, the columns are:
 
-    - `step`, `task`, `loss`, `weight` (null where the method has none)
-    - `norm`: |g_i|; `weighted_norm`: w_i |g_i| (P1, figures 8, 15, 16), null where the method has no weights
-    - `cosine_with_update`: cos(g_i, u) (P1, figures 7, 9, 14)
-    - `share`: w_i g_i . u / |u|^2, how much of the update the task owns. Where the update is the weighted sum, the
-      shares of a step sum to 1; a task whose contribution the others cancel has a negative one
+    - `step`, `task`, `loss`, `weight` (null if the method has none)
+    - `norm`: |g_i|; `weighted_norm`: w_i |g_i| (Guo et al. (2025), figures 8, 15, 16), null if the method has none
+    - `cosine_with_update`: cos(g_i, u) (figures 7, 9, 14)
+    - `share`: w_i g_i . u / |u|^2, the task's part of the update. If the update is the weighted sum, the shares of a
+      step sum to 1. A task whose contribution the others cancel has a negative share
     - `coherence`: the cosine of the task's gradient with that of the recorded step before. Between independent batches
-      its mean is about the part of the gradient's squared norm that is signal, and not the noise of a batch.
+      its mean is about the part of the gradient's squared norm that is signal and not noise of the batch.
 
     Args:
-        recorded: From `Probe.recorded` or `read`.
+        recorded: From `Probe.recorded` or `equipoise.diagnosis.read`.
     """
     rows = []
     for step in _steps(recorded):
         weights = implied_weights(step.gram, step.with_update) if step.weights is None else step.weights
         update_norm = np.sqrt(step.update_square)
-        cosines = _over(step.with_update, step.norms * update_norm)
-        shares = _over(weights * step.with_update, np.full(len(step.tasks), step.update_square))
+        cosines = quotient(step.with_update, step.norms * update_norm)
+        shares = quotient(weights * step.with_update, np.full(len(step.tasks), step.update_square))
         for place, task in enumerate(step.tasks):
             rows.append(
                 {
@@ -89,21 +52,23 @@ def by_task(recorded: polars.DataFrame) -> polars.DataFrame:
 
 
 def by_pair(recorded: polars.DataFrame) -> polars.DataFrame:
-    """A row for each step and pair of tasks: `step`, `first`, `second`, and of their unweighted gradients
+    """Return a row for each step and pair of tasks.
 
-    - `cosine` (P1, figures 10 and 11), `dot` (figures 12 and 13)
+    The columns are `step`, `first`, `second`, and of the two unweighted gradients:
+
+    - `cosine` (Guo et al. (2025), figures 10 and 11), `dot` (figures 12 and 13)
     - `magnitude_similarity`: 2 |g_i| |g_j| / (|g_i|^2 + |g_j|^2), 1 for equal norms (Yu et al., arXiv 2001.06782,
       definition 3).
 
     Args:
-        recorded: From `Probe.recorded` or `read`.
+        recorded: From `Probe.recorded` or `equipoise.diagnosis.read`.
     """
     rows = []
     for step in _steps(recorded):
         products = np.outer(step.norms, step.norms)
-        cosines = _over(step.gram, products)
+        cosines = quotient(step.gram, products)
         squares = step.norms**2
-        similar = _over(2 * products, squares[:, None] + squares[None, :])
+        similar = quotient(2 * products, squares[:, None] + squares[None, :])
         for i, first in enumerate(step.tasks):
             for j in range(i + 1, len(step.tasks)):
                 rows.append(
@@ -121,21 +86,22 @@ def by_pair(recorded: polars.DataFrame) -> polars.DataFrame:
 
 
 def by_step(recorded: polars.DataFrame) -> polars.DataFrame:
-    """A row for each step.
+    """Return a row for each step.
 
     - `step`, `tasks` (their number T), `update_norm`
-    - `conflict_rate`: the share of pairs of tasks with a negative cosine
-    - `singular_values` of the matrix of the unweighted task gradients that are not zero, largest first; what cannot be
-      told from rounding is 0
-    - `condition_number` of that matrix, the largest over the smallest; NaN where the gradients are linearly dependent
-    - `cosine_with_mean`: the mean over tasks of cos(g_i, g), g the sum of the unweighted gradients (P2, section 6)
-    - `orthogonal`: what that would be for orthogonal gradients of equal norms, 1 / sqrt(T)
-    - `norm_balance`: |a|_1 / (sqrt(T) |a|_2) with a the norms; 1 where they are equal. For orthogonal gradients
-      `cosine_with_mean` is `orthogonal` times this, whatever else goes on in the network
-    - `alignment`: `cosine_with_mean` over that product; above 1 where tasks agree, below where they conflict.
+    - `conflict_rate`: the fraction of pairs of tasks with a negative cosine; null for one task
+    - `singular_values`: those of the matrix of the unweighted task gradients that are not zero, largest first. Values
+      within rounding of 0 are 0
+    - `condition_number`: the largest singular value over the smallest; NaN if the gradients are linearly dependent
+    - `cosine_with_mean`: the mean over tasks of cos(g_i, g), g the sum of the unweighted gradients (Gama & Grassi
+      (2025), section 6)
+    - `orthogonal`: the value of `cosine_with_mean` for orthogonal gradients of equal norms, 1 / sqrt(T)
+    - `norm_balance`: |a|_1 / (sqrt(T) |a|_2) with a the norms; 1 if they are equal. For orthogonal gradients
+      `cosine_with_mean` equals `orthogonal` times this
+    - `alignment`: `cosine_with_mean` over that product; above 1 if tasks agree, below 1 if they conflict.
 
     Args:
-        recorded: From `Probe.recorded` or `read`.
+        recorded: From `Probe.recorded` or `equipoise.diagnosis.read`.
     """
     rows = []
     for step in _steps(recorded):
@@ -144,9 +110,9 @@ def by_step(recorded: polars.DataFrame) -> polars.DataFrame:
         values = _singular_values(step)
         with_sum = step.gram.sum(axis=1)
         sum_norm = np.sqrt(max(step.gram.sum(), 0.0))
-        mean_cosine = _over(with_sum, step.norms * sum_norm).mean()
+        mean_cosine = quotient(with_sum, step.norms * sum_norm).mean()
         orthogonal = 1 / np.sqrt(count)
-        balance = _over(step.norms.sum(), np.sqrt(count) * np.linalg.norm(step.norms))
+        balance = quotient(step.norms.sum(), np.sqrt(count) * np.linalg.norm(step.norms))
         rows.append(
             {
                 "step": step.number,
@@ -154,11 +120,11 @@ def by_step(recorded: polars.DataFrame) -> polars.DataFrame:
                 "update_norm": np.sqrt(step.update_square),
                 "conflict_rate": (step.gram[pairs] < 0).mean() if count > 1 else None,
                 "singular_values": values.tolist(),
-                "condition_number": _over(values[0], values[-1]) if len(values) else np.nan,
+                "condition_number": quotient(values[0], values[-1]) if len(values) else np.nan,
                 "cosine_with_mean": mean_cosine,
                 "orthogonal": orthogonal,
                 "norm_balance": balance,
-                "alignment": _over(mean_cosine, orthogonal * balance),
+                "alignment": quotient(mean_cosine, orthogonal * balance),
             }
         )
     numbers = ("cosine_with_mean", "orthogonal", "norm_balance", "alignment")
@@ -166,6 +132,49 @@ def by_step(recorded: polars.DataFrame) -> polars.DataFrame:
     schema |= {"conflict_rate": polars.Float64, "singular_values": polars.List(polars.Float64)}
     schema |= {"condition_number": polars.Float64} | dict.fromkeys(numbers, polars.Float64)
     return _frame(rows, schema)
+
+
+def implied_weights(gram: np.ndarray, with_update: np.ndarray) -> np.ndarray:
+    r"""Return the weights whose weighted sum of task gradients is nearest to an update.
+
+    The update of methods such as GradDrop and DB-MTL is no weighted sum of the gradients of the step. Its projection on
+    them is one: $G w = (g_i \cdot u)_i$. If several weights solve this, as for gradients that are copies of each other,
+    these are the nearest to 1, with each difference measured by the length of its contribution.
+
+    Args:
+        gram: Inner products of the task gradients, [T, T].
+        with_update: Their inner products with the update, [T].
+
+    Returns:
+        [T]; all NaN if an argument is not finite.
+    """
+    norms = np.sqrt(np.clip(gram.diagonal(), 0, None))
+    lengths = np.where(norms > 0, norms, 1.0)
+    cosines = gram / np.outer(lengths, lengths)
+    missing = (with_update - gram.sum(axis=1)) / lengths
+    if not (np.isfinite(cosines).all() and np.isfinite(missing).all()):
+        return np.full(len(norms), np.nan)
+    return 1 + np.linalg.pinv(cosines, rcond=_DEPENDENT, hermitian=True) @ missing / lengths
+
+
+def quotient(numerator: Any, denominator: Any) -> Any:
+    """Divide element by element; NaN unless the denominator is above 0, as a gradient of zero has no direction."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(np.asarray(denominator) > 0, np.asarray(numerator) / np.asarray(denominator), np.nan)[()]
+
+
+class _Step(NamedTuple):
+    """One recorded step as arrays: [T], [T, T] and scalars."""
+
+    number: int
+    tasks: list[str]
+    losses: np.ndarray
+    weights: np.ndarray | None
+    gram: np.ndarray
+    norms: np.ndarray
+    with_update: np.ndarray
+    update_square: float
+    coherence: np.ndarray
 
 
 def _steps(recorded: polars.DataFrame) -> Iterator[_Step]:
@@ -186,16 +195,11 @@ def _steps(recorded: polars.DataFrame) -> Iterator[_Step]:
 
 
 def _singular_values(step: _Step) -> np.ndarray:
-    """Of the gradients that are not zero, largest first. Below T * eps of the largest, eigenvalues are rounding."""
-    there = step.norms > 0
-    squares = np.linalg.eigvalsh(step.gram[np.ix_(there, there)])[::-1]
+    """Return those of the gradients that are not zero, largest first."""
+    nonzero = step.norms > 0
+    squares = np.linalg.eigvalsh(step.gram[np.ix_(nonzero, nonzero)])[::-1]
+    # Eigenvalues below T * eps of the largest are rounding errors.
     return np.sqrt(np.where(squares > len(squares) * np.finfo(float).eps * squares.max(initial=0), squares, 0))
-
-
-def _over(numerator: Any, denominator: Any) -> Any:
-    """A quotient; NaN where the denominator is zero, as a gradient of zero has no direction."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(np.asarray(denominator) > 0, np.asarray(numerator) / np.asarray(denominator), np.nan)[()]
 
 
 def _frame(rows: list[dict[str, Any]], schema: dict[str, Any]) -> polars.DataFrame:
@@ -203,56 +207,3 @@ def _frame(rows: list[dict[str, Any]], schema: dict[str, Any]) -> polars.DataFra
         {key: value.item() if isinstance(value, np.generic) else value for key, value in row.items()} for row in rows
     ]
     return polars.DataFrame(plain, schema=schema, orient="row")
-
-
-SCHEMA = polars.Schema(
-    {
-        "step": polars.Int64,
-        "tasks": polars.List(polars.String),
-        "losses": polars.List(polars.Float64),
-        "weights": polars.List(polars.Float64),
-        "gram": polars.List(polars.Float64),
-        "with_update": polars.List(polars.Float64),
-        "update_square": polars.Float64,
-        "coherence": polars.List(polars.Float64),
-    }
-)
-"""A row a measured step: its number, counted from 1, and the fields of `equipoise.balancing.Measurement`. `gram` is
-written row by row; `weights` is null for methods whose update is no weighted sum. `coherence` is the cosine of every
-task's gradient with its gradient in the recorded step before, NaN in the first; null where the probe looks at features,
-whose gradients belong to one batch, and in files of earlier versions."""
-
-
-def records_frame(rows: Sequence[dict[str, Any]]) -> polars.DataFrame:
-    """Rows of plain data as a frame."""
-    return polars.DataFrame(list(rows), schema=SCHEMA, orient="row")
-
-
-def write_records(recorded: polars.DataFrame, path: Path) -> None:
-    """Replace the file in one move, so that a killed run leaves it whole."""
-    beside = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    try:
-        recorded.write_parquet(beside)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def read(path: Path) -> polars.DataFrame:
-    """What a probe has recorded.
-
-    Args:
-        path: The Parquet file.
-
-    Raises:
-        ValueError: There is no such file, or it is not a probe's.
-    """
-    try:
-        found = polars.read_parquet(path)
-    except (OSError, polars.exceptions.PolarsError) as error:
-        raise ValueError(f"`path` should be a file that a probe has written. Found {str(path)!r} ({error}).") from error
-    if "coherence" not in found.columns:
-        found = found.with_columns(polars.lit(None, SCHEMA["coherence"]).alias("coherence"))
-    if found.schema != SCHEMA:
-        raise ValueError(f"`path` should be a file that a probe has written. Found {str(path)!r}: other columns.")
-    return found

@@ -1,9 +1,12 @@
-"""Figures: tidy data in, a matplotlib figure out; one function a file.
+"""Figures: functions that take tidy data and return a matplotlib figure, one file for each subject.
 
-A task has one colour, dash and mark in all of them, by its place in the order of tasks. Curves over steps show every
-recorded step, or, where there are many, means of blocks with a light band from the 10th to the 90th percentile. What is
-drawn from `equipoise.diagnosis.by_task`, `by_pair` or `by_step` takes a column `method` besides, which makes a figure
-that compares methods.
+A task has the same colour, dashes and mark in all figures, given by its position among the tasks. Curves over steps
+show every recorded step; if there are many, they show means of blocks with a light band from the 10th to the 90th
+percentile. Figures of the frames from `equipoise.diagnosis.by_task`, `by_pair` and `by_step` compare methods if the
+frame has a column `method`.
+
+The files refer to two papers. Guo et al. (2025) is "Revisit the Imbalance Optimization in Multi-task Learning: An
+Experimental Analysis"; Gama & Grassi (2025) is "Uniform Loss vs. Specialized Optimization".
 """
 
 from equipoise.figures.comparisons import box_plots, radar, relative_change
@@ -20,10 +23,10 @@ from equipoise.figures.gradients import (
     probe_overview,
     share_under_weights,
     update_share,
-    verdict_evidence,
+    verdict_overview,
 )
-from equipoise.figures.layout import method_styles, task_styles
 from equipoise.figures.predictions import feature_distance, predictions
+from equipoise.figures.styles import method_styles, task_styles
 from equipoise.figures.weights import progression, weight_error, weights_per_epoch
 
 __all__ = [
@@ -45,7 +48,7 @@ __all__ = [
     "share_under_weights",
     "task_styles",
     "update_share",
-    "verdict_evidence",
+    "verdict_overview",
     "weight_error",
     "weights_per_epoch",
 ]

@@ -6,27 +6,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from equipoise._core.errors import require
 from equipoise.metrics.shared_state import SharedState
 
 BINS_PER_DEGREE = 1000
-"""How finely angles are sorted: half a bin is what a median may be off."""
+"""The resolution of the histogram of angles. A median is off by half a bin at most."""
 
 
 def angles(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """The angle in degrees of every pixel, and which pixels are valid.
+    """Return the angle in degrees of every pixel, and which pixels are valid.
 
-    The angle is `atan2(|p x t|, p . t)`, for which lengths do not matter and which stays exact for small and for
-    opposite directions, where `acos` of the product of unit vectors loses half of its digits.
+    The angle is `atan2(|p x t|, p . t)`. It does not depend on the lengths of the vectors, and stays exact for small
+    and for opposite directions, where `acos` of the product of unit vectors loses half of its digits.
 
     Args:
         prediction: Vectors of any length, `[B, 3, H, W]`. A zero vector is 90 degrees from everything.
-        target: Vectors `[B, 3, H, W]`. A pixel is valid where the vector is finite and not zero.
+        target: Vectors `[B, 3, H, W]`. A pixel is valid if the vector is finite and not zero.
 
     Returns:
         float64 `[B, H, W]`, 0 where not valid; and bool `[B, H, W]`.
 
     Raises:
-        ValueError: When the shapes differ or the vectors have not three components.
+        ValueError: The shapes differ, or the vectors do not have three components.
 
     Example:
         >>> degrees, valid = angles(torch.tensor([[0.0, 2.0, 0.0]]), torch.tensor([[0.0, 0.0, -1.0]]))
@@ -49,13 +50,13 @@ def angles(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class AngleMetric(SharedState):
-    """Sums the angles of a data set and sorts them into bins; a subclass says in `compute` what it reads from them.
+    """Base class of metrics computed from the sum and the histogram of the angles of a data set.
 
-    Bins of a thousandth of a degree stand for the angles themselves, which would have to be kept for a median and sent
-    between processes: 170 million of them for the test images of NYUD.
+    The bins are a thousandth of a degree wide. They replace the angles themselves, which a median would have to keep
+    and send between processes: 170 million of them for the test images of NYUD.
 
     Raises:
-        ValueError: From `update` when the shapes do not fit.
+        ValueError: From `update` if the shapes do not fit.
     """
 
     is_differentiable = False
@@ -71,14 +72,14 @@ class AngleMetric(SharedState):
         self.add_state("bins", torch.zeros(180 * BINS_PER_DEGREE + 1, dtype=torch.int64), dist_reduce_fx="sum")
 
     def state_key(self) -> Hashable:
-        """One for all."""
+        """Return one key for all."""
         return AngleMetric
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Adds a batch of normals `[B, 3, H, W]`. Raises ValueError when the shapes do not fit."""
+        """Add a batch of normals `[B, 3, H, W]`. Raises ValueError if the shapes do not fit."""
         degrees, valid = angles(prediction, target)
         self.total += degrees.sum()
-        # A prediction that is no number makes the sum so; its bin must exist all the same.
+        # A NaN makes the sum NaN, which `compute` reports. It still needs a bin.
         place = (degrees.nan_to_num(nan=180.0) * BINS_PER_DEGREE).long().clamp(max=len(self.bins) - 1)
         self.bins.index_add_(0, place.flatten(), valid.flatten().long())
 
@@ -86,11 +87,12 @@ class AngleMetric(SharedState):
 class AngularError(AngleMetric):
     """Mean angle in degrees between predicted and true normals over all valid pixels of the data set.
 
-    Predictions and targets are brought to unit length; a pixel is valid where the target is finite and not the zero
-    vector (P1, section 3). Some code leaves the target as it is, or averages over batches; both change the number.
+    The lengths of predictions and targets do not matter. A pixel is valid if the target is finite and not the zero
+    vector (Guo et al. (2025), section 3). Some code leaves the target as it is, or averages over batches; both change
+    the number.
 
     Raises:
-        ValueError: From `update` when the shapes do not fit.
+        ValueError: From `update` if the shapes do not fit.
 
     Example:
         >>> metric = AngularError()
@@ -101,18 +103,19 @@ class AngularError(AngleMetric):
     """
 
     def compute(self) -> Tensor:
-        """The mean angle in degrees; nan when no pixel was valid."""
+        """Return the mean angle in degrees; nan if no pixel is valid."""
         return (self.total / self.bins.sum()).float()
 
 
 class MedianAngle(AngleMetric):
     """Median angle in degrees between predicted and true normals over all valid pixels of the data set.
 
-    The median of all pixels, not the mean of the medians of batches that other code reports. Of an even number it is
-    the mean of the two in the middle. It is right to 0.0005 degrees, however many pixels and processes there are.
+    This is the median of all pixels. Other code reports the mean of the medians of batches. If the number of pixels is
+    even, it is the mean of the two angles in the middle. It is exact to 0.0005 degrees for any number of pixels and
+    processes.
 
     Raises:
-        ValueError: From `update` when the shapes do not fit.
+        ValueError: From `update` if the shapes do not fit.
 
     Example:
         >>> metric = MedianAngle()
@@ -123,7 +126,7 @@ class MedianAngle(AngleMetric):
     """
 
     def compute(self) -> Tensor:
-        """The median angle in degrees; nan when no pixel was valid or a prediction was no number."""
+        """Return the median angle in degrees; nan if no pixel is valid or a prediction is NaN."""
         reached = self.bins.cumsum(0)
         middle = torch.stack([(reached[-1] - 1) // 2, reached[-1] // 2])
         rank = torch.searchsorted(reached, middle, right=True).double()
@@ -138,8 +141,8 @@ class AngleWithin(AngleMetric):
         degrees: The bound, a multiple of 0.001; 11.25, 22.5 and 30 are in use.
 
     Raises:
-        ValueError: From the constructor for a bound out of (0, 180] or between those multiples; from `update` when the
-            shapes do not fit.
+        ValueError: From the constructor for a bound outside of (0, 180] or between those multiples; from `update` if
+            the shapes do not fit.
 
     Example:
         >>> metric = AngleWithin(30)
@@ -153,11 +156,11 @@ class AngleWithin(AngleMetric):
 
     def __init__(self, degrees: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not 0 < degrees <= 180 or abs(degrees * BINS_PER_DEGREE - round(degrees * BINS_PER_DEGREE)) > 1e-6:
-            raise ValueError(f"`degrees` should be a multiple of 0.001 in (0, 180]. Found `degrees = {degrees}`.")
+        on_a_bin = abs(degrees * BINS_PER_DEGREE - round(degrees * BINS_PER_DEGREE)) <= 1e-6
+        require(0 < degrees <= 180 and on_a_bin, "degrees", degrees, "be a multiple of 0.001 in (0, 180]")
         self.degrees = degrees
 
     def compute(self) -> Tensor:
-        """The share in percent; nan when no pixel was valid."""
+        """Return the share in percent; nan if no pixel is valid."""
         below = self.bins[: round(self.degrees * BINS_PER_DEGREE)].sum()
         return (100 * below.double() / self.bins.sum()).float()

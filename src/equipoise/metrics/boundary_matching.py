@@ -1,4 +1,4 @@
-"""How many pixels of thresholded edge maps and of annotations find a partner."""
+"""Matching of thresholded edge maps with annotations: the counts of the BSDS boundary benchmark."""
 
 import math
 from collections.abc import Sequence
@@ -16,19 +16,18 @@ Integers = NDArray[np.integer]
 
 
 def matching_sizes(predicted: Integers, annotated: Integers, subsets: Flags, max_distance: float) -> NDArray[np.int64]:
-    """Most pairs that each of many sets of predicted pixels can form with the pixels of one annotation.
+    """Return the size of a largest matching between each of many sets of predicted pixels and one annotation.
 
-    A pixel takes part in one pair at most, and the two pixels of a pair lie within `max_distance` of each other. The
-    sizes are those of the matchings that `PixelMatcher` finds, which minimises distances too and takes several times as
-    long.
+    A pixel is in one pair at most, and the two pixels of a pair lie within `max_distance` of each other. The sizes are
+    those of the matchings of `PixelMatcher`, which also minimises distances and takes several times as long.
 
-    The sets are taken from the last to the first, and the pairs of one are kept for the next as far as its pixels
-    allow. Any sets will do; those of ascending thresholds, nearly nested, leave little to do from one to the next. What
-    is missing is found by augmenting paths from many pixels at once (the multi-source search of Azad, Buluc and Pothen,
-    2017).
+    The sets are processed from the last to the first. Each starts from the pairs of the one before, as far as it has
+    their pixels. Any sets are allowed; the nearly nested sets of ascending thresholds leave little to do from one to
+    the next. Missing pairs are found by augmenting paths from many pixels at once (the multi-source search of Azad,
+    Buluc and Pothen, 2017).
 
     Args:
-        predicted: Positions of all pixels that a set may hold, integers `[P, 2]`.
+        predicted: Positions of all pixels that a set may contain, integers `[P, 2]`.
         annotated: Positions of the annotated pixels, integers `[A, 2]`.
         subsets: Which of the predicted pixels are in each set, `[S, P]`.
         max_distance: Greatest distance at which two pixels may be matched, in pixels.
@@ -42,11 +41,11 @@ def matching_sizes(predicted: Integers, annotated: Integers, subsets: Flags, max
         array([1])
     """
     sizes = np.zeros(len(subsets), dtype=np.int64)
-    # Pixels of the last sets come first, so that all that a set needs lies before all that it does not.
+    # Pixels of the last sets come first, so that the pixels of a set lie before all others.
     last = np.where(subsets, np.arange(1, len(subsets) + 1)[:, None], 0).max(axis=0, initial=0)
     order = np.argsort(-last, kind="stable")
     last, subsets = last[order], np.ascontiguousarray(subsets[:, order])
-    rows, columns, degrees = _pairs_in_reach(predicted[order], annotated, max_distance)
+    rows, columns, degrees = _sorted_pairs(predicted[order], annotated, max_distance)
     row_partners = np.full(len(predicted), -1, dtype=np.int32)
     column_partners = np.full(len(annotated), -1, dtype=np.int32)
     for k in reversed(range(len(subsets))):
@@ -69,7 +68,7 @@ def matching_sizes(predicted: Integers, annotated: Integers, subsets: Flags, max
             graph = csr_array((np.ones(len(column)), column, row_ends), shape=(needed, len(annotated)))
             free_rows = np.flatnonzero(present & (row_partners[:needed] < 0))
             free_columns = np.flatnonzero(reached & (column_partners < 0))
-            # The search visits what can be reached from where it starts: less, from the side that misses fewer.
+            # The search visits all that it can reach: that is less from the side with fewer free pixels.
             if len(free_rows) <= len(free_columns):
                 _augment(graph, free_rows, row_partners[:needed], column_partners)
             else:
@@ -78,12 +77,15 @@ def matching_sizes(predicted: Integers, annotated: Integers, subsets: Flags, max
     return sizes
 
 
-def _pairs_in_reach(
-    predicted: Integers, annotated: Integers, max_distance: float
-) -> tuple[Integers, Integers, Integers]:
-    """Both ends of all pairs, by predicted pixel and then from near to far, and the number of pairs of each pixel."""
+def _pairs_within(predicted: Integers, annotated: Integers, max_distance: float) -> NDArray[np.void]:
+    """Return all pairs within a distance, with the fields `i` (predicted), `j` (annotated) and `v` (distance)."""
     trees = KDTree(predicted.reshape(-1, 2)), KDTree(annotated.reshape(-1, 2))
-    pairs = trees[0].sparse_distance_matrix(trees[1], max_distance, output_type="ndarray")
+    return trees[0].sparse_distance_matrix(trees[1], max_distance, output_type="ndarray")
+
+
+def _sorted_pairs(predicted: Integers, annotated: Integers, max_distance: float) -> tuple[Integers, Integers, Integers]:
+    """Return both ends of all pairs, by predicted pixel and then by distance, and the number of pairs of each pixel."""
+    pairs = _pairs_within(predicted, annotated, max_distance)
     # Squared distances of pixels are integers.
     keys = pairs["i"] * (int(max_distance**2) + 2) + np.rint(pairs["v"] ** 2).astype(np.int64)
     order = np.argsort(keys)
@@ -92,29 +94,29 @@ def _pairs_in_reach(
 
 
 def _match_nearest(row: Integers, column: Integers, row_partners: Integers, column_partners: Integers) -> None:
-    """Gives free rows their nearest free column until none has one, in place."""
+    """Match free rows with their nearest free column until no row has one, in place."""
     open_pairs = np.flatnonzero((row_partners[row] < 0) & (column_partners[column] < 0))
     while open_pairs.size:
         row, column = row[open_pairs], column[open_pairs]
         first = np.flatnonzero(np.append(True, row[1:] != row[:-1]))
         wanting, wanted = row[first], column[first]
-        column_partners[wanted] = wanting  # where several want one column, one of them remains
+        column_partners[wanted] = wanting  # if several rows want one column, one of them gets it
         accepted = column_partners[wanted] == wanting
         row_partners[wanting[accepted]] = wanted[accepted]
         open_pairs = np.flatnonzero((row_partners[row] < 0) & (column_partners[column] < 0))
 
 
 def _augment(graph: csr_array, free: Integers, row_partners: Integers, column_partners: Integers) -> None:
-    """Makes a matching a largest one, in place, by augmenting paths that start at the `free` rows.
+    """Turn a matching into a largest one, in place, by augmenting paths that start at the `free` rows.
 
-    By Berge's theorem a matching is a largest one when no path that alternates between pairs outside and inside of it
+    By Berge's theorem a matching is a largest one if no path that alternates between pairs outside and inside of it
     joins two pixels without a partner.
     """
     rows, columns = len(row_partners), len(column_partners)
     source = rows + columns
     while free.size:
-        # From a row one may go on to the partners of its columns; a column without a partner ends a path. The source
-        # leads to all rows where a path may start.
+        # A path goes from a row to the partners of its columns; a column without a partner ends it. The source leads to
+        # all rows where a path can start.
         ends = np.where(column_partners >= 0, column_partners, np.arange(rows, source, dtype=np.int32))
         steps = csr_array(
             (
@@ -128,7 +130,7 @@ def _augment(graph: csr_array, free: Integers, row_partners: Integers, column_pa
         found = order[(order >= rows) & (order < source)]
         if not found.size:
             return
-        # The search tree parts into one tree for each start, so that one path from each can be taken at once.
+        # The search tree splits into one tree for each start, so that one path from each can be used at once.
         previous[free] = free
         starts = previous[found]
         while not np.array_equal(before := previous[starts], starts):
@@ -144,16 +146,16 @@ def _augment(graph: csr_array, free: Integers, row_partners: Integers, column_pa
 
 
 class PixelMatcher:
-    """Matches subsets of a set of predicted pixels to the pixels of one annotation.
+    """Matcher of subsets of predicted pixels with the pixels of one annotation.
 
-    As many pixels as possible are matched, and of all such matchings one with the smallest total distance is taken. The
-    original charges `100 * max_distance` for a pixel without a partner, which is the same unless a hundred pairs had to
-    change for one more. The pairs within reach are found once; the thresholds of one edge map share them.
+    As many pixels as possible are matched, with the smallest total distance of all such matchings. The original charges
+    `100 * max_distance` for a pixel without a partner, which is the same unless a hundred pairs have to change for one
+    more. The pairs within reach are found once; the thresholds of one edge map share them.
 
-    Where only the number of pairs matters, `matching_sizes` finds it in a fraction of the time.
+    If only the number of pairs matters, `matching_sizes` finds it in a fraction of the time.
 
     Args:
-        predicted: Positions of all pixels that a subset may hold, integers `[P, 2]`.
+        predicted: Positions of all pixels that a subset may contain, integers `[P, 2]`.
         annotated: Positions of the annotated pixels, integers `[A, 2]`.
         max_distance: Greatest distance at which two pixels may be matched, in pixels.
 
@@ -165,18 +167,16 @@ class PixelMatcher:
 
     def __init__(self, predicted: Integers, annotated: Integers, max_distance: float) -> None:
         self._shape = len(predicted), len(annotated)
-        pairs = KDTree(predicted.reshape(-1, 2)).sparse_distance_matrix(
-            KDTree(annotated.reshape(-1, 2)), max_distance, output_type="ndarray"
-        )
+        pairs = _pairs_within(predicted, annotated, max_distance)
         self._predicted, self._annotated = pairs["i"], pairs["j"]
         # Hundredths of a pixel, as in the original, and one more, since the solver takes a cost of 0 for no pair.
         self._costs = np.rint(100 * pairs["v"]) + 1
 
     def match(self, subset: Flags) -> tuple[Flags, Flags]:
-        """Matches the predicted pixels in `subset` one to one with annotated pixels.
+        """Match the predicted pixels in `subset` one to one with annotated pixels.
 
         Args:
-            subset: Which of the predicted pixels take part, `[P]`.
+            subset: Which of the predicted pixels to match, `[P]`.
 
         Returns:
             Which predicted pixels `[P]` and which annotated pixels `[A]` have a partner.
@@ -186,7 +186,7 @@ class PixelMatcher:
         ends = [self._predicted[kept], self._annotated[kept]]
         if not kept.size:
             return matched
-        # Only pixels with somebody in reach take part, numbered anew.
+        # Only pixels with another one in reach take part; they are numbered anew.
         names = [np.flatnonzero(np.bincount(end, minlength=size)) for end, size in zip(ends, self._shape, strict=True)]
         # The solver works through the rows, so the side with fewer pixels lies there.
         side, other = (0, 1) if len(names[0]) <= len(names[1]) else (1, 0)
@@ -197,8 +197,8 @@ class PixelMatcher:
             numbers.append(number[end])
         rows, columns = len(names[side]), len(names[other])
         row = np.arange(rows, dtype=np.int32)
-        # Each row has a column of its own that stands for having no partner, hence a full matching exists. It costs
-        # more than all pairs together, hence as few rows as possible end there.
+        # Each row has a column of its own that stands for "no partner", so that a full matching exists. It costs more
+        # than all pairs together, so that as few rows as possible end there.
         alone = rows * self._costs.max() + 1
         costs = csr_array(
             (
@@ -216,28 +216,27 @@ class PixelMatcher:
 
 def boundary_counts(
     prediction: NDArray[np.floating],
-    annotations: Sequence[NDArray[np.bool_]],
+    annotations: Sequence[Flags],
     thresholds: NDArray[np.floating],
     max_distance: float,
-    labelled: NDArray[np.bool_] | None = None,
+    labelled: Flags | None = None,
 ) -> NDArray[np.int64]:
-    """Compares the edge map of one image with its annotations at every threshold, as the BSDS boundary benchmark does.
+    """Compare the edge map of one image with its annotations at every threshold, as the BSDS boundary benchmark does.
 
     At a threshold `t`, pixels with `prediction >= t` are thinned and matched one to one with each annotation. A
-    predicted pixel counts as right once it is matched in any annotation; annotated pixels are counted over all
-    annotations.
+    predicted pixel is right if it is matched in any annotation; annotated pixels are counted over all annotations.
 
-    The original (Arbelaez et al., 2011) solves the same assignment problem on a graph whose connections between
-    unmatched pixels are few and drawn at random, and so loses about one match in a thousand; here it is solved exactly.
+    The original (Arbelaez et al., 2011) solves the same assignment problem on a graph with few, randomly drawn
+    connections between unmatched pixels, and so loses about one match in a thousand. Here it is solved exactly.
 
     Args:
         prediction: Edge probabilities, `[H, W]`.
         annotations: Edges drawn by each annotator, one pixel wide, `[H, W]`.
         thresholds: Ascending thresholds, `[T]`.
         max_distance: Greatest distance at which pixels may be matched, as a fraction of the image's diagonal.
-        labelled: Where pixels count, `[H, W]`; everywhere if not given. Predictions are thinned before the others are
-            dropped: cut out of the map, unlabelled regions would shape what thinning leaves, and a prediction of edges
-            everywhere would be thinned to lines between them, next to the true edges.
+        labelled: Which pixels count, `[H, W]`; all if not given. Predictions are thinned before the other pixels are
+            dropped. In the opposite order, unlabelled regions would shape the thinned lines: a prediction of edges
+            everywhere would be thinned to lines between the regions, next to the true edges.
 
     Returns:
         int64 `[4, T]`: matched predicted pixels, predicted pixels, matched annotated pixels, annotated pixels.
@@ -259,7 +258,7 @@ def boundary_counts(
     counts[3] = sum(int(annotation.sum()) for annotation in annotations)
     annotated = [np.argwhere(annotation) for annotation in annotations]
     if len(annotated) == 1:
-        # Which pixels are matched matters only to the union over annotators.
+        # Only the union over several annotators needs to know which pixels are matched.
         counts[[0, 2]] = matching_sizes(positions, annotated[0], subsets, reach)
     else:
         counts[[0, 2]] = _matched_in_any(positions, annotated, subsets, reach)
@@ -267,12 +266,9 @@ def boundary_counts(
 
 
 def _matched_in_any(
-    predicted: NDArray[np.integer],
-    annotated: Sequence[NDArray[np.integer]],
-    subsets: NDArray[np.bool_],
-    max_distance: float,
+    predicted: Integers, annotated: Sequence[Integers], subsets: Flags, max_distance: float
 ) -> NDArray[np.int64]:
-    """How many predicted pixels of each set are matched in any annotation, and annotated ones in all: `[2, S]`."""
+    """Return, for each set, the predicted pixels matched in any annotation and the annotated ones matched: `[2, S]`."""
     matchers = [PixelMatcher(predicted, annotation, max_distance) for annotation in annotated]
     counts = np.zeros((2, len(subsets)), dtype=np.int64)
     for k, subset in enumerate(subsets):

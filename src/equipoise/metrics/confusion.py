@@ -1,4 +1,4 @@
-"""The confusion matrix of a label map, and the scores read from it."""
+"""The confusion matrix of label maps, and the metrics computed from it: mean IoU and pixel accuracy."""
 
 from collections.abc import Hashable
 from typing import Any
@@ -6,27 +6,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from equipoise._core.errors import require
 from equipoise.metrics.shared_state import SharedState
 
 
 def confusion_matrix(
     prediction: Tensor, target: Tensor, num_classes: int, ignore_index: int | None = 255
 ) -> tuple[Tensor, Tensor]:
-    """Counts how often each class is predicted as each class, without waiting for the device.
+    """Count how often each class is predicted as each class, without waiting for the device.
 
     Args:
         prediction: Scores `[B, C, ...]` (logits or probabilities; the largest wins) or classes, integers `[B, ...]`.
         target: Classes, integers `[B, ...]`.
         num_classes: Number of classes `C`.
-        ignore_index: Value of unlabelled pixels in `target`, left out. `None` when every pixel is labelled.
+        ignore_index: The value of unlabelled pixels in `target`, which are left out. `None` if every pixel is labelled.
 
     Returns:
-        The matrix, int64 `[C, C]`, rows are true classes and columns predicted ones; and the number of labelled pixels,
-        int64 scalar, whose true or predicted class is outside `0 .. C - 1`. Such pixels are not in the matrix, and it
-        is the caller's duty to refuse them where reading a number back from the device is no harm.
+        The matrix, int64 `[C, C]`, with true classes in rows and predicted ones in columns; and the number, an int64
+        scalar, of labelled pixels whose true or predicted class is outside `0 .. C - 1`. Such pixels are not in the
+        matrix. The caller has to refuse them, at a time when waiting for the device does no harm.
 
     Raises:
-        ValueError: When the shapes do not fit.
+        ValueError: The shapes do not fit.
 
     Example:
         >>> matrix, outside = confusion_matrix(torch.tensor([[0, 1, 1]]), torch.tensor([[0, 1, 0]]), num_classes=2)
@@ -44,7 +45,7 @@ def confusion_matrix(
     inside = (target >= 0) & (target < num_classes) & (prediction >= 0) & (prediction < num_classes)
     labelled = torch.ones_like(inside) if ignore_index is None else target != ignore_index
     cells = num_classes * num_classes
-    # Pixels that do not count go to cells of their own: selecting the others would make the host wait for the device.
+    # Pixels that do not count get cells of their own: selecting the others would make the host wait for the device.
     cell = torch.where(inside, target * num_classes + prediction, cells + 1).masked_fill(~labelled, cells)
     counts = torch.zeros(cells + 2, dtype=torch.int64, device=target.device)
     counts.index_add_(0, cell, torch.ones_like(cell))
@@ -52,15 +53,15 @@ def confusion_matrix(
 
 
 def mean_iou(matrix: Tensor, absent_class_score: float | None = None) -> Tensor:
-    """Mean over classes of intersection over union, in percent.
+    """Return the mean over classes of intersection over union, in percent.
 
     Args:
-        matrix: Confusion matrix of the whole data set, `[C, C]`, rows are true classes.
-        absent_class_score: What a class scores that is neither labelled nor predicted anywhere, as a fraction; `None`
+        matrix: Confusion matrix of the whole data set, `[C, C]`, with true classes in rows.
+        absent_class_score: The score, a fraction, of a class that is neither labelled nor predicted anywhere; `None`
             leaves it out of the mean.
 
     Returns:
-        float64 scalar in percent; nan when no class is left.
+        float64 scalar in percent; nan if no class is left.
 
     Example:
         >>> mean_iou(torch.tensor([[3, 1, 0], [0, 4, 0], [0, 0, 0]])).item()
@@ -78,7 +79,7 @@ def mean_iou(matrix: Tensor, absent_class_score: float | None = None) -> Tensor:
 
 
 def pixel_accuracy(matrix: Tensor) -> Tensor:
-    """Share of labelled pixels whose class is right, in percent; nan when there is none.
+    """Return the share of labelled pixels whose class is right, in percent; nan if there are none.
 
     Args:
         matrix: Confusion matrix of the whole data set, `[C, C]`.
@@ -91,14 +92,14 @@ def pixel_accuracy(matrix: Tensor) -> Tensor:
 
 
 class ConfusionMetric(SharedState):
-    """Sums the confusion matrix of a data set; a subclass says in `compute` what it reads from it.
+    """Base class of metrics computed from the confusion matrix of a data set.
 
     Args:
         num_classes: Number of classes, background included.
-        ignore_index: Value of unlabelled pixels in a target, left out. `None` when every pixel is labelled.
+        ignore_index: The value of unlabelled pixels in a target, which are left out. `None` if every pixel is labelled.
 
     Raises:
-        ValueError: For fewer than one class.
+        ValueError: There is no class.
     """
 
     is_differentiable = False
@@ -110,30 +111,29 @@ class ConfusionMetric(SharedState):
 
     def __init__(self, num_classes: int, ignore_index: int | None = 255, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if num_classes < 1:
-            raise ValueError(f"`num_classes` should be at least 1. Found `num_classes = {num_classes}`.")
+        require(num_classes >= 1, "num_classes", num_classes, "be at least 1")
         self.num_classes = num_classes
         self.ignore_index = ignore_index
         self.add_state("matrix", torch.zeros(num_classes, num_classes, dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("outside", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def state_key(self) -> Hashable:
-        """The arguments."""
+        """Return the arguments."""
         return ConfusionMetric, self.num_classes, self.ignore_index
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Adds a batch: scores `[B, C, H, W]` or classes `[B, H, W]`, against classes `[B, H, W]`.
+        """Add a batch: scores `[B, C, H, W]` or classes `[B, H, W]`, against classes `[B, H, W]`.
 
-        Raises ValueError when the shapes do not fit.
+        Raises ValueError if the shapes do not fit.
         """
         matrix, outside = confusion_matrix(prediction, target, self.num_classes, self.ignore_index)
         self.matrix += matrix
         self.outside += outside
 
     def checked_matrix(self) -> Tensor:
-        """The matrix, int64 `[C, C]`, rows are true classes.
+        """Return the matrix, int64 `[C, C]`, with true classes in rows.
 
-        Raises ValueError when a labelled pixel had a true or predicted class outside `0 .. num_classes - 1`.
+        Raises ValueError if a labelled pixel had a true or predicted class outside `0 .. num_classes - 1`.
         """
         if self.outside > 0:
             raise ValueError(
@@ -146,22 +146,22 @@ class ConfusionMetric(SharedState):
 class MeanIoU(ConfusionMetric):
     """Mean over classes of intersection over union, in percent, from counts summed over all pixels of the data set.
 
-    `IoU_c = TP_c / (TP_c + FP_c + FN_c)`, as papers on semantic segmentation report it (P1, section 3). This is not the
-    mean over images of an image's score, which `torchmetrics.segmentation.MeanIoU` gives.
+    `IoU_c = TP_c / (TP_c + FP_c + FN_c)`, as papers on semantic segmentation report it (Guo et al. (2025), section 3).
+    `torchmetrics.segmentation.MeanIoU` computes something else: the mean over images of the score of an image.
 
-    A class that is neither labelled nor predicted anywhere is left out of the mean by default. The evaluation code
-    behind P1 scores it 0 (`absent_class_score=0.0`); other code lets it make the whole mean nan
-    (`absent_class_score=float("nan")`). On a complete test split every class occurs and the three agree. A class that
-    is labelled and never predicted, or the other way round, scores 0 everywhere.
+    By default, a class that is neither labelled nor predicted anywhere is left out of the mean. The evaluation code
+    behind Guo et al. scores it 0 (`absent_class_score=0.0`). In other code it makes the whole mean nan
+    (`absent_class_score=float("nan")`). On a complete test split every class occurs, and the three agree. A class that
+    is labelled and never predicted, or the other way round, always scores 0.
 
     Args:
         num_classes: Number of classes, background included.
-        ignore_index: Value of unlabelled pixels in a target, left out. `None` when every pixel is labelled.
-        absent_class_score: What a class scores that never occurs, as a fraction; `None` leaves it out of the mean.
+        ignore_index: The value of unlabelled pixels in a target, which are left out. `None` if every pixel is labelled.
+        absent_class_score: The score, a fraction, of a class that never occurs; `None` leaves it out of the mean.
 
     Raises:
-        ValueError: From the constructor for fewer than one class; from `update` when shapes do not fit; from `compute`
-            when a label or a predicted class was outside `0 .. num_classes - 1`.
+        ValueError: From the constructor if there is no class; from `update` if the shapes do not fit; from `compute`
+            if a label or a predicted class was outside `0 .. num_classes - 1`.
 
     Example:
         >>> import torch
@@ -178,18 +178,18 @@ class MeanIoU(ConfusionMetric):
         self.absent_class_score = absent_class_score
 
     def compute(self) -> Tensor:
-        """The mean over classes in percent; nan when no pixel was labelled."""
+        """Return the mean over classes in percent; nan if no pixel is labelled."""
         return mean_iou(self.checked_matrix(), self.absent_class_score).float()
 
 
 class PixelAccuracy(ConfusionMetric):
     """Share of all labelled pixels of the data set whose predicted class is right, in percent.
 
-    Beside `MeanIoU` in `equipoise.metrics.collect` both are read from one matrix, which is summed once.
+    In `equipoise.metrics.collect`, this metric and `MeanIoU` share one matrix, which is summed once.
 
     Args:
         num_classes: Number of classes, background included.
-        ignore_index: Value of unlabelled pixels in a target, left out. `None` when every pixel is labelled.
+        ignore_index: The value of unlabelled pixels in a target, which are left out. `None` if every pixel is labelled.
 
     Raises:
         ValueError: As `MeanIoU` does.
@@ -203,5 +203,5 @@ class PixelAccuracy(ConfusionMetric):
     """
 
     def compute(self) -> Tensor:
-        """The share in percent; nan when no pixel was labelled."""
+        """Return the share in percent; nan if no pixel is labelled."""
         return pixel_accuracy(self.checked_matrix()).float()

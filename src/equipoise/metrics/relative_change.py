@@ -1,4 +1,4 @@
-"""How methods compare over all tasks: the relative change against single-task networks, and the mean rank."""
+"""Comparison of methods over all tasks: delta_m, the relative change against single-task networks, and mean rank."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,27 +8,29 @@ from scipy.stats import rankdata
 
 
 def delta_m(measured: Mapping[str, float], single: Mapping[str, float], higher_is_better: Mapping[str, bool]) -> float:
-    """Mean over metrics of the signed relative change against the single-task networks, in percent (P1, equation 5).
+    """Return the mean over metrics of the signed relative change against the single-task networks, in percent.
 
-    `delta_m = 100 / T * sum_i s_i (M_i - S_i) / S_i`, with `s_i = 1` where a higher value of metric `i` is better and
-    `-1` where a lower one is. Positive means better than single-task. Units cancel, so mIoU may be in percent or a
+    Guo et al. (2025), equation 5:
+
+    `delta_m = 100 / T * sum_i s_i (M_i - S_i) / S_i`, with `s_i = 1` if a higher value of metric `i` is better and
+    `-1` if a lower one is. Positive means better than single-task. Units cancel, so mIoU may be in percent or a
     fraction.
 
-    Other definitions bear the same name: the one of the Nash-MTL family has the opposite sign and takes nine metrics of
-    three tasks, so that normals get five ninths of the weight; `delta_m_within_tasks` averages within a task first.
-    Give one metric a task for the definition of P1.
+    Other definitions have the same name. That of the Nash-MTL family has the opposite sign and uses nine metrics of
+    three tasks, so that normals get five ninths of the weight. `delta_m_within_tasks` averages within a task first.
+    Pass one metric per task for the definition of Guo et al.
 
     Args:
         measured: Values of the multi-task network by metric name.
         single: Values of the single-task networks under the same names.
-        higher_is_better: Direction of each metric under the same names.
+        higher_is_better: Whether higher values are better, under the same names.
 
     Returns:
         The mean relative change in percent.
 
     Raises:
-        ValueError: When the three do not hold the same names or no name at all, when a value is not finite (a run that
-            diverged has no delta_m), or when a single-task value is not above 0 (nothing is relative to it).
+        ValueError: The three do not hold the same names or hold none; a value is not finite (a run that diverged has no
+            delta_m); or a single-task value is not above 0 (no change is relative to it).
 
     Example:
         >>> single = {"miou": 40.0, "rmse": 0.60}
@@ -43,14 +45,15 @@ def delta_m(measured: Mapping[str, float], single: Mapping[str, float], higher_i
 def delta_m_within_tasks(
     measured: Mapping[str, float], single: Mapping[str, float], higher_is_better: Mapping[str, bool]
 ) -> float:
-    """Mean over tasks of the mean over a task's metrics of the signed relative change, in percent (P2, section 5).
+    """Return delta_m with metrics averaged within each task first, in percent (Gama & Grassi (2025), section 5).
 
-    A task of two metrics counts as much as a task of one. With one metric a task it is `delta_m`.
+    This is the mean over tasks of the mean over a task's metrics of the signed relative change. A task with two metrics
+    counts as much as a task with one. With one metric per task, the result is that of `delta_m`.
 
     Args:
-        measured: Values of the multi-task network by `task.metric`; what precedes the first dot is the task.
+        measured: Values of the multi-task network by `task.metric`; the task is the part before the first dot.
         single: Values of the single-task networks under the same names.
-        higher_is_better: Direction of each metric under the same names.
+        higher_is_better: Whether higher values are better, under the same names.
 
     Returns:
         The mean relative change in percent; positive means better than single-task.
@@ -69,10 +72,10 @@ def delta_m_within_tasks(
 
 
 def mean_within_tasks(values: Mapping[str, float]) -> float:
-    """Mean over tasks of the mean over a task's values: a task of two counts as much as a task of one.
+    """Return the mean over tasks of the mean over a task's values: a task with two counts as much as one with one.
 
     Args:
-        values: By `task.metric`; what precedes the first dot is the task.
+        values: Values by `task.metric`; the task is the part before the first dot.
 
     Example:
         >>> mean_within_tasks({"seg.miou": -2.0, "disparity.abs": 10.0, "disparity.rel": -6.0})
@@ -85,20 +88,20 @@ def mean_within_tasks(values: Mapping[str, float]) -> float:
 
 
 def mean_rank(measured: Mapping[str, Mapping[str, float]], higher_is_better: Mapping[str, bool]) -> dict[str, float]:
-    """Mean over tasks of the mean over a task's metrics of a method's rank among all methods (P2, section 5).
+    """Return the mean rank of each method among all methods (Gama & Grassi (2025), section 5).
 
-    Rank 1 is the best; methods with equal values share the mean of their ranks. P2 ranks the means over seeds.
+    Ranks are averaged over the metrics of a task, then over tasks. Rank 1 is the best; methods with equal values share
+    the mean of their ranks. Gama & Grassi rank the means over seeds.
 
     Args:
-        measured: By method, values by `task.metric`; what precedes the first dot is the task.
-        higher_is_better: Direction of each metric under the same names.
+        measured: For each method, values by `task.metric`; the task is the part before the first dot.
+        higher_is_better: Whether higher values are better, under the same names.
 
     Returns:
         The mean rank of each method; lower is better.
 
     Raises:
-        ValueError: When the methods and directions do not hold the same names or no name at all, or when a value is not
-            finite.
+        ValueError: The methods and directions do not hold the same names or hold none, or a value is not finite.
 
     Example:
         >>> directions = {"seg.miou": True, "depth.rmse": False}
@@ -120,7 +123,7 @@ def mean_rank(measured: Mapping[str, Mapping[str, float]], higher_is_better: Map
 def _changes(
     measured: Mapping[str, float], single: Mapping[str, float], higher_is_better: Mapping[str, bool]
 ) -> dict[str, float]:
-    """The signed relative changes in percent."""
+    """Return the signed relative changes in percent."""
     _check_names(measured, {"measured": measured, "single": single, "higher_is_better": higher_is_better})
     changes = {}
     for name, value in measured.items():

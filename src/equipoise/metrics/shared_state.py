@@ -1,4 +1,4 @@
-"""Several numbers from one sum over a data set."""
+"""Metrics that compute several numbers from one sum over a data set."""
 
 from abc import abstractmethod
 from collections.abc import Hashable, Mapping
@@ -7,21 +7,25 @@ from torchmetrics import Metric, MetricCollection
 
 
 class SharedState(Metric):
-    """A metric whose state is the same as that of others, from which they read other numbers.
+    """Base class of metrics that share one state and differ in `compute` alone.
 
-    A base class derives from this, keeps the state and has `update`; its subclasses differ in `compute` alone.
+    A class for each kind of state derives from this one and defines the state and `update`; its subclasses define
+    `compute`.
     """
 
     @abstractmethod
     def state_key(self) -> Hashable:
-        """What determines the state: metrics with equal keys have equal states after equal updates."""
+        """Return a key of the state: metrics with equal keys have equal states after equal updates."""
 
 
 def collect(metrics: Mapping[str, Metric]) -> MetricCollection:
-    """The metrics as a collection in which each shared state is updated once.
+    """Return the metrics as a collection in which each shared state is updated once.
 
-    Left to itself, `MetricCollection` takes metrics to share a state if theirs are equal after the first batch, which
-    is no proof: shares of nearly right pixels, for one, are all 0 at the beginning of a training.
+    By default, `MetricCollection` assumes that metrics share a state if their states are equal after the first batch.
+    That can go wrong: for example, the shares of nearly right pixels are all 0 at the beginning of training.
+
+    Args:
+        metrics: The metrics by name.
 
     Example:
         >>> import torch

@@ -1,8 +1,8 @@
-"""Thinning of many binary maps of one image at once.
+"""Thinning and non-maximum suppression of edge maps.
 
-Each pixel holds 64-bit words in which bit `k` belongs to map `k`, and the conditions under which a pixel goes are
-evaluated as boolean algebra on whole words: 99 thresholds of an edge map cost two maps. Pixels are looked at again only
-where something changed around them.
+Many binary maps of one image are thinned at once. Each pixel has 64-bit words in which bit `k` belongs to map `k`; the
+conditions for removing a pixel are boolean algebra on whole words. So 99 thresholds of an edge map cost as much as two
+maps. A pixel is visited again only if one of its neighbours changed.
 """
 
 import numpy as np
@@ -11,16 +11,25 @@ from scipy import ndimage
 
 Words = NDArray[np.uint64]
 
+# The settings of non-maximum suppression with which published boundary scores are computed.
+_SMOOTHING_RADIUS = 4
+_BORDER = 5
+_TOLERANCE = 1.01
+
 
 def pack_levels(levels: NDArray[np.integer], maps: int) -> Words:
-    """Nested binary maps as words: a pixel of level `n` is set in the maps `0 .. n - 1`.
+    """Return nested binary maps as words: a pixel of level `n` is set in the maps `0 .. n - 1`.
 
     Args:
-        levels: In how many maps each pixel is set, `[H, W]`, 0 to `maps`.
-        maps: Number of maps.
+        levels: The number of maps in which each pixel is set, `[H, W]`, 0 to `maps`.
+        maps: The number of maps.
 
     Returns:
         uint64 `[words, H, W]`, with bit `k % 64` of word `k // 64` for map `k`.
+
+    Example:
+        >>> pack_levels(np.array([[0, 1, 3]]), maps=3)
+        array([[[0, 1, 7]]], dtype=uint64)
     """
     is_set = np.arange(-(-maps // 64) * 64) < np.arange(maps + 1)[:, None]
     table = np.packbits(is_set, axis=1, bitorder="little").view("<u8").astype(np.uint64)
@@ -28,17 +37,17 @@ def pack_levels(levels: NDArray[np.integer], maps: int) -> Words:
 
 
 def unpack(words: Words, maps: int) -> NDArray[np.bool_]:
-    """The bits of words `[words, N]` as booleans `[maps, N]`."""
+    """Return the bits of words `[words, N]` as booleans `[maps, N]`."""
     octets = np.ascontiguousarray(words.T).astype("<u8").view(np.uint8)
     return np.unpackbits(octets, axis=1, bitorder="little", count=maps).T.astype(bool)
 
 
 def thin(words: Words) -> Words:
-    """Thins every map until nothing changes, as MATLAB's `bwmorph(map, "thin", inf)` does.
+    """Thin every map until nothing changes, as MATLAB's `bwmorph(map, "thin", inf)` does.
 
-    The parallel algorithm of Guo and Hall (1989) with two sub-iterations, variant A1. A pixel goes when it joins
-    nothing (its neighbourhood has one crossing), is no end of a line (two or three pairs of neighbours) and lies on the
-    side of the stroke which the sub-iteration peels. Outside of the image there is nothing.
+    This is the parallel algorithm of Guo and Hall (1989) with two sub-iterations, variant A1. A pixel is removed if it
+    connects nothing (its neighbourhood has one crossing), is not the end of a line (two or three pairs of neighbours)
+    and lies on the side of the stroke that the sub-iteration peels. Outside of the image no pixel is set.
 
     Args:
         words: uint64 `[words, H, W]`, see `pack_levels`.
@@ -64,7 +73,7 @@ def thin(words: Words) -> Words:
     everywhere = np.append(offsets, 0)
     active = np.flatnonzero(flat)
     touched = np.empty(flat.shape, dtype=bool)
-    previously_changed = active  # every pixel is looked at once in either sub-iteration
+    previously_changed = active  # each sub-iteration visits every pixel at least once
     sub_iteration = 0
     while active.size:
         neighbours = [flat[active + offset] for offset in offsets]
@@ -73,8 +82,7 @@ def thin(words: Words) -> Words:
         hit = np.flatnonzero(gone)
         changed = active[hit]
         flat[changed] = centre[hit] & ~gone[hit]
-        # A decision of this kind was last taken two sub-iterations ago: it may differ only near what changed since
-        # then.
+        # This kind of sub-iteration ran two sub-iterations ago: its decisions can differ only near changes since then.
         touched[:] = False
         for offset in everywhere:
             touched[changed + offset] = True
@@ -107,19 +115,13 @@ def _at_least_one_and_two(bits: list[Words]) -> tuple[Words, Words]:
     return some, several
 
 
-# The settings with which published boundary scores are computed.
-SMOOTHING_RADIUS = 4
-BORDER = 5
-TOLERANCE = 1.01
-
-
 def suppress_non_maxima(edges: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Keeps an edge map where it peaks across the edge, and sets the rest to 0.
+    """Return an edge map with all pixels set to 0 that are no maximum across the edge.
 
-    The step that structured edges (Dollar and Zitnick, 2015) and the evaluation of HED take before thresholding: the
-    direction of an edge is the one of largest curvature after smoothing with a triangle of radius 4; a pixel goes when
-    it is less than 1/1.01 of the map (linearly interpolated) one pixel to either side across the edge; and what is left
-    fades to 0 over the last 5 pixels before the border, where maps are noisy.
+    Structured edges (Dollar and Zitnick, 2015) and the evaluation of HED do this before thresholding. The direction
+    across an edge is that of largest curvature after smoothing with a triangle of radius 4. A pixel is removed if it is
+    less than 1/1.01 of the map (linearly interpolated) one pixel to either side across the edge. The remaining values
+    fade to 0 over the last 5 pixels before the border, where maps are noisy.
 
     Args:
         edges: Edge probabilities, `[H, W]`.
@@ -139,19 +141,19 @@ def suppress_non_maxima(edges: NDArray[np.floating]) -> NDArray[np.float64]:
     for side in (-1, 1):
         at = np.stack([rows + side * np.sin(angle), columns + side * np.cos(angle)])
         neighbour = ndimage.map_coordinates(edges, at, order=1, mode="nearest")
-        kept[edges * TOLERANCE < neighbour] = 0
+        kept[edges * _TOLERANCE < neighbour] = 0
     return kept * _fade(edges.shape[0])[:, None] * _fade(edges.shape[1])
 
 
 def _smooth(edges: NDArray[np.float64]) -> NDArray[np.float64]:
-    triangle = np.concatenate([np.arange(1, SMOOTHING_RADIUS + 2), np.arange(SMOOTHING_RADIUS, 0, -1)])
+    triangle = np.concatenate([np.arange(1, _SMOOTHING_RADIUS + 2), np.arange(_SMOOTHING_RADIUS, 0, -1)])
     for axis in (0, 1):
         edges = ndimage.correlate1d(edges, triangle / triangle.sum(), axis=axis, mode="reflect")
     return edges
 
 
 def _angle_across(smooth: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Direction across the edge, radians from the column axis to the row axis."""
+    """Return the direction across the edge, in radians from the column axis to the row axis."""
     by_row, by_column = np.gradient(smooth)
     by_row_twice, mixed = np.gradient(by_row)
     by_column_twice = np.gradient(by_column, axis=1)
@@ -162,4 +164,4 @@ def _angle_across(smooth: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _fade(size: int) -> NDArray[np.float64]:
     distance = np.minimum(np.arange(size), np.arange(size)[::-1])
-    return np.minimum(distance / BORDER, 1)
+    return np.minimum(distance / _BORDER, 1)

@@ -1,4 +1,4 @@
-"""Multi-task networks: a timm backbone that tasks share, and what each task adds to it."""
+"""Multi-task networks: a timm backbone that the tasks share, and modules of each task's own."""
 
 from __future__ import annotations
 
@@ -12,33 +12,57 @@ from equipoise.models.backbone import Backbone
 from equipoise.models.base import MultiTaskModel, Outputs
 from equipoise.tasks import Output
 
-__all__ = ["Backbone", "MultiTaskModel", "Outputs", "available", "create", "default_backbone", "examples", "options"]
+__all__ = [
+    "Backbone",
+    "MultiTaskModel",
+    "Outputs",
+    "architecture_class",
+    "available",
+    "create",
+    "default_backbone",
+    "examples",
+    "options",
+]
 
 
-architecture_registry: Registry[MultiTaskModel] = Registry(
+# Not `architectures`: the package of that name becomes an attribute of this one when it is imported.
+_registry: Registry[MultiTaskModel] = Registry(
     "architecture", MultiTaskModel, package="equipoise.models.architectures", group="equipoise.architectures"
 )
 
 
 def available() -> list[str]:
-    """The names of the architectures.
+    """Return the names of the architectures.
 
-    >>> "shared" in available()
-    True
+    Example:
+        >>> "shared" in available()
+        True
     """
-    return list(architecture_registry)
+    return list(_registry)
+
+
+def architecture_class(architecture: str) -> type[MultiTaskModel]:
+    """Return the class of an architecture.
+
+    Raises:
+        ValueError: There is no such architecture.
+    """
+    return _registry[architecture]
 
 
 def options(architecture: str) -> dict[str, Any]:
-    """The types of an architecture's own options, the keyword-only arguments of its class, by their names.
+    """Return the types of an architecture's own options by their names.
+
+    Options are the keyword-only arguments of its class.
 
     Raises:
-        ValueError: If there is no such architecture.
+        ValueError: There is no such architecture.
 
-    >>> "decoder" in options("shared")
-    True
+    Example:
+        >>> "decoder" in options("shared")
+        True
     """
-    return option_types(architecture_registry[architecture])
+    return option_types(_registry[architecture])
 
 
 def create(
@@ -52,27 +76,28 @@ def create(
     """Build a multi-task network, or with one task its single-task counterpart.
 
     Args:
-        architecture: One of `available()`.
-        tasks: Task name to what the network puts out for it (a number is that of the channels of a dense map), in the
-            order that the network keeps.
+        architecture: One of `available()`, or `module:Class`.
+        tasks: For each task its output, in the order that the network keeps. A number stands for a dense map with so
+            many channels.
         backbone: Name of a timm model; the architecture's own default if left out.
         pretrained: False: random weights and no network traffic. True: timm's weights. A path: weights from that file.
         options: The architecture's own options, the keyword-only arguments of its class.
 
     Raises:
-        ValueError: If a name or an option is not known, or weights cannot be had or do not fit.
+        ValueError: A name or an option is unknown, or weights are not available or do not fit.
 
-    >>> import torch
-    >>> tasks = {"seg": 13, "depth": 1}
-    >>> model = create("shared", tasks=tasks, backbone="test_resnet", decoder="conv")
-    >>> outputs = model(torch.rand(2, 3, 50, 70))
-    >>> {task: tuple(prediction.shape) for task, prediction in outputs.predictions.items()}
-    {'seg': (2, 13, 50, 70), 'depth': (2, 1, 50, 70)}
+    Example:
+        >>> import torch
+        >>> tasks = {"seg": 13, "depth": 1}
+        >>> model = create("shared", tasks=tasks, backbone="test_resnet", decoder="conv")
+        >>> outputs = model(torch.rand(2, 3, 50, 70))
+        >>> {task: tuple(prediction.shape) for task, prediction in outputs.predictions.items()}
+        {'seg': (2, 13, 50, 70), 'depth': (2, 1, 50, 70)}
     """
-    network = architecture_registry[architecture]
+    network = _registry[architecture]
     check_options(f"Architecture `{architecture}`", option_types(network), options)
     check_required(f"Architecture `{architecture}`", network, options)
-    # An architecture's constructor takes more than the base's, whose type is all that is known here.
+    # The type of an architecture's constructor is not known here; it takes more than that of the base.
     build = cast(Callable[..., MultiTaskModel], network)
     if network.default_backbone is None:
         if backbone is not None or pretrained is not False:
@@ -85,25 +110,23 @@ def create(
 
 
 def default_backbone(architecture: str) -> str | None:
-    """The backbone that an architecture is built on where none is named; none if it has a trunk of its own.
+    """Return the backbone that an architecture has by default; none if it has a trunk of its own.
 
     Raises:
-        ValueError: If there is no such architecture.
+        ValueError: There is no such architecture.
 
-    >>> default_backbone("shared")
-    'resnet18'
+    Example:
+        >>> default_backbone("shared")
+        'resnet18'
     """
-    return architecture_registry[architecture].default_backbone
+    return _registry[architecture].default_backbone
 
 
 def examples() -> list[dict[str, Any]]:
-    """Networks of every architecture that reads images, as arguments of `create`; only the tasks are missing.
+    """Return networks of every architecture that reads images, as arguments of `create` without the tasks.
 
-    >>> {"architecture": "shared", "backbone": "resnet50"} in examples()
-    True
+    Example:
+        >>> {"architecture": "shared", "backbone": "resnet50"} in examples()
+        True
     """
-    return [
-        {"architecture": name, **example}
-        for name, network in architecture_registry.items()
-        for example in network.examples
-    ]
+    return [{"architecture": name, **example} for name, network in _registry.items() for example in network.examples]

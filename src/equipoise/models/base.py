@@ -1,4 +1,4 @@
-"""What every multi-task network is: images in, one dense map a task out, parameters that know whose they are."""
+"""The base class of multi-task networks, and their outputs."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from torch import Tensor, nn
 from equipoise.tasks import Output
 
 Adapt = Callable[[str, Sequence[Tensor]], Sequence[Tensor]]
-"""What a task reads in place of the shared features: from its name and the features to tensors of the same shapes."""
+"""From the name of a task and the shared features to the tensors that the task reads, of the same shapes."""
 
 
-def as_they_are(task: str, features: Sequence[Tensor]) -> Sequence[Tensor]:
-    """The features themselves, whatever the task."""
+def unchanged(task: str, features: Sequence[Tensor]) -> Sequence[Tensor]:
+    """Return the shared features: every task reads the same."""
     return features
 
 
 @dataclass
 class Outputs:
-    """What a forward pass gives.
+    """The outputs of a forward pass.
 
     Attributes:
-        predictions: Task name to its raw prediction, [B, channels, H, W] at the size of the images, or [B, channels]
+        predictions: The raw prediction of each task, [B, channels, H, W] at the size of the images, or [B, channels]
             for a task that is not dense. Under autocast they have autocast's type.
         shared: The tensors where the trunk ends, as the tasks read them, before `adapt`. None of them is an ancestor of
-            another one in the autograd graph, so `torch.autograd.grad(loss, shared)` counts everything that a task asks
-            of the trunk once.
-        auxiliary: Task name to predictions made on the way (deep supervision), [B, channels, H, W] at the size of the
-            images; each is given the task's loss. A task without any has no entry.
-        categorical: Task name to logits made on the way, [B, categories, H, W] at the size of the images, of the
-            categories that the task sorts its labels into (see `equipoise.tasks.Task.categorise`); each is given the
-            cross entropy. A task without any has no entry.
+            another in the autograd graph, so `torch.autograd.grad(loss, shared)` counts each part of a task's gradient
+            once.
+        auxiliary: Intermediate predictions of each task (deep supervision), [B, channels, H, W] at the size of the
+            images; the task's loss is applied to each. A task without any has no entry.
+        categorical: Intermediate logits of each task, [B, categories, H, W] at the size of the images, for the
+            categories into which the task sorts its labels (see `equipoise.tasks.Task.categorise`); the cross entropy
+            is applied to each. A task without any has no entry.
     """
 
     predictions: dict[str, Tensor]
@@ -44,32 +44,32 @@ class Outputs:
 
 
 class MultiTaskModel(nn.Module, ABC):
-    """Base of the architectures.
+    """Base class of the architectures.
 
-    A subclass takes `(tasks, backbone, pretrained=False, *, ...options)`, builds its modules, puts one decoder a task
-    into `decoders`, and writes `forward` and `last_shared_layer`. Where a task owns more than its decoder (an attention
-    module, a prompt), it also overrides `task_modules`; whatever no task owns is shared.
+    A subclass takes `(tasks, backbone, pretrained=False, *, ...options)`, builds its modules, puts one decoder per task
+    into `decoders`, and defines `forward` and `last_shared_layer`. If a task owns more than its decoder (an attention
+    module, a prompt), the subclass also overrides `task_modules`. A module that no task owns is shared.
 
     A subclass with a trunk of its own sets `default_backbone = None` and takes `(tasks, *, ...options)`.
 
     Args:
-        tasks: Task name to what the network puts out for it; a number is that of the channels of a dense map. The
-            order is kept: some architectures lay out channels by it.
+        tasks: The output of each task; a number stands for a dense map with so many channels. The order is kept, since
+            some architectures lay out channels by it.
 
     Attributes:
-        tasks: Task name to the number of channels of its prediction.
-        outputs: Task name to all that is known of its prediction.
+        tasks: The number of channels of each task's prediction.
+        outputs: The output of each task.
 
     Raises:
-        ValueError: If there is no task, a name cannot name a module or a number of channels is not positive.
+        ValueError: There is no task, a name cannot name a module, or a number of channels is not positive.
     """
 
     default_backbone: ClassVar[str | None] = "resnet18"
-    """The backbone that it is built on where none is named; none if it has a trunk of its own."""
+    """The backbone to build on where none is named; none if the network has a trunk of its own."""
 
     examples: ClassVar[Sequence[Mapping[str, Any]]] = ()
-    """The networks that `equipoise models` lists, those of its papers first of all: arguments of
-    `equipoise.models.create` beside architecture and tasks. None if what it reads are no images."""
+    """The networks that `equipoise models` lists, those of the papers first: arguments of `equipoise.models.create`
+    without architecture and tasks. Empty if the network does not read images."""
 
     def __init__(self, tasks: Mapping[str, int | Output]) -> None:
         super().__init__()
@@ -90,27 +90,27 @@ class MultiTaskModel(nn.Module, ABC):
         self.decoders = nn.ModuleDict()
 
     @abstractmethod
-    def forward(self, images: Tensor, adapt: Adapt = as_they_are) -> Outputs:
+    def forward(self, images: Tensor, adapt: Adapt = unchanged) -> Outputs:
         """Predict every task.
 
         Args:
             images: [B, 3, H, W], normalised as the backbone expects.
-            adapt: Called once a task with all of `Outputs.shared`; what it returns is what the task's modules read.
+            adapt: Called once per task with all of `Outputs.shared`; the task's modules read the result.
         """
 
     @abstractmethod
     def last_shared_layer(self) -> nn.Module:
-        """The last layer that all tasks go through: where last-layer balancing methods look at gradients."""
+        """Return the last layer that all tasks share. Last-layer balancing methods measure gradients there."""
 
     def task_modules(self, task: str) -> Iterable[nn.Module]:
-        """The modules that only this task uses."""
+        """Return the modules that only this task uses."""
         return [self.decoders[task]]
 
     def task_parameters(self, task: str) -> Iterator[nn.Parameter]:
-        """The parameters that only this task uses.
+        """Return the parameters that only this task uses.
 
         Raises:
-            ValueError: If the network has no such task.
+            ValueError: The network has no such task.
         """
         if task not in self.tasks:
             raise ValueError(f"`task` should be one of {list(self.tasks)}. Found `task = {task!r}`.")
@@ -118,15 +118,15 @@ class MultiTaskModel(nn.Module, ABC):
             yield from module.parameters()
 
     def shared_parameters(self) -> Iterator[nn.Parameter]:
-        """The parameters that no single task owns."""
+        """Return the parameters that no task owns."""
         owned = {id(parameter) for task in self.tasks for parameter in self.task_parameters(task)}
         return (parameter for parameter in self.parameters() if id(parameter) not in owned)
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Compile in place (`torch.compile`'s arguments), each part by itself.
+        """Compile each part in place; the arguments are those of `torch.compile`.
 
-        A network compiled as a whole is one node of the autograd graph: `Outputs.shared` would no longer lie between
-        trunk and decoders, and no gradient with respect to it could be taken.
+        A network that is compiled as a whole is one node of the autograd graph. `Outputs.shared` would then no longer
+        lie between trunk and decoders, and gradients with respect to it could not be computed.
         """
         for child in self.children():
             parts = child.children() if isinstance(child, nn.ModuleDict | nn.ModuleList) else [child]

@@ -1,4 +1,4 @@
-"""What a network costs: its parameters and its multiply-accumulates."""
+"""The cost of a network: parameters and multiply-accumulates."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Cost:
     """The size of a network.
 
     Attributes:
-        parameters: All its parameters, batch statistics not counted.
-        shared: Those that no single task owns.
-        tasks: Those that one task owns, by its name.
-        macs: Multiply-accumulates of predicting one image.
+        parameters: The number of parameters; batch statistics are not counted.
+        shared: The number of parameters that no task owns.
+        tasks: The number of parameters that each task owns.
+        macs: The number of multiply-accumulates in the prediction of one image.
     """
 
     parameters: int
@@ -32,20 +32,21 @@ class Cost:
 def cost(model: MultiTaskModel, size: tuple[int, int]) -> Cost:
     """Count parameters and multiply-accumulates.
 
-    The latter are half the operations that PyTorch's own counter finds in a forward pass: those of convolutions and
-    matrix products, attention's among them.
+    Multiply-accumulates are half the operations that PyTorch's own counter finds in a forward pass. It counts
+    convolutions and matrix products, also those of attention.
 
     Args:
-        model: A network of images. Built under `torch.device("meta")`, it takes neither memory nor the time to compute
-            anything.
+        model: A network that reads images. If it is built under `torch.device("meta")`, counting needs no memory and
+            computes nothing.
         size: (H, W) of the image.
 
-    >>> from equipoise import models
-    >>> with torch.device("meta"):
-    ...     model = models.create("shared", tasks={"depth": 1}, backbone="resnet18")
-    >>> found = cost(model, (448, 576))
-    >>> found.parameters, round(found.macs / 1e9, 1)
-    (15898945, 65.9)
+    Example:
+        >>> from equipoise import models
+        >>> with torch.device("meta"):
+        ...     model = models.create("shared", tasks={"depth": 1}, backbone="resnet18")
+        >>> found = cost(model, (448, 576))
+        >>> found.parameters, round(found.macs / 1e9, 1)
+        (15898945, 65.9)
     """
     device = next(model.parameters()).device
     was_training = model.training

@@ -1,4 +1,4 @@
-"""Pieces that several decoders and architectures are made of."""
+"""Layers that several decoders and architectures use."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from equipoise.tasks import Output
 
 
 def resize(maps: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Bilinear resize of [B, C, h, w] to `size` = (H, W), corners not aligned."""
+    """Resize maps [B, C, h, w] to `size = (H, W)`, bilinearly, corners not aligned."""
     return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
 
 
 def conv_bn_relu(inputs: int, outputs: int, kernel: int, *, dilation: int = 1) -> nn.Sequential:
-    """Convolution without bias that keeps the size of the map, batch normalisation, ReLU."""
+    """Return a convolution without bias that keeps the size of the map, batch normalisation and ReLU."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, padding=dilation * (kernel // 2), dilation=dilation, bias=False),
         nn.BatchNorm2d(outputs),
@@ -27,10 +27,10 @@ def conv_bn_relu(inputs: int, outputs: int, kernel: int, *, dilation: int = 1) -
 
 
 def require_dense(outputs: Mapping[str, Output]) -> None:
-    """See that every task predicts a value for every pixel.
+    """Check that every task predicts a value for every pixel.
 
     Raises:
-        ValueError: If one does not.
+        ValueError: One does not.
     """
     for task, output in outputs.items():
         if not output.dense:
@@ -41,28 +41,30 @@ def require_dense(outputs: Mapping[str, Output]) -> None:
 
 
 def basic_block(inputs: int, outputs: int) -> nn.Module:
-    """Two 3x3 convolutions and a skip (He et al., "Deep Residual Learning", CVPR 2016, figure 5 left).
+    """Return two 3x3 convolutions and a skip (He et al., "Deep Residual Learning", CVPR 2016, figure 5 left).
 
-    The skip is the input, or where the channels change a 1x1 convolution with batch normalisation.
+    The skip is the input, or a 1x1 convolution with batch normalisation where the number of channels changes.
 
     Args:
-        inputs: Channels that come in.
-        outputs: Channels that go out.
+        inputs: Channels of the input.
+        outputs: Channels of the output.
     """
     return resnet.BasicBlock(inputs, outputs, downsample=_skip(inputs, outputs))
 
 
 def bottleneck(inputs: int, outputs: int) -> nn.Module:
-    """1x1, 3x3 and 1x1 convolution, a quarter of the outputs wide in between, and a skip (He et al., figure 5 right).
+    """Return a 1x1, a 3x3 and a 1x1 convolution and a skip (He et al., figure 5 right).
 
-    The skip is the input, or where the channels change a 1x1 convolution with batch normalisation.
+    Between the first and the last convolution there are a quarter of the outputs' channels.
+
+    The skip is the input, or a 1x1 convolution with batch normalisation where the number of channels changes.
 
     Args:
-        inputs: Channels that come in.
-        outputs: Channels that go out.
+        inputs: Channels of the input.
+        outputs: Channels of the output.
 
     Raises:
-        ValueError: If the outputs are no multiple of 4.
+        ValueError: `outputs` is no multiple of 4.
     """
     expansion = resnet.Bottleneck.expansion
     if outputs % expansion:
@@ -76,11 +78,12 @@ def _skip(inputs: int, outputs: int) -> nn.Module | None:
     return nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
 
 
-def side_by_side(features: Sequence[Tensor]) -> Tensor:
-    """Features [B, C_i, h_i, w_i], from fine to coarse, in one map of the finest's size, [B, sum of C_i, h_0, w_0].
+def concatenate(features: Sequence[Tensor]) -> Tensor:
+    """Concatenate features [B, C_i, h_i, w_i], from fine to coarse, to [B, sum of C_i, h_0, w_0], the finest size.
 
-    How HRNet's heads read its branches (Wang et al., "Deep High-Resolution Representation Learning for Visual
-    Recognition", arXiv 1908.07919, figure 4b). Resizing goes by size, not by factor, so that no size is excluded.
+    HRNet's heads read its branches so (Wang et al., "Deep High-Resolution Representation Learning for Visual
+    Recognition", arXiv 1908.07919, figure 4b). Features are resized to a size, not by a factor, so images of any size
+    are possible.
     """
     finest = features[0].shape[-2:]
     return torch.cat([features[0], *(resize(feature, finest) for feature in features[1:])], dim=1)

@@ -1,9 +1,12 @@
-"""Results for people: tables, figures, and the page (`equipoise.report.html`)."""
+"""Results for people: tables, figures, texts, and the page (`equipoise.report.html`)."""
 
-from equipoise.report.figures.illustration import changes, radar, relative_change, seeds, write_figure
-from equipoise.report.tables.comparison import certainty, comparison
+from equipoise.report.changes import changes
+from equipoise.report.figures.folder import write_figure
+from equipoise.report.figures.results import relative_change
+from equipoise.report.tables.certainty import certainty
+from equipoise.report.tables.comparison import comparison
 from equipoise.report.tables.published import beside_published
-from equipoise.report.tables.table import Table, on_console, write_csv, write_latex, write_markdown
+from equipoise.report.tables.table import Table, terminal_table
 
 __all__ = [
     "Table",
@@ -11,12 +14,7 @@ __all__ = [
     "certainty",
     "changes",
     "comparison",
-    "on_console",
-    "radar",
     "relative_change",
-    "seeds",
-    "write_csv",
+    "terminal_table",
     "write_figure",
-    "write_latex",
-    "write_markdown",
 ]

@@ -1,18 +1,23 @@
-"""Verdicts as people read them: plain sentences and one table, for the terminal and for the page."""
+"""Verdicts as plain sentences and one table, for the terminal and for the page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from equipoise.diagnosis import TaskEvidence, Verdict
+from equipoise.diagnosis import TaskStatistics, Verdict
 from equipoise.diagnosis.verdict.words import sureness
 
 
 @dataclass(frozen=True)
-class Said:
-    """A sentence or two, and how sure they are, such as "97 %"."""
+class FindingText:
+    """A finding in words.
+
+    Attributes:
+        text: A sentence or two.
+        certainty: How certain it is, such as "97 %".
+    """
 
     text: str
-    sure: str
+    certainty: str
 
 
 @dataclass(frozen=True)
@@ -21,13 +26,13 @@ class TaskRow:
 
     Attributes:
         task: Its name.
-        norm: Of its gradient over the median task, such as "0.03x".
-        cosine: Mean with the other tasks.
-        share: Of the update, such as "0.14 %".
-        bar: The same from 0 to 1, for drawing.
-        others: Shares under other weights, in the order of `VerdictText.weightings`.
+        norm: The norm of its gradient over that of the median task, such as "0.03x".
+        cosine: The mean cosine with the other tasks.
+        share: Its share of the update, such as "0.14 %".
+        bar: The share from 0 to 1, for drawing.
+        others: Its shares under other weights, in the order of `VerdictText.weightings`.
         state: What is found about it, or "fine".
-        fine: Whether nothing is.
+        fine: Whether nothing is found about it.
     """
 
     task: str
@@ -45,60 +50,60 @@ class VerdictText:
     """A verdict in words.
 
     Attributes:
-        status: As in `Verdict`.
+        status: The status, as in `Verdict`.
         summary: One line.
-        findings: The most important first.
-        weightings: Names of the weights that tasks' shares are told under, besides those of the run.
-        tasks: The table; empty without a verdict.
-        advice: What to try; none where weights are no remedy.
-        recipe_line: To be pasted under `balancers:` of a recipe; none likewise.
-        remarks: Doubts, and what is to be known about the records.
-        judged: On which steps it rests; none without a verdict.
+        findings: The findings, the most important first.
+        weightings: The names of other weights for which the table lists the tasks' shares.
+        tasks: The rows of the table; empty if there is no verdict.
+        advice: What to try; `None` if weights are no remedy.
+        recipe_line: A line to paste under `balancers:` of a recipe; `None` if weights are no remedy.
+        remarks: Caveats, and notes on the records.
+        analysed: The steps that the verdict rests on; `None` if there is no verdict.
     """
 
     status: str
     summary: str
-    findings: tuple[Said, ...]
+    findings: tuple[FindingText, ...]
     weightings: tuple[str, ...]
     tasks: tuple[TaskRow, ...]
     advice: str | None
     recipe_line: str | None
     remarks: tuple[str, ...]
-    judged: str | None
+    analysed: str | None
 
 
 LEGEND = (
-    "share: of the update of the shared network; the next columns are what these gradients would give under other "
-    "weights. norm: of the unweighted gradient over the median task's. cosine: mean with the other tasks."
+    "share: of the update of the shared network. The next columns are the shares of these gradients under other "
+    "weights. norm: of the unweighted gradient, over the median task's. cosine: mean with the other tasks."
 )
-"""Explains the table."""
+"""Explains the table of a verdict."""
 
 
-def tell(verdict: Verdict) -> VerdictText:
-    """A verdict in words."""
+def verdict_text(verdict: Verdict) -> VerdictText:
+    """Return a verdict in words."""
     weightings = tuple(dict.fromkeys(name for task in verdict.tasks for name in task.shares))
     advice = None
     if verdict.weights is not None:
         advice = "Static weights to try under `balancers:` of a recipe, or AvgNorm, which finds them while it trains:"
-    judged = None
-    if verdict.judged:
-        judged = f"Judged: {verdict.judged} recorded steps from {verdict.first_step} to {verdict.last_step}."
+    analysed = None
+    if verdict.analysed:
+        analysed = f"Analysed: {verdict.analysed} recorded steps from {verdict.first_step} to {verdict.last_step}."
     if verdict.certainty is not None:
-        judged = f"{judged} {sureness(verdict.certainty)} sure."
+        analysed = f"{analysed} {sureness(verdict.certainty)} sure."
     return VerdictText(
         status=verdict.status,
         summary=verdict.summary,
-        findings=tuple(Said(finding.text, sureness(finding.certainty)) for finding in verdict.findings),
+        findings=tuple(FindingText(finding.text, sureness(finding.certainty)) for finding in verdict.findings),
         weightings=weightings,
         tasks=tuple(_row(task, weightings) for task in verdict.tasks),
         advice=advice,
         recipe_line=verdict.recipe_line,
-        remarks=(*verdict.doubts, *verdict.notes),
-        judged=judged,
+        remarks=(*verdict.unconfirmed, *verdict.notes),
+        analysed=analysed,
     )
 
 
-def _row(task: TaskEvidence, weightings: Sequence[str]) -> TaskRow:
+def _row(task: TaskStatistics, weightings: Sequence[str]) -> TaskRow:
     return TaskRow(
         task=task.task,
         norm="–" if task.norm is None else f"{task.norm:.2g}x",

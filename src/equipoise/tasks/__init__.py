@@ -1,19 +1,20 @@
-"""Tasks: the encoding of labels, loss, metrics, channels and drawing. One file a kind."""
+"""Tasks: encoding of labels, loss, metrics, channels and drawing. One file for each kind.
+
+The files refer to two papers. Guo et al. (2025) is "Revisit the Imbalance Optimization in Multi-task Learning: An
+Experimental Analysis"; Gama & Grassi (2025) is "Uniform Loss vs. Specialized Optimization".
+"""
 
 from typing import Any
 
-from equipoise._core.registry import Registry
-from equipoise.tasks.base import Output, Task
+from equipoise.tasks.base import Output, Task, kinds
 
-__all__ = ["Output", "Task", "available", "create", "kind"]
-
-kinds: Registry[Task] = Registry("kind", Task, package="equipoise.tasks", group="equipoise.tasks")
+__all__ = ["Output", "Task", "available", "create", "kind", "kinds"]
 
 
 def available() -> tuple[str, ...]:
-    """Return the kinds of tasks there are.
+    """Return the kinds of tasks by name.
 
-    Examples:
+    Example:
         >>> "depth" in available()
         True
     """
@@ -24,7 +25,7 @@ def kind(name: str) -> type[Task]:
     """Return the class of a kind of task.
 
     Args:
-        name: One of :func:`available`.
+        name: One of `available()`, or `module:Class`.
 
     Raises:
         ValueError: There is no such kind.
@@ -36,14 +37,14 @@ def create(kind_name: str, /, *, name: str, **fields: Any) -> Task:
     """Build a task from the name of its kind.
 
     Args:
-        kind_name: One of :func:`available`.
-        name: How the task is called in samples, predictions and tables.
-        **fields: Further fields of the kind's class.
+        kind_name: One of `available()`, or `module:Class`.
+        name: The name of the task in samples, predictions and tables.
+        **fields: Further fields of the class.
 
     Raises:
         ValueError: There is no such kind.
 
-    Examples:
+    Example:
         >>> create("semantic_segmentation", name="seg", classes=("wall", "floor", "ceiling")).channels
         3
     """

@@ -1,4 +1,4 @@
-"""The contract of a task."""
+"""The contract of a task, the registry of kinds, and helpers that kinds share."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -9,25 +9,27 @@ from torch import Tensor
 from torch.nn import functional
 from torchmetrics import Metric
 
-from equipoise.tasks.label_statistics import Tally, tally
+from equipoise._core.errors import require
+from equipoise._core.registry import Registry
+from equipoise.tasks.label_statistics import LabelStatistics
 
 UNLABELLED = 255
-"""The category of a pixel without a label, see :meth:`Task.categorise`."""
+"""The category of a pixel without a label, see `Task.categorise`."""
 
 
 @dataclass(frozen=True)
 class Output:
-    """What a network must put out for a task.
+    """The output that a network must have for a task.
 
     Attributes:
         channels: The number of values for every pixel, or for the whole input.
-        dense: Whether there is a prediction for every pixel, ``[B, channels, H, W]``, or one for the whole input,
-            ``[B, channels]``.
-        categories: How many categories the labels fall into by :meth:`Task.categorise`, for networks that use labels
-            as classes on the way; none if they cannot be told apart so.
+        dense: Whether there is a prediction for every pixel, `[B, channels, H, W]`, or one for the whole input,
+            `[B, channels]`.
+        categories: The number of categories that `Task.categorise` sorts labels into, for networks that use labels as
+            classes on the way; none if the task has no such rule.
 
     Raises:
-        ValueError: ``channels`` is not positive.
+        ValueError: `channels` is not positive.
     """
 
     channels: int
@@ -35,43 +37,56 @@ class Output:
     categories: int | None = None
 
     def __post_init__(self) -> None:
-        if self.channels < 1:
-            raise ValueError(f"`channels` should be 1 or more. Found `channels = {self.channels}`.")
+        require(self.channels >= 1, "channels", self.channels, "be 1 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task(ABC):
-    """One thing that a network predicts, mostly for every pixel, and all that the rest of the code must know about it.
+    """One thing that a network predicts, and everything that the rest of the code must know about it.
 
-    Targets are written in a fixed encoding (``dtype``, ``ignore`` where there is no label). A target of one sample has
-    the shape ``[H, W]`` (class indices) or ``[C, H, W]``; a batch has one axis more in front. Methods that say
-    "target" without more take both.
+    Targets have a fixed encoding: the type `dtype`, with the value `ignore` where there is no label. The target of one
+    sample has the shape `[H, W]` (class indices) or `[C, H, W]`; a batch has one more axis in front. If the task has
+    one label for the whole input (`dense` is false), the shapes are `[]` and `[C]`. A method whose argument is
+    "the target" takes both a sample and a batch.
+
+    A subclass must define `ignore`, `metric`, `higher_is_better` and the abstract methods. All other methods have
+    defaults that suit most tasks.
 
     Attributes:
-        name: How the task is called in samples, predictions and tables, for example ``"seg"``.
+        name: The name of the task in samples, predictions and tables, for example `"seg"`.
         classes: The names of the classes of a categorical task, in the order of their indices; empty otherwise.
-        every_metric: Whether all metrics stand in tables and in delta_m (P2, section 5), not the main one alone.
+        every_metric: Whether tables and delta_m contain all metrics of the task (Gama & Grassi (2025), section 5)
+            instead of the main one alone.
+
+    Example:
+        >>> import equipoise.tasks
+        >>> task = equipoise.tasks.create("depth", name="distance")
+        >>> task.kind, task.channels, task.metric
+        ('depth', 1, 'rmse')
     """
 
     name: str
     classes: tuple[str, ...] = ()
     every_metric: bool = False
 
-    kind: ClassVar[str]
-    """The name of the kind, which is the name of its file."""
     dtype: ClassVar[torch.dtype] = torch.float32
     """The type of a target."""
     ignore: ClassVar[float | int]
-    """How a pixel without a label is written in a target; padding is filled with it."""
+    """The value of an unlabelled pixel in a target; padding is filled with it."""
     metric: ClassVar[str]
     """The name of the main metric."""
     higher_is_better: ClassVar[bool]
-    """Whether more of the main metric is better."""
+    """Whether higher values of the main metric are better."""
 
     dense: ClassVar[bool] = True
-    """Whether there is a label for every pixel or one for the whole input (targets of the shape ``[]`` or ``[C]``)."""
+    """Whether there is a label for every pixel, or one for the whole input (targets of the shape `[]` or `[C]`)."""
     noise: ClassVar[float | None] = None
-    """How strongly :meth:`corrupt` disturbs labels where nothing else is asked for; none if it has no rule for them."""
+    """The default strength of `corrupt`; none if the task has no rule for wrong labels."""
+
+    @property
+    def kind(self) -> str:
+        """The name under which the class of the task is registered; the name of the class if it is not."""
+        return next((name for name, found in kinds.items() if found is type(self)), type(self).__name__)
 
     @property
     @abstractmethod
@@ -80,16 +95,16 @@ class Task(ABC):
 
     @property
     def categories(self) -> int | None:
-        """How many categories :meth:`categorise` sorts labels into, if it does."""
+        """The number of categories that `categorise` sorts labels into; none if it does not."""
         return None
 
     @property
     def output(self) -> Output:
-        """What a network must put out."""
+        """The output that a network must have."""
         return Output(self.channels, self.dense, self.categories)
 
     def categorise(self, target: Tensor) -> Tensor:
-        """Return the labels of a batch as classes below ``categories``, int64 ``[B, H, W]``, 255 where unlabelled.
+        """Return the labels of a batch as classes below `categories`, int64 `[B, H, W]`, 255 where unlabelled.
 
         Raises:
             ValueError: The labels of this task do not fall into categories.
@@ -105,109 +120,115 @@ class Task(ABC):
         """Return the loss of a batch.
 
         Args:
-            prediction: ``[B, channels, H, W]``, as the network puts it out. The loss is computed in float32 (or
-                float64) whatever its type.
+            prediction: The output of the network, `[B, channels, H, W]`. The loss is computed in float32 (or
+                float64), whatever the type of the prediction.
             target: The labels of the batch.
 
         Returns:
-            A scalar. Without a single labelled pixel it is a zero that still depends on the prediction.
+            A scalar. If no pixel is labelled, it is a zero that still depends on the prediction.
         """
 
     @abstractmethod
     def metrics(self) -> dict[str, Metric]:
         """Return new metric objects by name, the main one first.
 
-        Each is updated with ``(task.activate(prediction), target)``: probabilities, not logits; no negative depths.
-        Those that are not ``compared`` are kept beside the others.
+        Each is updated with `(task.activate(prediction), target)`: probabilities, not logits; no negative depths.
+        Metrics that are not in `compared` are recorded beside the others.
         """
 
     @property
     def compared(self) -> dict[str, bool]:
-        """The metrics that stand in tables and in delta_m, the main one first, and whether more of each is better."""
+        """The metrics in tables and delta_m, the main one first, each with whether higher values are better."""
         if not self.every_metric:
             return {self.metric: self.higher_is_better}
         return {name: bool(metric.higher_is_better) for name, metric in self.metrics().items()}
 
     def while_training(self) -> Self:
-        """Return the task with metrics that are cheap enough to watch a training run; by default they all are."""
+        """Return the task with metrics that are cheap enough to compute during training; by default the task itself."""
         return self
 
     @abstractmethod
     def activate(self, prediction: Tensor) -> Tensor:
-        """Turn the output of a network, ``[B, channels, H, W]``, into what metrics and :meth:`draw` take.
+        """Return the output of a network, `[B, channels, H, W]`, in the form that metrics and `draw` take.
 
-        It is in the encoding of the targets, except that a yes or no becomes a probability.
+        This is the encoding of the targets, except that a yes or no becomes a probability.
         """
 
     @abstractmethod
     def draw(self, target: Tensor) -> Tensor:
-        """Return a picture, uint8 ``[3, H, W]`` on the CPU, of the target (or activated prediction) of one sample."""
+        """Return a picture, uint8 `[3, H, W]` on the CPU, of the target or activated prediction of one sample."""
 
     @abstractmethod
     def faults(self, target: Tensor) -> list[str]:
-        """Return what breaks the encoding in the target of one sample, in words; an empty list where all is well."""
+        """Return a sentence for each fault in the encoding of the target of one sample; empty if there is none."""
 
     def from_map(self, values: Tensor) -> Tensor:
-        """Turn what somebody's label file holds into the target of a sample, for the dataset `folder`.
+        """Return the target of a sample from the content of a label file, for the dataset `folder`.
 
         Args:
-            values: ``[C, H, W]``: bytes as an image has them, or numbers of another type that mean what they say.
+            values: `[C, H, W]`: bytes as in an image, or numbers of another type that are used as they are.
 
         Raises:
-            ValueError: They have another number of channels than the task.
+            ValueError: The number of channels is not that of the task.
         """
         if len(values) != self.channels:
             raise ValueError(f"should have {self.channels} channels for `{self.name}`; it has {len(values)}")
         return values.to(self.dtype)
 
     def from_text(self, text: str) -> Tensor:
-        """Turn what somebody's table says of a sample into its target, for the dataset `folder`.
+        """Return the target of a sample from a cell of a table, for the dataset `folder`.
 
         Raises:
             ValueError: The text is no label of this task.
         """
         raise ValueError(f"labels of `{self.name}` ({self.kind}) are maps, no words. Found {text!r}")
 
-    def tally(self, target: Tensor) -> Tally:
-        """Return what the target of one sample has in it, to be merged with that of others."""
-        return tally(target, self.valid(target), self.has_labels(target), self.dense, len(self.classes))
+    def count_labels(self, target: Tensor) -> LabelStatistics:
+        """Return the label statistics of the target of one sample, to be merged with those of others."""
+        return LabelStatistics.of_target(
+            target,
+            self.valid(target),
+            has_labels=self.has_labels(target),
+            dense=self.dense,
+            classes=len(self.classes),
+        )
 
-    def statistics(self, tally: Tally) -> dict[str, Any]:
-        """Return numbers that tell whether the labels of a dataset are as they should be, by name, as plain data.
+    def statistics(self, labels: LabelStatistics) -> dict[str, Any]:
+        """Return numbers, as plain data, that show whether the labels of a dataset are as expected.
 
-        The number of pixels by class where there are classes; otherwise the smallest, largest and mean label, the mean
-        by channel where there are several. Nothing where nothing is labelled.
+        For a task with classes this is the number of pixels of each class; otherwise the smallest, largest and mean
+        label. The mean is a list over channels if there are several. Without any label the result is empty.
         """
-        if not tally.labelled:
+        if not labels.labelled:
             return {}
         if self.classes:
-            return {"histogram": dict(zip(self.classes, tally.classes, strict=True))}
-        mean = tally.means if len(tally.means) > 1 else tally.means[0]
-        return {"min": tally.smallest, "max": tally.largest, "mean": mean}
+            return {"histogram": dict(zip(self.classes, labels.classes, strict=True))}
+        mean = labels.means if len(labels.means) > 1 else labels.means[0]
+        return {"min": labels.smallest, "max": labels.largest, "mean": mean}
 
     def has_labels(self, target: Tensor) -> bool:
-        """Return whether a target has anything to learn from. Waits for the device; meant for loaders."""
+        """Return whether the target has any label. Meant for loaders: it waits for the device."""
         return bool(self.valid(target).any())
 
     def corrupt(self, target: Tensor, strength: float, generator: torch.Generator) -> Tensor:
-        """Return the target of one sample with wrong labels; what is unlabelled stays so.
+        """Return the target of one sample with wrong labels. Unlabelled pixels stay unlabelled.
 
         Args:
-            target: As it was read, on the CPU, with labels.
-            strength: How wrong: the share of labels to change, or the standard deviation of a disturbance in the unit
-                of the labels. At 0 the target stays as it is.
-            generator: Where chance comes from; the same state gives the same result.
+            target: The target as it was read, on the CPU, with labels.
+            strength: The share of labels to change, or the standard deviation of the noise in the unit of the labels.
+                At 0 the target does not change.
+            generator: The source of random numbers. The same state gives the same result.
 
         Raises:
-            ValueError: This kind of task has no rule for that (``noise`` is none).
+            ValueError: This kind of task has no rule for wrong labels (`noise` is none).
         """
         raise ValueError(f"The labels of `{self.name}` ({self.kind}) have no rule of corruption.")
 
     def finish(self, target: Tensor) -> Tensor:
-        """Turn the target of one sample, after all transforms, into what losses and metrics take; mostly the same.
+        """Return the target of one sample, after all transforms, in the form that losses and metrics take.
 
-        For labels that depend on what a transform left of a sample. A dataset reads, and transforms act on, what comes
-        before; both forms mark the unlabelled alike.
+        By default this is the target itself. Override it for labels that depend on what the transforms left of the
+        sample: datasets read, and transforms change, another form then. Both forms mark unlabelled pixels alike.
         """
         return target
 
@@ -216,34 +237,34 @@ class Task(ABC):
         return target.flip(-1)
 
     def zoom(self, target: Tensor, factor: float) -> Tensor:
-        """Return the target after the camera went ``factor`` times nearer, before any resampling.
+        """Return the target after the camera moved `factor` times nearer, before any resampling.
 
-        This is a rule for values, not for positions: enlarging an image is taken as nearness, which changes a depth
-        and leaves most other labels as they are.
+        This rule changes values, not positions. An enlarged image is taken for a nearer scene: depths change, most
+        other labels do not.
         """
         return target
 
     def flatten(self, target: Tensor, factor: float) -> Tensor:
         """Return the target after the scene was flattened along the viewing axis, before any resampling.
 
-        All depths are divided by ``factor`` while x and y stay, which is what an enlarged image shows exactly. Another
-        rule than :meth:`zoom` for those labels alone that depend on slopes.
+        All depths are divided by `factor` while x and y stay. This is exactly the scene that an enlarged image shows.
+        It differs from `zoom` only for labels that depend on slopes.
         """
         return self.zoom(target, factor)
 
     def rotate(self, target: Tensor, degrees: float) -> Tensor:
         """Return the target after the picture was turned counter-clockwise, before any resampling.
 
-        A rule for values, not for positions: it concerns labels that are directions in the image.
+        This rule changes values, not positions: those of labels that are directions in the image.
         """
         return target
 
     def resize(self, target: Tensor, size: tuple[int, int]) -> Tensor:
-        """Resample the target of one sample to ``size = (height, width)`` without changing what its values mean.
+        """Return the target of one sample, resampled to `size = (height, width)`.
 
-        Labels are never mixed: the nearest pixel is taken, counted between pixel centres, which keeps labels in place
-        under the bilinear resampling of the image. (OpenCV's nearest, used by the public recipes, counts from the
-        corner and is half a source pixel off when it shrinks.)
+        Labels are never mixed: each pixel takes the nearest one. Distances are measured between pixel centres, so that
+        labels stay in place when the image is resampled bilinearly. (OpenCV's nearest, which the public recipes use,
+        measures from the corner. It is half a source pixel off when it shrinks.)
         """
         planes = target.reshape(1, -1, *target.shape[-2:])
         # `interpolate` takes no integers on every device; class indices are exact in float32.
@@ -251,35 +272,41 @@ class Task(ABC):
         return resized.to(target.dtype).reshape(*target.shape[:-2], *size)
 
 
-def same_shape(prediction: Tensor, target: Tensor) -> None:
-    """Check that a prediction and its target fit; silent broadcasting would average over the wrong pixels.
-
-    Raises:
-        ValueError: They do not.
-    """
-    if prediction.shape != target.shape:
-        raise ValueError(
-            f"`prediction` and `target` should have the same shape. Found `prediction.shape = "
-            f"{tuple(prediction.shape)}` and `target.shape = {tuple(target.shape)}`."
-        )
+kinds: Registry[Task] = Registry("kind", Task, package="equipoise.tasks", group="equipoise.tasks")
+"""The kinds of tasks by name."""
 
 
 def check_whole(values: Tensor) -> None:
-    """Raise a ValueError unless all values are whole numbers."""
+    """Check that all values are whole numbers.
+
+    Raises:
+        ValueError: They are not. The message lacks a subject: the caller names the file.
+    """
     wrong = values[values != values.round()]
     if wrong.numel():
         raise ValueError(f"should hold whole numbers; it holds {wrong[0].item():g} and {wrong.numel() - 1} more")
 
 
 def at_least_float32(prediction: Tensor) -> Tensor:
-    """Return a prediction in float32, or in float64 where it was: half precision is too coarse for a sum of pixels."""
+    """Return a prediction in float32, or in float64 if it was.
+
+    Half precision is too coarse for a sum over pixels.
+    """
     return prediction.to(torch.promote_types(prediction.dtype, torch.float32))
 
 
 def masked_mean(values: Tensor, valid: Tensor) -> Tensor:
-    """Return the sum of ``values`` where ``valid`` over the number of valid pixels; zero where there is none.
+    """Return the sum of `values` over the valid pixels, divided by their number; zero if there are none.
 
-    ``valid`` may have fewer channels than ``values`` (it broadcasts): the divisor counts the entries of ``valid``.
-    The count stays on the device, so nothing waits for it.
+    The count stays on the device, so that the host does not wait.
+
+    Args:
+        values: Values of any shape. Those of invalid pixels do not matter: they may be NaN or infinite.
+        valid: Which pixels count. It broadcasts against `values` and may have fewer channels; the divisor is the
+            number of its true entries.
+
+    Example:
+        >>> masked_mean(torch.tensor([1.0, torch.nan, 2.0]), torch.tensor([True, False, True]))
+        tensor(1.5000)
     """
     return torch.where(valid, values, 0).sum() / valid.sum().clamp(min=1)

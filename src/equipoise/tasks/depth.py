@@ -10,7 +10,8 @@ from torchmetrics import Metric
 
 from equipoise._core.registry import register
 from equipoise.metrics import AbsoluteError, DepthRMSE, DepthWithin, RelativeError
-from equipoise.tasks.base import UNLABELLED, Task, at_least_float32, masked_mean, same_shape
+from equipoise.metrics.targets import require_same_shape
+from equipoise.tasks.base import UNLABELLED, Task, at_least_float32, masked_mean
 from equipoise.tasks.drawing import shade
 
 NEAREST = 0.001
@@ -20,20 +21,20 @@ NEAREST = 0.001
 @register("depth")
 @dataclass(frozen=True, kw_only=True)
 class Depth(Task):
-    """The distance of every pixel; targets are float32 ``[1, H, W]`` metres, 0 (or less) where unknown.
+    """The distance of every pixel. Targets are float32 `[1, H, W]` in metres, 0 (or less) where unknown.
 
-    The loss is the mean absolute error over the known pixels ("balanced L1" of paper one, section V).
+    The loss is the mean absolute error over the known pixels ("balanced L1" of Guo et al. (2025), section V).
 
     Attributes:
-        farthest: The depth in metres that pictures draw in the darkest colour, and where the last category ends. One
-            scale for all pictures, so that a prediction can be compared with its target.
-        nearest: The depth in metres where the first category begins.
+        farthest: The depth in metres with the darkest colour in pictures, and the end of the last category. All
+            pictures have this scale, so that a prediction can be compared with its target.
+        nearest: The depth in metres at which the first category begins.
         bins: The number of categories.
 
     Raises:
-        ValueError: ``nearest`` is not between 0 and ``farthest``, or there is no bin or more than can be told apart.
+        ValueError: `nearest` is not between 0 and `farthest`, or the number of bins is not 1 to 255.
 
-    Examples:
+    Example:
         >>> task = Depth(name="depth")
         >>> task.loss(torch.tensor([[[[1.0, 5.0]]]]), torch.tensor([[[[1.5, 0.0]]]]))
         tensor(0.5000)
@@ -43,7 +44,6 @@ class Depth(Task):
     nearest: float = 0.7
     bins: int = 40
 
-    kind = "depth"
     ignore: ClassVar[float | int] = 0
     metric = "rmse"
     higher_is_better = False
@@ -68,10 +68,10 @@ class Depth(Task):
         return self.bins
 
     def categorise(self, target: Tensor) -> Tensor:
-        """Return the bin of every depth, int64 ``[B, H, W]``, 255 where unknown.
+        """Return the bin of every depth, int64 `[B, H, W]`, 255 where unknown.
 
-        Bins are equally wide in the logarithm of the depth, from ``nearest`` to ``farthest``; what is nearer or farther
-        belongs to the first or last one. 40 bins from 0.7 m to 10 m are those of the public ATRC.
+        Bins are equally wide in the logarithm of the depth, from `nearest` to `farthest`. Nearer and farther depths
+        fall into the first and last bin. 40 bins from 0.7 m to 10 m are those of the public ATRC.
         """
         valid = self.valid(target)
         known = target.where(valid, self.nearest)
@@ -81,22 +81,22 @@ class Depth(Task):
 
     def valid(self, target: Tensor) -> Tensor:
         """Return which pixels have a known depth: above 0 and finite."""
-        # Neither comparison holds for NaN.
+        # Both comparisons are false for NaN.
         return (target > 0) & (target < math.inf)
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Return the mean absolute error over the known pixels, in metres."""
-        same_shape(prediction, target)
+        require_same_shape(prediction, target)
         valid = self.valid(target)
-        # Holes are sometimes stored as NaN, whose gradient no mask would stop.
+        # Some datasets store holes as NaN, and no mask would stop its gradient.
         return masked_mean((at_least_float32(prediction) - target.where(valid, 0)).abs(), valid)
 
     def metrics(self) -> dict[str, Metric]:
         """Return the errors and the shares of nearly right pixels.
 
-        ``rmse``, the root of the mean squared error, and ``abs``, the mean absolute error, are in metres; ``abs_rel``
-        is the mean of the absolute error over the depth, a fraction; ``delta1`` to ``delta3`` are the percentages of
-        pixels within a factor of 1.25, 1.25^2 and 1.25^3.
+        `rmse`, the root of the mean squared error, and `abs`, the mean absolute error, are in metres. `abs_rel` is the
+        mean of the absolute error divided by the depth, a fraction. `delta1` to `delta3` are the percentages of pixels
+        within a factor of 1.25, 1.25^2 and 1.25^3.
         """
         return {
             "rmse": DepthRMSE(),
@@ -110,12 +110,12 @@ class Depth(Task):
         return prediction.clamp(min=0)
 
     def corrupt(self, target: Tensor, strength: float, generator: torch.Generator) -> Tensor:
-        """Return the depth with Gaussian noise of the deviation ``strength`` in metres, no nearer than a millimetre."""
+        """Return the depth with Gaussian noise of standard deviation `strength` in metres, at least a millimetre."""
         noise = torch.randn(target.shape, generator=generator) * strength
         return (target + noise).clamp(min=NEAREST).where(self.valid(target), target)
 
     def zoom(self, target: Tensor, factor: float) -> Tensor:
-        """Return nearer depths: what appears ``factor`` times as large is at a ``factor``-th of the distance."""
+        """Return the depths divided by `factor`: an object that looks twice as large is at half the distance."""
         return target / factor
 
     def draw(self, target: Tensor) -> Tensor:
@@ -125,6 +125,6 @@ class Depth(Task):
         return picture.where(self.valid(depth), 128)
 
     def faults(self, target: Tensor) -> list[str]:
-        """Return whether there are values that are no distance."""
+        """Return a fault if there are values that are not finite."""
         wrong = (~target.isfinite()).sum().item()
         return [f"depths should be finite; found {wrong} pixels that are not"] if wrong else []

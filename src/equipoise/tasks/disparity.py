@@ -1,4 +1,4 @@
-"""Disparity: how far apart two cameras side by side see the same point."""
+"""Disparity: the distance in pixels between the images of a point in two cameras side by side."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,7 +9,8 @@ from torchmetrics import Metric
 
 from equipoise._core.registry import register
 from equipoise.metrics import AbsoluteError, RelativeError
-from equipoise.tasks.base import Task, at_least_float32, masked_mean, same_shape
+from equipoise.metrics.targets import require_same_shape
+from equipoise.tasks.base import Task, at_least_float32, masked_mean
 from equipoise.tasks.drawing import shade
 
 SMALLEST = 0.001
@@ -19,17 +20,19 @@ SMALLEST = 0.001
 @register("disparity")
 @dataclass(frozen=True, kw_only=True)
 class Disparity(Task):
-    """The disparity of every pixel, inverse to its depth; float32 ``[1, H, W]`` in pixels, 0 (or less) where unknown.
+    """The disparity of every pixel, inverse to its depth.
 
-    Pixels are those of the image as the dataset reads it; a transform that resamples it does not rescale them. A point
-    infinitely far away, whose disparity is 0, counts as unknown: its relative error has no value (as in P2's code).
+    Targets are float32 `[1, H, W]` in pixels, 0 (or less) where unknown. The unit is a pixel of the image as the
+    dataset reads it; transforms that resample the image do not rescale disparities. An infinitely distant point, whose
+    disparity is 0, counts as unknown, because its relative error has no value. The code of Gama & Grassi (2025) does
+    the same.
 
-    The loss is the mean absolute error over the known pixels (P2, section 3.2).
+    The loss is the mean absolute error over the known pixels (Gama & Grassi, section 3.2).
 
     Attributes:
-        largest: The disparity that pictures draw in the brightest colour, one for all pictures.
+        largest: The disparity with the brightest colour in all pictures.
 
-    Examples:
+    Example:
         >>> task = Disparity(name="disparity")
         >>> task.loss(torch.tensor([[[[1.0, 5.0]]]]), torch.tensor([[[[1.5, 0.0]]]]))
         tensor(0.5000)
@@ -37,7 +40,6 @@ class Disparity(Task):
 
     largest: float = 16.0
 
-    kind = "disparity"
     ignore: ClassVar[float | int] = 0
     metric = "abs"
     higher_is_better = False
@@ -54,7 +56,7 @@ class Disparity(Task):
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Return the mean absolute error over the known pixels, in pixels."""
-        same_shape(prediction, target)
+        require_same_shape(prediction, target)
         valid = self.valid(target)
         return masked_mean((at_least_float32(prediction) - target.where(valid, 0)).abs(), valid)
 
@@ -63,18 +65,18 @@ class Disparity(Task):
         return {"abs": AbsoluteError(above=0), "rel": RelativeError()}
 
     def activate(self, prediction: Tensor) -> Tensor:
-        """Return the prediction as it is; P2 measures negative disparities too."""
+        """Return the prediction as it is: Gama & Grassi (2025) measure negative disparities, too."""
         return prediction
 
     def corrupt(self, target: Tensor, strength: float, generator: torch.Generator) -> Tensor:
-        """Return the disparity with Gaussian noise of the deviation ``strength`` in pixels, kept above 0."""
+        """Return the disparity with Gaussian noise of standard deviation `strength` in pixels, kept above 0."""
         noise = torch.randn(target.shape, generator=generator) * strength
         return (target + noise).clamp(min=SMALLEST).where(self.valid(target), target)
 
     def zoom(self, target: Tensor, factor: float) -> Tensor:
-        """Return the disparities of nearer points: what appears ``factor`` times as large has that times as much.
+        """Return the disparities times `factor`: an object that looks twice as large has twice the disparity.
 
-        FAMO's and CAGrad's code divides as if it were a depth.
+        The code of FAMO and CAGrad divides, as if disparities were depths.
         """
         return target * factor
 
@@ -84,6 +86,6 @@ class Disparity(Task):
         return shade(disparity / self.largest, "magma").where(self.valid(disparity), 128)
 
     def faults(self, target: Tensor) -> list[str]:
-        """Return whether there are values that are no disparity."""
+        """Return a fault if there are values that are not finite."""
         wrong = (~target.isfinite()).sum().item()
         return [f"disparities should be finite; found {wrong} pixels that are not"] if wrong else []

@@ -1,4 +1,4 @@
-"""Edges: whether the border of something passes through a pixel."""
+"""Edges: whether the border of an object or part passes through a pixel."""
 
 from dataclasses import dataclass, replace
 from typing import Self
@@ -6,6 +6,7 @@ from typing import Self
 from torch import Tensor
 from torchmetrics import Metric
 
+from equipoise._core.errors import require
 from equipoise._core.registry import register
 from equipoise.metrics import EdgePrecision, OdsF, OisF
 from equipoise.tasks.binary import Binary, weighted_cross_entropy
@@ -14,25 +15,23 @@ from equipoise.tasks.binary import Binary, weighted_cross_entropy
 @register("edges")
 @dataclass(frozen=True, kw_only=True)
 class Edges(Binary):
-    r"""Whether a pixel lies on an edge; targets are float32 ``[1, H, W]`` of 0 and 1, 255 where unlabelled.
+    """Whether a pixel lies on an edge. Targets are float32 `[1, H, W]` of 0 and 1, 255 where unlabelled.
 
-    The loss is the binary cross entropy of the logits with fixed weights for edge and other pixels (paper one,
-    section V: 0.95 and 0.05), averaged over the N labelled pixels of the batch:
-
-    .. math:: \frac1N \sum_i -w\,y_i \log p_i - (1 - w)(1 - y_i) \log(1 - p_i)
-
-    The divisor is the number of pixels, not the sum of their weights.
+    The loss is the binary cross entropy of the logits with fixed weights for edge pixels and others (0.95 and 0.05 in
+    Guo et al. (2025), section V), averaged over the N labelled pixels of the batch:
+    `1 / N * sum_i (-w y_i log p_i - (1 - w) (1 - y_i) log(1 - p_i))`. The divisor is the number of pixels, not the sum
+    of their weights.
 
     Attributes:
         positive_weight: The weight w of edge pixels, in (0, 1).
-        max_distance: How far a found edge may be from a true one to count, as a share of the diagonal (0.011 for
-            NYUD, 0.0075 for PASCAL).
-        thresholds: How many thresholds the metric tries; its time grows with them.
+        max_distance: The largest distance between a predicted and a true edge pixel that match, as a fraction of the
+            diagonal of the image (0.011 for NYUD, 0.0075 for PASCAL).
+        thresholds: The number of thresholds that the metric tries. Its time grows with them.
 
     Raises:
-        ValueError: ``positive_weight`` is out of range.
+        ValueError: `positive_weight` is out of range.
 
-    Examples:
+    Example:
         >>> import torch
         >>> Edges(name="edge").loss(torch.zeros(1, 1, 1, 3), torch.tensor([[[[1.0, 0.0, 255.0]]]]))
         tensor(0.3466)
@@ -42,14 +41,10 @@ class Edges(Binary):
     max_distance: float = 0.011
     thresholds: int = 99
 
-    kind = "edges"
     metric = "odsf"
 
     def __post_init__(self) -> None:
-        if not 0 < self.positive_weight < 1:
-            raise ValueError(
-                f"`positive_weight` should be in (0, 1). Found `positive_weight = {self.positive_weight}`."
-            )
+        require(0 < self.positive_weight < 1, "positive_weight", self.positive_weight, "be in (0, 1)")
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Return the weighted binary cross entropy, averaged over the labelled pixels."""
@@ -57,9 +52,9 @@ class Edges(Binary):
 
     def metrics(self) -> dict[str, Metric]:
         """Return the F-measures at the best threshold of the dataset and of each image, and the average precision."""
-        kinds = {"odsf": OdsF, "oisf": OisF, "ap": EdgePrecision}
-        return {key: kind(self.max_distance, self.thresholds) for key, kind in kinds.items()}
+        classes = {"odsf": OdsF, "oisf": OisF, "ap": EdgePrecision}
+        return {key: metric(self.max_distance, self.thresholds) for key, metric in classes.items()}
 
     def while_training(self) -> Self:
-        """Return the task with a fifth of the thresholds, in a fifth of the time."""
+        """Return the task with at most 19 thresholds: a fifth of the default, in a fifth of the time."""
         return replace(self, thresholds=min(self.thresholds, 19))

@@ -8,32 +8,34 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from equipoise._core.errors import require
 from equipoise._core.registry import register
 from equipoise.metrics import AbsoluteError
-from equipoise.tasks.base import Task, at_least_float32, masked_mean, same_shape
-from equipoise.tasks.drawing import written
+from equipoise.metrics.targets import require_same_shape
+from equipoise.tasks.base import Task, at_least_float32, masked_mean
+from equipoise.tasks.drawing import text_image
 
 
 @register("regression")
 @dataclass(frozen=True, kw_only=True)
 class Regression(Task):
-    """A number for the whole input; a target is float32 ``[1]``, standardised, infinite where unknown.
+    """One number for the whole input. A target is float32 `[1]`, standardised, infinite where unknown.
 
-    Standardised means that ``mean`` was subtracted and the difference divided by ``std``, which brings tasks of
-    different units to losses of similar size. The loss is the mean squared error of standardised numbers; the metric is
-    the mean absolute error in the original unit (P2).
+    Standardised means that `mean` is subtracted and the difference divided by `std`, so that tasks with different units
+    have losses of similar size. The loss is the mean squared error of standardised numbers. The metric is the mean
+    absolute error in the original unit (Gama & Grassi (2025)).
 
     Attributes:
         mean: The mean of the numbers over the data, in their own unit.
         std: Their standard deviation.
-        scale: What the metric and pictures are multiplied by, where they are reported in another unit than ``mean`` and
-            ``std``: 1000 for meV from eV.
+        scale: The factor of the metric and of numbers in pictures, if their unit is not that of `mean` and `std`: 1000
+            for meV from eV.
         unit: The name of the unit after scaling, for pictures.
 
     Raises:
-        ValueError: ``std`` or ``scale`` is not positive.
+        ValueError: `std` or `scale` is not positive.
 
-    Examples:
+    Example:
         >>> task = Regression(name="gap", mean=6.0, std=2.0, scale=1000, unit="meV")
         >>> target = task.standardise(torch.tensor([[7.0], [math.inf]]))
         >>> task.loss(torch.tensor([[1.5], [9.0]]), target)
@@ -49,7 +51,6 @@ class Regression(Task):
     scale: float = 1.0
     unit: str = ""
 
-    kind = "regression"
     # Any finite number may be a label.
     ignore: ClassVar[float | int] = math.inf
     metric = "mae"
@@ -58,8 +59,7 @@ class Regression(Task):
 
     def __post_init__(self) -> None:
         for argument, value in (("std", self.std), ("scale", self.scale)):
-            if not value > 0:
-                raise ValueError(f"`{argument}` should be above 0. Found `{argument} = {value}`.")
+            require(value > 0, argument, value, "be above 0")
 
     @property
     def channels(self) -> int:
@@ -67,7 +67,7 @@ class Regression(Task):
         return 1
 
     def standardise(self, values: Tensor) -> Tensor:
-        """Turn numbers in their own unit (before ``scale``) into targets, float32."""
+        """Return numbers in their own unit (before `scale`) as targets, float32."""
         return ((values.double() - self.mean) / self.std).float()
 
     def valid(self, target: Tensor) -> Tensor:
@@ -75,24 +75,24 @@ class Regression(Task):
         return target.isfinite()
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Return the mean squared error over the known numbers, both ``[B, 1]`` and standardised."""
-        same_shape(prediction, target)
+        """Return the mean squared error over the known numbers, both `[B, 1]` and standardised."""
+        require_same_shape(prediction, target)
         valid = self.valid(target)
-        # The infinite ones are replaced before the difference: no mask would stop their gradient.
+        # Infinite targets are replaced before the difference: no mask would stop their gradient.
         return masked_mean((at_least_float32(prediction) - target.where(valid, 0)).square(), valid)
 
     def metrics(self) -> dict[str, Metric]:
-        """Return the mean absolute error, in the original unit times ``scale``."""
+        """Return the mean absolute error, in the original unit times `scale`."""
         return {"mae": AbsoluteError(factor=self.std * self.scale)}
 
     def activate(self, prediction: Tensor) -> Tensor:
-        """Return the prediction, standardised as it is."""
+        """Return the prediction, which is standardised."""
         return prediction
 
     def draw(self, target: Tensor) -> Tensor:
-        """Return the number in letters, in the original unit times ``scale``."""
+        """Return a picture of the number, in the original unit times `scale`."""
         value = (target.item() * self.std + self.mean) * self.scale
-        return written(f"{value:.5g} {self.unit}" if math.isfinite(value) else "")
+        return text_image(f"{value:.5g} {self.unit}" if math.isfinite(value) else "")
 
     def from_text(self, text: str) -> Tensor:
         """Return the number, standardised."""
@@ -102,6 +102,6 @@ class Regression(Task):
         return self.standardise(torch.tensor([value], dtype=torch.float64))
 
     def faults(self, target: Tensor) -> list[str]:
-        """Return whether the number is neither finite nor marked as unknown."""
+        """Return a fault if the number is neither finite nor marked as unknown."""
         wrong = not (target.isfinite() | (target == self.ignore)).all()
         return [f"a number should be finite, or {self.ignore} if unknown; found {target.item()}"] if wrong else []

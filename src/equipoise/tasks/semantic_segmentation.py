@@ -1,4 +1,4 @@
-"""Semantic segmentation: one class for every pixel."""
+"""Semantic segmentation and parts: one class for every pixel."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,24 +13,25 @@ from equipoise.metrics import MeanIoU, PixelAccuracy
 from equipoise.tasks.base import Task, at_least_float32, check_whole
 from equipoise.tasks.drawing import distinct_colours, paint
 
-CORRUPTED_CLASSES = 5
-"""How many classes of an image get wrong labels where labels are corrupted."""
+_CORRUPTED_CLASSES = 5
+"""The number of classes of an image that get wrong labels in `corrupt`."""
 
 
 @register("semantic_segmentation")
 @dataclass(frozen=True, kw_only=True)
 class SemanticSegmentation(Task):
-    """One of several classes for every pixel; targets are int64 ``[H, W]`` class indices, 255 where unlabelled.
+    """One of several classes for every pixel. Targets are int64 `[H, W]` class indices, 255 where unlabelled.
 
-    The loss is the cross entropy of the logits, averaged over the labelled pixels of the batch (paper one, section V).
+    The loss is the cross entropy of the logits, averaged over the labelled pixels of the batch (Guo et al. (2025),
+    section V).
 
     Attributes:
-        colours: The colour (RGB, 0 to 255) of each class in pictures; chosen to be distinct where not given.
+        colours: The colour (RGB, 0 to 255) of each class in pictures; distinct colours if not given.
 
     Raises:
-        ValueError: There are no classes or too many for the encoding, or the colours do not match them.
+        ValueError: There are no classes, or too many for the encoding, or the number of colours is not theirs.
 
-    Examples:
+    Example:
         >>> task = SemanticSegmentation(name="seg", classes=("wall", "floor"))
         >>> target = torch.tensor([[[0, 1, 255]]])
         >>> task.loss(torch.zeros(1, 2, 1, 3), target)
@@ -39,7 +40,6 @@ class SemanticSegmentation(Task):
 
     colours: tuple[tuple[int, int, int], ...] = ()
 
-    kind = "semantic_segmentation"
     dtype = torch.int64
     ignore: ClassVar[float | int] = 255
     metric = "miou"
@@ -66,11 +66,11 @@ class SemanticSegmentation(Task):
         return len(self.classes)
 
     def categorise(self, target: Tensor) -> Tensor:
-        """Return the labels as they are: they are classes, 255 where unlabelled."""
+        """Return the labels as they are: classes, 255 where unlabelled."""
         return target
 
     def valid(self, target: Tensor) -> Tensor:
-        """Return which pixels carry a class."""
+        """Return which pixels have a class."""
         return target != self.ignore
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ class SemanticSegmentation(Task):
         total = functional.cross_entropy(
             at_least_float32(prediction), target, ignore_index=int(self.ignore), reduction="sum"
         )
-        # The reduction "mean" of PyTorch divides by zero where no pixel is labelled.
+        # The reduction "mean" of PyTorch divides by zero if no pixel is labelled.
         return total / self.valid(target).sum().clamp(min=1)
 
     def metrics(self) -> dict[str, Metric]:
@@ -87,18 +87,19 @@ class SemanticSegmentation(Task):
         return {"miou": MeanIoU(self.channels, ignore), "pixel_accuracy": PixelAccuracy(self.channels, ignore)}
 
     def activate(self, prediction: Tensor) -> Tensor:
-        """Return the most likely class of every pixel, int64 ``[B, H, W]``."""
+        """Return the most likely class of every pixel, int64 `[B, H, W]`."""
         return prediction.argmax(dim=1)
 
     def corrupt(self, target: Tensor, strength: float, generator: torch.Generator) -> Tensor:
-        """Return the target with a share ``strength`` of the pixels of some classes in wrong classes (P1, V-F).
+        """Return the target with a share `strength` of the pixels of some classes in wrong classes.
 
-        The classes are five random ones of those in the image, or all if there are fewer. Of each, that share of its
-        pixels, rounded, is drawn; each becomes any of the other classes that there are, with equal chances.
+        As in Guo et al. (2025), section V-F: five random classes of those in the image (or all, if there are fewer)
+        get wrong labels. Of each, that share of its pixels, rounded, is drawn. Each of these gets any of the other
+        classes with equal probability.
         """
         labels, wrong = target.flatten(), target.flatten().clone()
         (present,) = torch.bincount(labels[self.valid(labels)]).nonzero(as_tuple=True)
-        for label in present[torch.randperm(len(present), generator=generator)[:CORRUPTED_CLASSES]]:
+        for label in present[torch.randperm(len(present), generator=generator)[:_CORRUPTED_CLASSES]]:
             (pixels,) = (labels == label).nonzero(as_tuple=True)
             hit = pixels[torch.randperm(len(pixels), generator=generator)[: round(strength * len(pixels))]]
             if self.channels > 1:
@@ -106,7 +107,7 @@ class SemanticSegmentation(Task):
         return wrong.reshape(target.shape)
 
     def draw(self, target: Tensor) -> Tensor:
-        """Return the classes in their colours, black where unlabelled, or labelled with what is no class."""
+        """Return the classes in their colours, black where unlabelled or where the label is no class."""
         palette = (*(self.colours or distinct_colours(self.channels)), (0, 0, 0))
         return paint(target.where((target >= 0) & (target < self.channels), self.channels), palette)
 
@@ -118,7 +119,7 @@ class SemanticSegmentation(Task):
         return values[0].to(self.dtype)
 
     def faults(self, target: Tensor) -> list[str]:
-        """Return the labels that are no class."""
+        """Return a fault if there are labels that are no class."""
         wrong = target[self.valid(target) & ((target < 0) | (target >= self.channels))]
         if not wrong.numel():
             return []
@@ -129,19 +130,17 @@ class SemanticSegmentation(Task):
 @register("parts")
 @dataclass(frozen=True, kw_only=True)
 class Parts(SemanticSegmentation):
-    """The parts of people or objects; class 0 is the background.
+    """The parts of people or objects. Class 0 is the background.
 
-    As segmentation, except that an image that shows none of the parts counts as unlabelled (as in the public recipes
-    for PASCAL-Context, where an all-background map means that nobody annotated the parts of that image).
+    This is segmentation with one difference: an image without any part counts as unlabelled. The public recipes for
+    PASCAL-Context do the same: there, a map of background alone means that nobody annotated the parts of that image.
 
-    Examples:
+    Example:
         >>> import torch
         >>> task = Parts(name="parts", classes=("background", "head", "torso"))
         >>> task.has_labels(torch.tensor([[0, 0, 255]])), task.has_labels(torch.tensor([[0, 2, 255]]))
         (False, True)
     """
-
-    kind = "parts"
 
     def has_labels(self, target: Tensor) -> bool:
         """Return whether any pixel shows a part."""

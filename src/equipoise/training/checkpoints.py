@@ -1,9 +1,7 @@
-"""What an interrupted run needs to end as if it had never stopped."""
+"""Checkpoints: the state of an unfinished run, and the best weights of a run."""
 
 import warnings
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,6 @@ from typing import Any
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from torch import Tensor
 
 from equipoise import balancing
 from equipoise._core.files import replace
@@ -22,23 +19,36 @@ from equipoise.training.selection import read_result
 from equipoise.training.session import Session, build_network
 
 CHECKPOINT = "checkpoint.pt"
-"""In the directory of a run that is not finished: all that it has reached."""
+"""File in the directory of an unfinished run: its state after the last epoch."""
+BEST = "best.safetensors"
+"""File in the directory of a run: the weights of the network at the best evaluation."""
+BEST_BALANCER = "best_balancer.pt"
+"""File in the directory of a run: the balancer at the best evaluation, if the balancer is a part of the network."""
 
 
 @dataclass
-class Progress:
-    """What besides weights a checkpoint must hold for a resumed run to end as if it had never stopped.
+class TrainingProgress:
+    """Training progress stored in a checkpoint, besides weights and states.
 
-    `criterion` is what scores are; others cannot be compared with them. `further` has the best value of every metric
-    that has a best evaluation of its own, see `Selection.further`.
+    Attributes:
+        criterion: The criterion of the scores, see `Selection.criterion`. Scores by another one cannot be compared.
+        epoch: Epochs done.
+        step: Training steps done.
+        seconds: Time of training and evaluation so far.
+        best_score: The highest score so far.
+        best_epoch: Its epoch; 0 before the first evaluation.
+        best_metrics: Its metrics by `task.metric`.
+        best_losses: Its losses by task.
+        first_losses: The losses of the first evaluation by task.
+        further: The best value of every metric in `Selection.further`.
+        weight_sums: Sums of the loss weights over all steps, by task.
+        weight_counts: The number of steps in those sums, by task.
     """
 
     criterion: str
     epoch: int = 0
     step: int = 0
     seconds: float = 0.0
-    probed: int = 0
-    sampled: dict[str, Tensor] = field(default_factory=dict)
     best_score: float = float("-inf")
     best_epoch: int = 0
     best_metrics: dict[str, float] = field(default_factory=dict)
@@ -48,84 +58,102 @@ class Progress:
     weight_sums: dict[str, float] = field(default_factory=dict)
     weight_counts: dict[str, int] = field(default_factory=dict)
 
-
-def save_checkpoint(session: Session, progress: Progress, directory: Path) -> None:
-    """Write down all that a run has reached."""
-    state = {
-        "model": session.model.state_dict(),
-        "optimizer": session.optimizer.state_dict(),
-        "schedule": session.schedule.state_dict(),
-        "balancer": session.balancer.state_dict(),
-        "progress": vars(progress),
-    }
-    if session.distance is not None:
-        state["distance"] = session.distance.state_dict()
-    write_tensors(directory / CHECKPOINT, state)
+    def mean_weights(self) -> dict[str, float]:
+        """Return the mean loss weight of every task over all steps in which it had labels."""
+        return {task: total / self.weight_counts[task] for task, total in self.weight_sums.items()}
 
 
-def load_checkpoint(session: Session, directory: Path, criterion: str) -> Progress:
-    """Bring a run to where it was stopped; to its beginning if there is no checkpoint that will do.
+def save_checkpoint(session: Session, progress: TrainingProgress, directory: Path) -> None:
+    """Write the checkpoint of a run, and the records of its probe and its feature distance.
 
     Args:
-        session: Of the run, as it is prepared.
-        directory: The run's own.
-        criterion: What its checkpoints are chosen by, see `Selection.criterion`.
+        session: The session of the run.
+        progress: The progress of the run.
+        directory: The directory of the run.
+    """
+    state = {name: part.state_dict() for name, part in _parts(session).items()}
+    for name, recorder in _recorders(session).items():
+        recorder.flush()
+        state[name] = recorder.state_dict()
+    write_tensors(directory / CHECKPOINT, state | {"progress": vars(progress)})
+
+
+def load_checkpoint(session: Session, directory: Path, criterion: str) -> TrainingProgress:
+    """Restore a run from its checkpoint.
+
+    Args:
+        session: The session of the run, as prepared.
+        directory: The directory of the run.
+        criterion: The criterion that the best checkpoint is chosen by, see `Selection.criterion`.
+
+    Returns:
+        The progress of the run; no progress if there is no checkpoint, if it is damaged, or if its best epoch was
+        chosen by another criterion.
     """
     path = directory / CHECKPOINT
     if not path.exists():
-        return Progress(criterion)
-    if not is_whole(path):
+        return TrainingProgress(criterion)
+    if not is_intact(path):
         warnings.warn(
-            f"{path} is damaged, as after a loss of power: the run begins anew, with the same result.", stacklevel=2
+            f"The checkpoint {path} is damaged, as after a loss of power. The run begins anew, with the same result.",
+            stacklevel=2,
         )
-        return Progress(criterion)
+        return TrainingProgress(criterion)
     state = torch.load(path, map_location=session.fabric.device, weights_only=True)
     if state["progress"].get("criterion") != criterion:
-        # It was begun without single-task networks to compare with: its best epoch may not be what is now asked for.
-        return Progress(criterion)
-    session.model.load_state_dict(state["model"])
-    session.optimizer.load_state_dict(state["optimizer"])
-    session.schedule.load_state_dict(state["schedule"])
-    session.balancer.load_state_dict(state["balancer"])
-    progress = Progress(**state["progress"])
-    if session.probe is not None:
-        with _losing_records():
-            session.probe.resume(progress.probed, progress.sampled)
-    if session.distance is not None and "distance" in state:
-        with _losing_records():
-            session.distance.load_state_dict(state["distance"])
-    return progress
+        # The single-task results were missing when the run began, so that its best epoch may be another one now.
+        return TrainingProgress(criterion)
+    for name, part in _parts(session).items():
+        part.load_state_dict(state[name])
+    for name, recorder in _recorders(session).items():
+        if name in state:
+            try:
+                recorder.load_state_dict(state[name])
+            except ValueError as error:
+                warnings.warn(f"The run continues without its earlier records. {error}", stacklevel=2)
+    return TrainingProgress(**state["progress"])
 
 
-@contextmanager
-def _losing_records() -> Iterator[None]:
-    """What only looks on must not end a training: where its file is damaged it goes on without what that held."""
-    try:
-        yield
-    except ValueError as error:
-        warnings.warn(f"what was recorded before is lost: {error}", stacklevel=4)
+def _parts(session: Session) -> dict[str, Any]:
+    return {
+        "model": session.model,
+        "optimizer": session.optimizer,
+        "schedule": session.schedule,
+        "balancer": session.balancer,
+    }
 
 
-BEST = "best.safetensors"
-"""In the directory of a run: the weights of the network at the best evaluation."""
-BEST_BALANCER = "best_balancer.pt"
-"""In the directory of a run: the state of the balancer then, where it is a part of the network."""
+def _recorders(session: Session) -> dict[str, Any]:
+    recorders = {"probe": session.probe, "feature_distance": session.feature_distance}
+    return {name: recorder for name, recorder in recorders.items() if recorder is not None}
 
 
-def keep(directory: Path, model: MultiTaskModel, balancer: Balancer) -> None:
-    """Write the network as it is now."""
+def save_weights(directory: Path, model: MultiTaskModel, balancer: Balancer) -> None:
+    """Write the weights of a network as `best.safetensors`, and those of a balancer that is a part of it.
+
+    Args:
+        directory: The directory to write into.
+        model: The network.
+        balancer: The balancing method.
+    """
     weights = {name: value.contiguous() for name, value in model.state_dict().items()}
     replace(directory / BEST, lambda beside: safetensors.torch.save_file(weights, beside))
     if Need.ADAPT in balancer.needs:
         write_tensors(directory / BEST_BALANCER, balancer.state_dict())
 
 
-def load_kept(directory: Path, model: MultiTaskModel, balancer: Balancer, device: torch.device) -> None:
-    """Read into a network what `keep` has written of one like it.
+def load_weights(directory: Path, model: MultiTaskModel, balancer: Balancer, device: torch.device) -> None:
+    """Load weights from `save_weights` into a network of the same architecture.
+
+    Args:
+        directory: The directory that holds the weights.
+        model: The network.
+        balancer: The balancing method.
+        device: The device of both.
 
     Raises:
         OSError: A file is missing.
-        RuntimeError: The network is another one, or a file is damaged.
+        RuntimeError: The network has another architecture, or a file is damaged.
         SafetensorError: A file is damaged.
     """
     model.load_state_dict(safetensors.torch.load_file(directory / BEST, device=str(device)))
@@ -133,15 +161,19 @@ def load_kept(directory: Path, model: MultiTaskModel, balancer: Balancer, device
         balancer.load_state_dict(torch.load(directory / BEST_BALANCER, map_location=device, weights_only=True))
 
 
-def load_trained(directory: Path, device: torch.device | None = None) -> tuple[MultiTaskModel, Adapt]:
-    """The network of the best checkpoint, frozen and in evaluation mode, and what adapts its features for each task.
+def load_network(directory: Path, device: torch.device | None = None) -> tuple[MultiTaskModel, Adapt]:
+    """Load the best network of a finished run, frozen and in evaluation mode.
 
     Args:
-        directory: Of a finished run.
-        device: Where the network is to be; the processor by default.
+        directory: The directory of the run.
+        device: The device of the network; the CPU by default.
+
+    Returns:
+        The network, and the `adapt` function of its balancer, to be passed to `forward`: it adapts the shared features
+        to each task.
 
     Raises:
-        ValueError: The run is not finished, or its checkpoint does not fit the network that its configuration means.
+        ValueError: The run is not finished, or its checkpoint does not fit the network in its configuration.
     """
     result = read_result(directory)
     if result is None:
@@ -150,19 +182,28 @@ def load_trained(directory: Path, device: torch.device | None = None) -> tuple[M
     model = build_network(result.config, pretrained=False).to(device)
     balancer = balancing.create(result.config.balancer.name, **result.config.balancer.options).to(device)
     try:
-        load_kept(directory, model, balancer, device)
+        load_weights(directory, model, balancer, device)
     except (OSError, RuntimeError, SafetensorError) as error:
         raise ValueError(f"The best checkpoint in {str(directory)!r} cannot be loaded: {error}") from error
     return model.eval().requires_grad_(False), balancer.adapt
 
 
 def write_tensors(path: Path, content: dict[str, Any]) -> None:
-    """Replace a file of nested dictionaries of tensors and plain values."""
+    """Replace a file of nested dictionaries of tensors and plain values.
+
+    Args:
+        path: The file.
+        content: Its new content.
+    """
     replace(path, lambda beside: torch.save(content, beside))
 
 
-def is_whole(path: Path) -> bool:
-    """Whether a file of `write_tensors` is as it was written; `torch.load` takes some damage for numbers."""
+def is_intact(path: Path) -> bool:
+    """Return whether a file of `write_tensors` is undamaged. `torch.load` reads some damage as numbers.
+
+    Args:
+        path: The file.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None

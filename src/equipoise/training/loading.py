@@ -1,4 +1,4 @@
-"""Batches of a dataset, the same ones whoever loads them."""
+"""Data loaders whose batches depend on the seed alone, not on the number of workers."""
 
 import threading
 from collections import deque
@@ -14,17 +14,17 @@ from equipoise.data import Dataset
 from equipoise.data.core.sample import Sample
 
 Batch = dict[str, Any]
-Draw = tuple[int, int]
-"""The index of a sample, and the seed of what is random in it."""
+SeededIndex = tuple[int, int]
+"""The index of a sample, and the seed of its augmentation."""
 
 T = TypeVar("T")
 
-_WAITING = 2
-"""Batches that may lie ready: more would only take memory."""
+_PREFETCHED = 2
+"""Batches that may be ready at a time. More would only take memory."""
 
 
 class Loader:
-    """The batches of a split in their order.
+    """The batches of a split, in the order of the split.
 
     Args:
         dataset: The split.
@@ -32,7 +32,7 @@ class Loader:
     """
 
     def __init__(self, dataset: Dataset, settings: TrainingConfig) -> None:
-        self._loader = _loader(dataset, settings, dataset.collate(), batch_size=settings.batch_size)
+        self._loader = _data_loader(dataset, settings, dataset.collate(), batch_size=settings.batch_size)
 
     def __len__(self) -> int:
         return len(self._loader)
@@ -44,8 +44,8 @@ class Loader:
 class TrainLoader:
     """Training batches in random order, with random augmentation.
 
-    All that is random follows from the seed of an epoch, sample by sample, so that batches do not depend on how many
-    workers there are.
+    The order of an epoch and the augmentation of each of its samples follow from one seed. The batches are therefore
+    the same for any number of workers.
 
     Args:
         dataset: The split.
@@ -53,110 +53,54 @@ class TrainLoader:
     """
 
     def __init__(self, dataset: Dataset, settings: TrainingConfig) -> None:
-        self._epochs = _Epochs(dataset, settings)
-        self._loader = _loader(
-            _Drawn(dataset), settings, dataset.collate(), batch_sampler=self._epochs, generator=torch.Generator()
+        self._epochs = _EpochSampler(dataset, settings)
+        self._loader = _data_loader(
+            _SeededDataset(dataset),
+            settings,
+            dataset.collate(),
+            batch_sampler=self._epochs,
+            generator=torch.Generator(),
         )
 
     def __len__(self) -> int:
-        """The number of batches in an epoch."""
+        """Return the number of batches in an epoch."""
         return len(self._epochs)
 
     def stream(self, seeds: Iterable[int]) -> Iterator[Batch]:
-        """The batches of one epoch after the other, without a pause between them.
+        """Yield the batches of one epoch after the other, without a pause between them.
 
-        The first batches of an epoch are loaded by workers while the last ones of the epoch before are trained on. All
-        streams have the same workers: let go of one before another is begun.
+        Workers load the first batches of an epoch while the last ones of the epoch before are trained on. All streams
+        of a loader share its workers: drop one before you begin another.
 
         Args:
-            seeds: One for each epoch; asked for when the epoch is loaded.
+            seeds: One for each epoch. A seed is asked for when its epoch is loaded.
         """
         self._epochs.seeds = seeds
         return _batches(self._loader)
 
 
-def _loader(
-    dataset: torch.utils.data.Dataset[Sample],
-    settings: TrainingConfig,
-    collate: Callable[[Sequence[Sample]], Batch],
-    **options: Any,
-) -> DataLoader[Sample]:
-    return DataLoader(
-        dataset,
-        num_workers=settings.workers,
-        persistent_workers=settings.workers > 0,
-        pin_memory=settings.accelerator != "cpu" and torch.cuda.is_available(),
-        collate_fn=collate,
-        **options,
-    )
-
-
-def _batches(loader: DataLoader[Sample]) -> Iterator[Batch]:
-    # To take a batch over from another process is work as well. What is loaded in this process is random by the same
-    # state as dropout, which a thread beside it would disturb.
-    return ahead(loader) if loader.num_workers else iter(loader)
-
-
-class _Epochs(Sampler[list[Draw]]):
-    """The batches of one epoch for each seed: indices in random order, each with a seed of its own."""
-
-    def __init__(self, dataset: Dataset, settings: TrainingConfig) -> None:
-        self.seeds: Iterable[int] = ()
-        self._generator = torch.Generator()
-        samples = settings.steps_per_epoch and settings.steps_per_epoch * settings.batch_size
-        self._order = RandomSampler(dataset, num_samples=samples, generator=self._generator)
-        self._size = settings.batch_size
-        # A last batch of one sample has no statistics for batch normalisation.
-        self._drop_last = len(self._order) >= settings.batch_size
-
-    def __len__(self) -> int:
-        whole, rest = divmod(len(self._order), self._size)
-        return whole + (rest > 0 and not self._drop_last)
-
-    def __iter__(self) -> Iterator[list[Draw]]:
-        for seed in self.seeds:
-            self._generator.manual_seed(seed)
-            indices = list(self._order)
-            seeds = torch.randint(2**62, (len(indices),), generator=self._generator).tolist()
-            draws = list(zip(indices, seeds, strict=True))
-            for batch in range(len(self)):
-                yield draws[batch * self._size : (batch + 1) * self._size]
-
-
-class _Drawn(torch.utils.data.Dataset[Sample]):
-    """A dataset whose samples are made with a random state of their own."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        self._dataset = dataset
-
-    def __getitem__(self, draw: Draw) -> Sample:
-        index, seed = draw
-        # `torch.manual_seed` in a `fork_rng` does the same in fifty times the time: it also looks at every GPU.
-        held = torch.default_generator.get_state()
-        torch.default_generator.manual_seed(seed)
-        try:
-            return self._dataset[index]
-        finally:
-            torch.default_generator.set_state(held)
-
-
-def ahead(items: Iterable[T]) -> Iterator[T]:
-    """Take items in a thread, so that the next one lies ready when it is asked for.
+def prefetch(items: Iterable[T]) -> Iterator[T]:
+    """Take items in a thread, so that the next one is ready when it is asked for.
 
     Raises:
-        Exception: What taking an item raised.
+        Exception: Any exception that taking an item raised.
+
+    Example:
+        >>> list(prefetch(range(3)))
+        [0, 1, 2]
     """
-    ready: Queue[tuple[T | None, BaseException | None]] = Queue(_WAITING)
+    ready: Queue[tuple[T | None, BaseException | None]] = Queue(_PREFETCHED)
     stopped = threading.Event()
-    # Held here longer than by whoever takes it: to give memory back that processes share takes a millisecond or two.
-    given = deque[T](maxlen=_WAITING + 2)
+    # The thread keeps items longer than their user does. Giving back memory that processes share takes 1 to 2 ms, and
+    # this way the thread does it.
+    recent = deque[T](maxlen=_PREFETCHED + 2)
 
     def take() -> None:
         error: BaseException | None = None
         try:
             for item in items:
                 ready.put((item, None))
-                given.append(item)
+                recent.append(item)
                 if stopped.is_set():
                     return
         except BaseException as raised:
@@ -175,9 +119,74 @@ def ahead(items: Iterable[T]) -> Iterator[T]:
             yield item
     finally:
         stopped.set()
-        # Whoever stops early leaves a thread that waits for room.
+        # After an early stop the thread may still wait for room in the queue.
         while thread.is_alive():
             try:
                 ready.get(timeout=0.01)
             except Empty:
                 thread.join(timeout=0.01)
+
+
+def _data_loader(
+    dataset: torch.utils.data.Dataset[Sample],
+    settings: TrainingConfig,
+    collate: Callable[[Sequence[Sample]], Batch],
+    **options: Any,
+) -> DataLoader[Sample]:
+    return DataLoader(
+        dataset,
+        num_workers=settings.workers,
+        persistent_workers=settings.workers > 0,
+        pin_memory=settings.accelerator != "cpu" and torch.cuda.is_available(),
+        collate_fn=collate,
+        **options,
+    )
+
+
+def _batches(loader: DataLoader[Sample]) -> Iterator[Batch]:
+    # Taking a batch over from a worker takes time, too. Without workers a thread would disturb dropout: loading uses
+    # the random state of this process.
+    return prefetch(loader) if loader.num_workers else iter(loader)
+
+
+class _EpochSampler(Sampler[list[SeededIndex]]):
+    """The batches of one epoch for each seed: indices in random order, each with a seed of its own."""
+
+    def __init__(self, dataset: Dataset, settings: TrainingConfig) -> None:
+        self.seeds: Iterable[int] = ()
+        self._generator = torch.Generator()
+        samples = settings.steps_per_epoch and settings.steps_per_epoch * settings.batch_size
+        self._order = RandomSampler(dataset, num_samples=samples, generator=self._generator)
+        self._size = settings.batch_size
+        # Batch normalisation cannot compute statistics of a last batch of one sample.
+        self._drop_last = len(self._order) >= settings.batch_size
+
+    def __len__(self) -> int:
+        whole, rest = divmod(len(self._order), self._size)
+        return whole + (rest > 0 and not self._drop_last)
+
+    def __iter__(self) -> Iterator[list[SeededIndex]]:
+        for seed in self.seeds:
+            self._generator.manual_seed(seed)
+            indices = list(self._order)
+            seeds = torch.randint(2**62, (len(indices),), generator=self._generator).tolist()
+            pairs = list(zip(indices, seeds, strict=True))
+            for batch in range(len(self)):
+                yield pairs[batch * self._size : (batch + 1) * self._size]
+
+
+class _SeededDataset(torch.utils.data.Dataset[Sample]):
+    """A dataset that draws the augmentation of a sample from the seed that comes with its index."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+
+    def __getitem__(self, seeded: SeededIndex) -> Sample:
+        index, seed = seeded
+        # `fork_rng` with `manual_seed` does the same, but takes 50 times as long: it also visits every GPU.
+        state = torch.default_generator.get_state()
+        torch.default_generator.manual_seed(seed)
+        try:
+            return self._dataset[index]
+        finally:
+            torch.default_generator.set_state(state)

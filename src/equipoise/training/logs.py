@@ -1,4 +1,4 @@
-"""What a run writes while it trains: `metrics.jsonl`, one JSON object a line, and the same for TensorBoard."""
+"""The log of a run (`metrics.jsonl` and TensorBoard), and its status while it trains."""
 
 import json
 import os
@@ -14,29 +14,37 @@ from equipoise._core.files import json_safe, write_text
 from equipoise.training.session import Session
 
 LOG = "metrics.jsonl"
+"""File in the directory of a run: one JSON object a line."""
 
 
 class Log:
-    """The logs of one run.
+    """Writes the log of one run.
 
     Args:
-        directory: Of the run.
-        epoch: Epochs already trained: what an interrupted run logged after its last checkpoint is dropped.
-        step: Steps already trained.
+        directory: The directory of the run.
+        epoch: Epochs in the last checkpoint. Lines that an interrupted run logged after it are dropped.
+        step: Training steps in the last checkpoint.
     """
 
     def __init__(self, directory: Path, epoch: int, step: int) -> None:
         path = directory / LOG
-        kept = [line for line in read_log(directory) if line["epoch"] <= epoch]
-        write_text(path, "".join(map(_as_text, kept)))
+        earlier = [line for line in read_log(directory) if line["epoch"] <= epoch]
+        write_text(path, "".join(map(_as_text, earlier)))
         self._lines = path.open("a", encoding="utf-8")
         self._board = SummaryWriter(str(directory / "tensorboard"), purge_step=step + 1)
 
     def write(self, epoch: int, step: int, split: str, **groups: Mapping[str, float]) -> None:
-        """Log groups of numbers, such as losses by task, of a split after an epoch."""
+        """Log numbers after an epoch.
+
+        Args:
+            epoch: The epoch, counted from 1.
+            step: Training steps made so far.
+            split: The split that the numbers belong to.
+            groups: Groups of numbers by name, such as `loss={"seg": 0.3}`.
+        """
         self._lines.write(_as_text({"epoch": epoch, "step": step, "split": split, **groups}))
         self._lines.flush()
-        # A checkpoint, which goes to the disk too, must not know of epochs that the log has lost.
+        # The checkpoint is synchronised with the disk, too. It must not hold epochs that the log has lost.
         os.fsync(self._lines.fileno())
         for group, values in groups.items():
             for name, value in values.items():
@@ -52,47 +60,34 @@ class Log:
         self._board.close()
 
 
+def read_log(directory: Path) -> list[dict[str, Any]]:
+    """Return the lines of a run's log. A last line that a kill cut short is left out.
+
+    Args:
+        directory: The directory of the run.
+    """
+    path = directory / LOG
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        try:
+            lines.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return lines
+
+
 def _as_text(line: Mapping[str, Any]) -> str:
     return json.dumps(json_safe(line)) + "\n"
 
 
-def read_log(directory: Path) -> list[dict[str, Any]]:
-    """The lines that a run has logged; a last line cut short by a kill is left out."""
-    path = directory / LOG
-    found = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        try:
-            found.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return found
-
-
-@dataclass(frozen=True)
-class Status:
-    """How far a run is, for whoever watches: units of work (batches trained or evaluated) and what is going on.
-
-    Attributes:
-        done: Units of work that are done.
-        total: All of them.
-        doing: What is going on, for people.
-        reached: After an epoch, what the run has reached.
-    """
-
-    done: int
-    total: int
-    doing: str
-    reached: "EpochEnd | None" = None
-
-
 @dataclass(frozen=True)
 class EpochEnd:
-    """What a run has reached after an epoch; told when its checkpoint is written.
+    """The state of a run after an epoch. It is reported once the checkpoint is written.
 
     Attributes:
         epoch: The epoch, counted from 1.
         seconds: Time of training and evaluation so far.
-        score: Of this epoch's evaluation, see `Selection`; none if it was not evaluated.
+        score: The score of this epoch's evaluation, see `Selection`; none if the epoch was not evaluated.
     """
 
     epoch: int
@@ -100,23 +95,40 @@ class EpochEnd:
     score: float | None
 
 
+@dataclass(frozen=True)
+class Status:
+    """The progress of a run. A unit of work is one batch, trained or evaluated.
+
+    Attributes:
+        done: Units of work done.
+        total: All units of work.
+        doing: The current activity, in words.
+        reached: The state after an epoch, if one has just ended.
+    """
+
+    done: int
+    total: int
+    doing: str
+    reached: EpochEnd | None = None
+
+
 class Abandoned(Exception):
-    """Raised by whoever watches a run to end it before its time: it keeps its checkpoint and has no result."""
+    """Raised by `watch` to end a run early. The run keeps its checkpoint and has no result."""
 
 
 class ProgressMeter:
-    """Counts batches, trained or measured, and tells whoever watches.
+    """Counts batches, trained or evaluated, and reports the status of the run.
 
     Args:
-        watch: Is told.
-        session: Of the run.
-        epochs: How many it has.
-        evaluations: After which of them it is evaluated.
-        done: How many of them are done already.
-        tests: How often it is tested at the end.
+        watch: Called with every status.
+        session: The session of the run.
+        epochs: The number of epochs.
+        evaluations: The epochs that end with an evaluation.
+        done: The number of epochs done already.
+        tests: The number of passes over the test split at the end.
 
     Attributes:
-        doing: What is going on, for people.
+        doing: The current activity, in words.
     """
 
     def __init__(
@@ -128,19 +140,23 @@ class ProgressMeter:
         done: int,
         tests: int,
     ) -> None:
-        steps, measured = len(session.train_loader), len(session.chosen_on.loader)
+        steps, evaluated = len(session.train_loader), len(session.chosen_on.loader)
         tested = 0 if session.chosen_on.split == "test" else tests * len(session.test.loader)
         self._watch = watch
-        self._done = done * steps + sum(epoch <= done for epoch in evaluations) * measured
-        self._total = epochs * steps + len(evaluations) * measured + tested
+        self._done = done * steps + sum(epoch <= done for epoch in evaluations) * evaluated
+        self._total = epochs * steps + len(evaluations) * evaluated + tested
         self.doing = "starting"
-        self.tell()
+        self.report()
 
     def __call__(self) -> None:
-        """Count a batch."""
+        """Count a batch and report the status."""
         self._done += 1
-        self.tell()
+        self.report()
 
-    def tell(self, reached: EpochEnd | None = None) -> None:
-        """Tell how far the run is, and what it has reached where an epoch has ended."""
+    def report(self, reached: EpochEnd | None = None) -> None:
+        """Report the status.
+
+        Args:
+            reached: The state after an epoch, if one has just ended.
+        """
         self._watch(Status(self._done, self._total, self.doing, reached))

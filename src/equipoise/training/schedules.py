@@ -1,4 +1,4 @@
-"""How the learning rate goes down."""
+"""Learning rate schedules, moved by steps, epochs or evaluations."""
 
 from typing import Any
 
@@ -9,54 +9,57 @@ from equipoise.config import TrainingConfig
 
 
 class Schedule:
-    """A learning rate over time; the training loop tells it of every step, epoch and evaluation.
+    """A learning rate over time. The training loop reports every step, epoch and evaluation to it.
 
     Args:
-        schedule: The schedule of PyTorch that it moves.
+        schedule: The PyTorch schedule that sets the learning rate.
     """
 
     def __init__(self, schedule: LRScheduler) -> None:
         self.schedule = schedule
 
     def state_dict(self) -> dict[str, Any]:
-        """What must be kept to go on from here."""
+        """Return the state that a resumed run needs."""
         return self.schedule.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Restore a state from `state_dict`."""
         self.schedule.load_state_dict(state)
 
     def after_step(self) -> None:
-        """One optimisation step was made."""
+        """Note that a training step was made."""
 
     def after_epoch(self) -> None:
-        """One pass over the training data was made."""
+        """Note that an epoch has ended."""
 
     def after_evaluation(self, score: float) -> None:
-        """The network was measured, with a score of which more is better."""
+        """Note that the network was evaluated; a higher score is better."""
 
 
-class EveryStep(Schedule):
-    """A schedule that goes by steps."""
+class StepSchedule(Schedule):
+    """A schedule that moves with every training step."""
 
     def after_step(self) -> None:
-        """Go on by one."""
+        """Move on by one step."""
         self.schedule.step()
 
 
-class EveryEpoch(Schedule):
-    """A schedule that goes by epochs."""
+class EpochSchedule(Schedule):
+    """A schedule that moves with every epoch."""
 
     def after_epoch(self) -> None:
-        """Go on by one."""
+        """Move on by one epoch."""
         self.schedule.step()
 
 
-class OnPlateau(Schedule):
-    """Lowers the learning rate where evaluations have not improved for some time (P2, QM9).
+class PlateauSchedule(Schedule):
+    """Lowers the learning rate when evaluations stop improving (QM9 in Gama & Grassi (2025)).
 
-    It watches the score that checkpoints are chosen by. The public code of P2 watches the loss of the last training
-    batch, which is one draw of a noisy number.
+    It follows the score that the best checkpoint is chosen by. The public code of Gama & Grassi (2025) follows the loss
+    of the last training batch, which is a single draw of a noisy number.
+
+    Args:
+        schedule: The PyTorch schedule, with `mode="max"`.
     """
 
     def __init__(self, schedule: ReduceLROnPlateau) -> None:
@@ -64,25 +67,25 @@ class OnPlateau(Schedule):
         self.plateau = schedule
 
     def after_evaluation(self, score: float) -> None:
-        """Take the score into account."""
+        """Lower the learning rate if the score has not improved for `patience` evaluations."""
         self.plateau.step(score)
 
 
 def create(settings: TrainingConfig, optimizer: torch.optim.Optimizer, steps: int) -> Schedule:
-    """Build the schedule of a run.
+    """Return the schedule of a run.
 
     Args:
-        settings: Of the run.
-        optimizer: Whose learning rate it sets.
-        steps: The number of steps in an epoch.
+        settings: The training settings of the run.
+        optimizer: The optimiser whose learning rate the schedule sets.
+        steps: The number of training steps in an epoch.
     """
-    every = {"step": EveryStep, "epoch": EveryEpoch}[settings.schedule_every]
+    by = {"step": StepSchedule, "epoch": EpochSchedule}[settings.schedule_every]
     periods = settings.epochs * (steps if settings.schedule_every == "step" else 1)
     builders = {
-        "poly": lambda: every(PolynomialLR(optimizer, total_iters=periods, power=settings.schedule_power)),
-        "constant": lambda: every(ConstantLR(optimizer, factor=1.0, total_iters=0)),
-        "exponential": lambda: EveryEpoch(ExponentialLR(optimizer, gamma=settings.schedule_factor)),
-        "plateau": lambda: OnPlateau(
+        "poly": lambda: by(PolynomialLR(optimizer, total_iters=periods, power=settings.schedule_power)),
+        "constant": lambda: by(ConstantLR(optimizer, factor=1.0, total_iters=0)),
+        "exponential": lambda: EpochSchedule(ExponentialLR(optimizer, gamma=settings.schedule_factor)),
+        "plateau": lambda: PlateauSchedule(
             ReduceLROnPlateau(
                 optimizer,
                 mode="max",

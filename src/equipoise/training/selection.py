@@ -1,4 +1,4 @@
-"""Which evaluation of a run is its best."""
+"""The choice of the best checkpoint of a run, and the result of a finished run."""
 
 import json
 import math
@@ -15,36 +15,47 @@ from equipoise.metrics import delta_m_within_tasks
 from equipoise.tasks import Task
 from equipoise.training.evaluation import Evaluation
 
-Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
-"""A number read from JSON, where null stands for one that is not finite."""
-
 FALLBACK = "mean relative loss"
-"""What checkpoints of several tasks are chosen by where there are no single-task results."""
+"""The criterion for several tasks if there are no single-task results."""
+RESULT = "result.json"
+"""File in the directory of a finished run."""
+
+Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
+"""A number in JSON. A number that is not finite is written as null and read as NaN."""
 
 
 def main_metrics(tasks: Mapping[str, Task]) -> dict[str, bool]:
-    """What every task is compared by as `task.metric`, and whether a higher value is better; see `Task.compared`."""
+    """Return the metrics that delta_m compares, as `task.metric`, and whether a higher value is better.
+
+    See `Task.compared`.
+    """
     return {f"{name}.{metric}": higher for name, task in tasks.items() for metric, higher in task.compared.items()}
 
 
 def comparable(single: Mapping[str, float], directions: Mapping[str, bool]) -> bool:
-    """Whether there is a delta_m against single-task results: all are there, finite and above 0."""
+    """Return whether delta_m can be computed: every single-task result is there, finite and above 0.
+
+    Args:
+        single: Single-task results by `task.metric`.
+        directions: The metrics to compare, see `main_metrics`.
+    """
     return all(math.isfinite(single.get(key, math.nan)) and single[key] > 0 for key in directions)
 
 
 @dataclass
 class Selection:
-    """Scores evaluations; higher is better.
+    """Scores evaluations. The evaluation with the highest score is the best.
 
-    With single-task results to compare with, the score is delta_m, as the study's tables have it (P1, equation 5; P2,
-    section 5). A network of one task is scored by its main metric; where it is compared by further ones, each has a
-    best evaluation of its own (P2, section 4). Otherwise the score is the mean over tasks of the loss relative to the
-    first evaluation's, with a minus sign.
+    - Several tasks with single-task results: the score is delta_m as in the tables of a study (Guo et al. (2025),
+      equation 5; Gama & Grassi (2025), section 5).
+    - Several tasks without: the score is minus the mean over tasks of the loss divided by that of the first evaluation.
+    - One task: the score is its main metric. If the task is compared by further metrics, each has a best evaluation of
+      its own (Gama & Grassi (2025), section 4).
 
     Attributes:
         tasks: The tasks of the network.
-        single: Main metrics of single-task networks on the same split, or none.
-        first_losses: The losses of the first evaluation; remembered between calls.
+        single: Main metrics of single-task networks on the same split; none if they are missing or not comparable.
+        first_losses: The losses of the first evaluation, kept between calls.
     """
 
     tasks: Mapping[str, Task]
@@ -57,18 +68,18 @@ class Selection:
 
     @property
     def criterion(self) -> str:
-        """What the score is, in words."""
+        """The name of the score. Scores with different criteria cannot be compared."""
         if len(self.tasks) == 1:
             return ", ".join(main_metrics(self.tasks))
         return "delta_m" if self.single is not None else FALLBACK
 
     @property
     def further(self) -> tuple[str, ...]:
-        """The metrics of a network of one task that have a best evaluation of their own, besides that of the score."""
+        """The further metrics of a single-task network, each with a best evaluation of its own."""
         return tuple(main_metrics(self.tasks))[1:] if len(self.tasks) == 1 else ()
 
     def score(self, evaluation: Evaluation) -> float:
-        """The score of an evaluation; minus infinity if it cannot be had, as of a network that diverged."""
+        """Return the score of an evaluation; minus infinity if a value is not finite, as of a diverged network."""
         self.first_losses = self.first_losses or dict(evaluation.losses)
         directions = main_metrics(self.tasks)
         if len(self.tasks) == 1:
@@ -83,33 +94,35 @@ class Selection:
         return score if math.isfinite(score) else -math.inf
 
     def score_by(self, metric: str, metrics: Mapping[str, float]) -> float:
-        """The score by one metric alone: its value, with the sign that makes more of it better."""
+        """Return the score by one metric: its value, or minus its value if lower is better.
+
+        Args:
+            metric: The metric as `task.metric`.
+            metrics: Values by `task.metric`; minus infinity is returned if the metric is missing or not finite.
+        """
         value = metrics.get(metric, math.nan)
         if not math.isfinite(value):
             return -math.inf
         return value if main_metrics(self.tasks)[metric] else -value
 
 
-RESULT = "result.json"
-
-
 class RunResult(BaseModel):
-    """The outcome of a run; `result.json` in its directory, written last, so that its presence means finished.
+    """The outcome of a run. `result.json` is written last, so that a run with this file is finished.
 
     Attributes:
-        config: What was run.
-        metrics: By `task.metric`, of the chosen checkpoint on the test split; NaN (null on disk) where one cannot be
-            had. Where a network of one task is compared by several, each is of the best checkpoint by it.
+        config: The configuration of the run.
+        metrics: By `task.metric`, of the best checkpoint on the test split; NaN (null in the file) if one is undefined.
+            If a single-task network is compared by several metrics, each comes from the best checkpoint by that metric.
         validation: The same on the split that the checkpoint was chosen on.
         losses: Mean loss by task on that split.
-        weights: Loss weight by task, mean over all steps in which the task had labels.
-        epoch: The chosen checkpoint's epoch, counted from 1.
-        steps: Optimisation steps made.
-        skipped_steps: Steps left out because a loss or gradient was not finite.
-        parameters: Number of parameters by part.
-        seconds: Time of training and evaluation, pauses between resumes left out.
-        selection: What the checkpoint was chosen by.
-        versions: Of the software.
+        weights: Loss weight by task, the mean over all steps in which the task had labels.
+        epoch: The epoch of the best checkpoint, counted from 1.
+        steps: Training steps made.
+        skipped_steps: Steps skipped because a loss or gradient was not finite.
+        parameters: Number of parameters: `shared`, and by task.
+        seconds: Time of training and evaluation, without pauses between interruptions.
+        selection: The criterion that the checkpoint was chosen by, see `Selection.criterion`.
+        versions: Versions of the software.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -128,12 +141,12 @@ class RunResult(BaseModel):
     versions: dict[str, str]
 
     def write(self, directory: Path) -> None:
-        """Write it into the run's directory, in one move."""
+        """Write `result.json` into the directory of the run."""
         write_json(directory / RESULT, self.model_dump(mode="json"))
 
 
 def read_result(directory: Path) -> RunResult | None:
-    """The result of the run in a directory, or none if it is not finished (or its file is damaged)."""
+    """Return the result of the run in a directory; none if it is not finished or the file is damaged."""
     try:
         return RunResult.model_validate(json.loads((directory / RESULT).read_text(encoding="utf-8")))
     except (OSError, ValueError, ValidationError):

@@ -1,4 +1,4 @@
-"""Everything a run needs, built from its configuration."""
+"""Everything that one run needs, built from its configuration."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,19 +20,19 @@ from equipoise.training.loading import Loader, TrainLoader
 from equipoise.training.schedules import Schedule
 
 PROBE = "probe.parquet"
-"""In the directory of a run: the gradients that were recorded."""
+"""File in the directory of a run: the recorded gradients."""
 DISTANCES = "feature_distance.parquet"
-"""In the directory of a run: how far its features were from those of single-task networks, where it was asked for."""
+"""File in the directory of a run: the recorded feature distances, if they were asked for."""
 
 
 @dataclass(frozen=True)
 class EvaluationSplit:
-    """A split that is measured, not trained on.
+    """A split that the network is evaluated on.
 
     Attributes:
-        split: Its name.
-        tasks: What is measured on it, with the metrics to measure.
-        loader: Its batches.
+        split: The name of the split.
+        tasks: The tasks to evaluate, with the metrics to compute.
+        loader: The batches.
     """
 
     split: str
@@ -42,24 +42,25 @@ class EvaluationSplit:
 
 @dataclass
 class Session:
-    """The moving parts of a run.
+    """Everything that changes or is used while a run trains.
 
     Attributes:
         fabric: Device and precision.
-        tasks: What the network learns.
+        tasks: The tasks of the network.
         model: The network.
-        last_layer: The last layer of it that all tasks share; finding it takes longer than a step may.
-        balancer: What turns its losses into gradients.
-        optimizer: What turns gradients into steps.
-        schedule: The learning rate over time.
+        last_layer: The last layer of the network that all tasks share. Finding it can take longer than a step.
+        balancer: The balancing method.
+        optimizer: The optimiser.
+        clip: The largest norm of the gradient of all parameters; 0 does not clip.
+        schedule: The learning rate schedule.
         train_loader: Training batches.
-        further_loader: The same batches in another order, for balancing methods that ask for more than one.
-        chosen_on: The split the checkpoint is chosen on.
+        further_loader: The same split in another order, for methods that need more than one batch a step.
+        chosen_on: The split that the best checkpoint is chosen on.
         test: The test split.
-        input: What the network reads: its key in a batch.
-        probe: What looks at the gradients, if anything does.
-        distance: What measures how far shared features are from those of single-task networks, if anything does.
-        teachers: Finished single-task networks by task, for a balancer or a measurement that asks for them.
+        input: The key of the network's input in a batch.
+        probe: Records gradients; none if the run has no probe.
+        feature_distance: Records distances of shared features to those of single-task networks; none if not asked for.
+        teachers: Finished single-task networks by task, for a method or a feature distance that needs them.
     """
 
     fabric: Fabric
@@ -68,6 +69,7 @@ class Session:
     last_layer: torch.nn.Module
     balancer: Balancer
     optimizer: torch.optim.Optimizer
+    clip: float
     schedule: Schedule
     train_loader: TrainLoader
     further_loader: TrainLoader
@@ -75,22 +77,22 @@ class Session:
     test: EvaluationSplit
     input: str
     probe: Probe | None = None
-    distance: FeatureDistance | None = None
+    feature_distance: FeatureDistance | None = None
     teachers: Mapping[str, MultiTaskModel] = field(default_factory=dict)
 
 
 def prepare(config: RunConfig, directory: Path | None = None) -> Session:
-    """Build a run.
+    """Build everything that a run needs.
 
-    The network's initial weights depend on the seed alone, so that methods are compared from the same start.
+    The network's initial weights depend on the seed alone, so that all methods start from the same network.
 
     Args:
-        config: What is run.
-        directory: The run's own, where it leaves what it records.
+        config: The configuration of the run.
+        directory: The directory of the run, where the probe writes its records; none writes nothing.
 
     Raises:
-        ValueError: The configuration asks for what cannot be had, such as a backbone that timm does not know.
-        DatasetError: The dataset is not there or lacks a split.
+        ValueError: The configuration asks for something that does not exist, such as a backbone unknown to timm.
+        DatasetError: The dataset is missing or lacks a split.
     """
     torch.manual_seed(config.seed)
     settings = config.training
@@ -104,42 +106,38 @@ def prepare(config: RunConfig, directory: Path | None = None) -> Session:
     train = open_split(config, "train", transforms.Compose((*settings.augmentation.transforms(), normalize)))
     train_loader, further_loader = TrainLoader(train, settings), TrainLoader(train, settings)
     as_evaluated = transforms.Compose((*settings.augmentation.evaluation_transforms(), normalize))
-    test = open_split(config, "test", as_evaluated)
-    test_loader = Loader(test, settings)
+    test = EvaluationSplit("test", tasks, Loader(open_split(config, "test", as_evaluated), settings))
     if config.protocol == "paper_one":
-        chosen_on = EvaluationSplit("test", tasks, test_loader)
+        chosen_on = test
     else:
         validation = open_split(config, "val", as_evaluated)
         chosen_on = EvaluationSplit(
-            "val",
-            {name: task.while_training() for name, task in tasks.items()},
-            Loader(validation, settings),
+            "val", {name: task.while_training() for name, task in tasks.items()}, Loader(validation, settings)
         )
-    schedule = schedules.create(settings, optimizer, len(train_loader))
-    last_layer = model.last_shared_layer()
     return Session(
-        fabric,
-        tasks,
-        model,
-        last_layer,
-        balancer,
-        optimizer,
-        schedule,
-        train_loader,
-        further_loader,
-        chosen_on,
-        EvaluationSplit("test", tasks, test_loader),
-        train.input,
-        _probe(settings, directory),
-        _distance(config, directory),
+        fabric=fabric,
+        tasks=tasks,
+        model=model,
+        last_layer=model.last_shared_layer(),
+        balancer=balancer,
+        optimizer=optimizer,
+        clip=settings.clip,
+        schedule=schedules.create(settings, optimizer, len(train_loader)),
+        train_loader=train_loader,
+        further_loader=further_loader,
+        chosen_on=chosen_on,
+        test=test,
+        input=train.input,
+        probe=_probe(settings, directory),
+        feature_distance=_feature_distance(config, directory),
     )
 
 
 def build_network(config: RunConfig, pretrained: bool | str) -> MultiTaskModel:
-    """The network of a run, with random or pretrained weights.
+    """Return the network of a run, with random or pretrained weights.
 
-    Its convolutions keep channels last in memory: a training step takes 0.8 to 0.9 of the time, one of a transformer as
-    long as before (`benchmarks/architectures.py`).
+    Convolutions keep channels last in memory. A training step then takes 0.8 to 0.9 of the time; a step of a
+    transformer takes as long as before (`benchmarks/architectures.py`).
     """
     model = models.create(
         config.model.architecture,
@@ -152,13 +150,13 @@ def build_network(config: RunConfig, pretrained: bool | str) -> MultiTaskModel:
 
 
 def normalization(config: RunConfig) -> Transform:
-    """What brings images into the range that networks expect; nothing where the input is no image."""
+    """Return the transform that normalises images for the network; it does nothing if the input is no image."""
     statistics = data.dataset_class(config.data.name).statistics
     return transforms.Compose(() if statistics is None else (transforms.Normalize(*statistics),))
 
 
 def open_split(config: RunConfig, split: str, transform: Transform) -> Dataset:
-    """A split of the data of a run."""
+    """Open a split of the dataset of a run."""
     return data.create(
         config.data.name,
         root=config.data.root,
@@ -180,9 +178,9 @@ def _probe(settings: TrainingConfig, directory: Path | None) -> Probe | None:
     return Probe(every=settings.probe.every, at=settings.probe.at, path=path)
 
 
-def _distance(config: RunConfig, directory: Path | None) -> FeatureDistance | None:
+def _feature_distance(config: RunConfig, directory: Path | None) -> FeatureDistance | None:
     probe = config.training.probe
-    # A network of one task is what others are compared with.
+    # Single-task networks are the reference.
     if probe is None or not probe.feature_distance or len(config.tasks) < 2:
         return None
     return FeatureDistance(every=probe.every, path=None if directory is None else directory / DISTANCES)
@@ -193,7 +191,7 @@ def _fabric(settings: TrainingConfig) -> Fabric:
         return Fabric(accelerator=settings.accelerator, devices=1, precision=settings.precision)
     except RuntimeError as error:
         raise ValueError(
-            f"`training.accelerator` should be one that this machine has, or `auto`. Found "
+            "`training.accelerator` should be available on this machine, or `auto`. Found "
             f"`training.accelerator = {settings.accelerator!r}`: {error}"
         ) from error
 

@@ -1,8 +1,6 @@
 """Functions with a state, against recorded sequences."""
 
-import json
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,19 +9,21 @@ from torch import Tensor
 
 from equipoise import functional
 
+from ..conftest import Parity
+
 
 def tensor(values: Any) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
 @pytest.fixture(scope="module")
-def records(shared_data: Path) -> list[dict[str, Any]]:
-    return json.loads((shared_data / "parity" / "sequences_dev.json").read_text())["records"]
+def records(parity: Parity) -> list[dict[str, Any]]:
+    return parity.read("sequences_dev")["records"]
 
 
 @pytest.fixture(scope="module")
-def more(shared_data: Path) -> list[dict[str, Any]]:
-    return json.loads((shared_data / "parity" / "more_dev.json").read_text())["sequences"]
+def more(parity: Parity) -> list[dict[str, Any]]:
+    return parity.read("more_dev")["sequences"]
 
 
 def of(records: list[dict[str, Any]], method: str, *implementations: str) -> list[dict[str, Any]]:

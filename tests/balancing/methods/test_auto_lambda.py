@@ -1,7 +1,5 @@
 """Auto-Lambda on recorded trainings of a small network."""
 
-import json
-
 import torch
 from torch import Tensor
 
@@ -15,8 +13,8 @@ def numbers(text: str) -> dict[str, float]:
     return {key: float(value) for key, value in (part.split("=") for part in text.split()[1:])}
 
 
-def test_recorded_trainings(shared_data):
-    records = json.loads((shared_data / "parity" / "sequences_dev.json").read_text())["records"]
+def test_recorded_trainings(parity):
+    records = parity.read("sequences_dev")["records"]
     records = [record for record in records if record["method"] == "auto_lambda"]
     assert records
     for record in records:

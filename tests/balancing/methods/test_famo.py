@@ -1,7 +1,5 @@
 """FAMO against recorded sequences, and the inputs that it refuses."""
 
-import json
-
 import pytest
 import torch
 
@@ -9,8 +7,8 @@ import equipoise
 from equipoise import Context, Forward
 
 
-def test_recorded_sequences(shared_data):
-    records = json.loads((shared_data / "parity" / "sequences_dev.json").read_text())["records"]
+def test_recorded_sequences(parity):
+    records = parity.read("sequences_dev")["records"]
     records = [record for record in records if record["method"] == "famo"]
     assert records
     for record in records:

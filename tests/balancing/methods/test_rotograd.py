@@ -1,7 +1,5 @@
 """RotoGrad on recorded trainings of a small network, and invariants of its rotations."""
 
-import json
-
 import pytest
 import torch
 
@@ -15,8 +13,8 @@ def numbered(matrices) -> dict[str, dict]:
     return {str(task): {"0": matrix.clone()} for task, matrix in enumerate(matrices)}
 
 
-def test_recorded_trainings(shared_data):
-    records = json.loads((shared_data / "parity" / "sequences_dev.json").read_text())["records"]
+def test_recorded_trainings(parity):
+    records = parity.read("sequences_dev")["records"]
     records = [record for record in records if record["method"] == "rotograd"]
     assert records
     for record in records:

@@ -1,7 +1,5 @@
 """SDMGrad and MoDo with gradients of further batches, against recorded sequences."""
 
-import json
-
 import pytest
 import torch
 from torch import Tensor
@@ -30,8 +28,8 @@ def read(inputs: dict, *names: str) -> list[Tensor]:
     return [torch.tensor(inputs[name], dtype=torch.float64) for name in names]
 
 
-def test_sdmgrad_sequences(shared_data):
-    records = json.loads((shared_data / "parity" / "sequences_dev.json").read_text())["records"]
+def test_sdmgrad_sequences(parity):
+    records = parity.read("sequences_dev")["records"]
     records = [record for record in records if record["method"] == "sdmgrad" and "torchjd" in record["impl"]]
     assert records
     missed = compared = 0
@@ -44,8 +42,8 @@ def test_sdmgrad_sequences(shared_data):
     assert missed <= 0.1 * compared  # the inner loop is chaotic: rounding decides between faces of the simplex
 
 
-def test_modo_sequences(shared_data):
-    sequences = json.loads((shared_data / "parity" / "more_dev.json").read_text())["sequences"]
+def test_modo_sequences(parity):
+    sequences = parity.read("more_dev")["sequences"]
     sequences = [sequence for sequence in sequences if sequence["method"] == "modo"]
     assert sequences
     for sequence in sequences:

@@ -1,7 +1,5 @@
 """URL against a recorded distance, and the training of its adaptors."""
 
-import json
-
 import pytest
 import torch
 
@@ -12,8 +10,8 @@ from equipoise.functional import url_distance
 from ..networks import TASKS, context, network, step
 
 
-def test_recorded_distances(shared_data):
-    records = json.loads((shared_data / "parity" / "sequences_dev.json").read_text())["records"]
+def test_recorded_distances(parity):
+    records = parity.read("sequences_dev")["records"]
     records = [record for record in records if record["method"] == "url_distill"]
     assert records
     for record in records:

@@ -1,4 +1,4 @@
-"""Wrong labels on purpose (P1, section V-F and Table V)."""
+"""Label noise: wrong labels on purpose (Guo et al., 2025, section V-F and Table V)."""
 
 import hashlib
 from collections.abc import Mapping
@@ -14,26 +14,26 @@ from equipoise.tasks import Task
 
 @dataclass(frozen=True)
 class LabelNoise:
-    """Makes the labels of training samples wrong, each task's in its own way, see :meth:`equipoise.tasks.Task.corrupt`.
+    """Makes the labels of training samples wrong, each task's in its own way; see `equipoise.tasks.Task.corrupt`.
 
-    In P1 five random classes of every image lose half of their pixels to other classes, and depths and normals get
-    Gaussian noise of a deviation that the paper does not state; the kinds of tasks say what is taken here by default.
+    In Guo et al. (2025) five random classes of every image lose half of their pixels to other classes, and depths and
+    normals get Gaussian noise. The paper does not state its standard deviation; each kind of task has a default.
 
-    The noise belongs to the data, as an annotator's errors would: it is drawn from the seed, the name of the sample and
-    the task alone. So it is the same in every epoch, in every worker, whichever other tasks or samples are loaded, and
-    a network for one task learns from the same wrong labels as a network for all.
+    The noise belongs to the data, like an annotator's errors. It depends only on the seed, the name of the sample and
+    the task. So it is the same in every epoch and worker, whichever other tasks or samples are loaded, and a
+    single-task network learns from the same wrong labels as a multi-task network.
 
     Attributes:
-        seed: Which noise.
-        strength: How wrong the labels of a task are, by the task's name, where the kind's default is not wanted: 0
-            leaves them right.
+        seed: The seed of the noise.
+        strength: The strength of the noise by the name of the task, instead of the default of its kind. 0 leaves the
+            labels right.
 
     Raises:
         ValueError: A strength is negative or infinite.
 
-    Examples:
+    Example:
         >>> from equipoise.tasks.depth import Depth
-        >>> noise = Corruption(strength={"depth": 0.1})
+        >>> noise = LabelNoise(strength={"depth": 0.1})
         >>> wrong = noise(torch.tensor([[[2.0, 0.0]]]), Depth(name="depth"), "kitchen/003")
         >>> bool(0 < (wrong[0, 0, 0] - 2).abs() < 1), wrong[0, 0, 1].item()
         (True, 0.0)
@@ -50,14 +50,14 @@ class LabelNoise:
                 raise ValueError(f"`strength` should be 0 or more. Found `strength = {strength}` for {name!r}.")
 
     def check(self, offered: Mapping[str, Task], active: Mapping[str, Task]) -> None:
-        """See that there is a rule for every task whose labels are to be wrong.
+        """Check that every task whose labels are to be wrong has a rule for it.
 
         Args:
-            offered: The tasks of the dataset by name; a strength may be given for each.
-            active: Those that are loaded.
+            offered: The tasks of the dataset by name. A strength may be given for each.
+            active: The tasks that are loaded.
 
         Raises:
-            ValueError: A strength is given for a task that there is not, or there is no rule for a task.
+            ValueError: A strength is given for an unknown task, or a task has no rule.
         """
         for name in self.strength:
             if name not in offered:
@@ -70,11 +70,11 @@ class LabelNoise:
                 )
 
     def __call__(self, target: Tensor, task: Task, identifier: str) -> Tensor:
-        """Return the wrong target of a sample; one without labels stays as it is."""
+        """Return the wrong target of a sample. A target without labels is returned unchanged."""
         strength = self.strength.get(task.name, task.noise)
         if not strength or not task.has_labels(target):
             return target
-        # Hashing rather than Python's `hash`, which differs from process to process.
+        # Python's `hash` differs from process to process.
         digest = hashlib.sha256(f"{self.seed}:{task.name}:{identifier}".encode()).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest[:8]) >> 1)
         return task.corrupt(target, strength, generator)

@@ -1,27 +1,31 @@
-"""Divides official training samples into those for training and those for choosing among trained networks."""
+"""Divides official training samples into a training and a validation part."""
 
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from equipoise._core.errors import require
 from equipoise.data.core.sample import EmptySplitError
 
 
 def check_share(validation: float) -> None:
-    """Raise a ValueError unless it is a share that leaves something for training."""
-    if not 0 <= validation < 1:
-        raise ValueError(f"`validation` should be in [0, 1). Found `validation = {validation}`.")
+    """Check that a share for validation leaves something for training.
+
+    Raises:
+        ValueError: It is not in [0, 1).
+    """
+    require(0 <= validation < 1, "validation", validation, "be in [0, 1)")
 
 
 def held_out_runs(numbers: Sequence[str], *, share: float, seed: int) -> set[str]:
     """Choose runs of consecutive numbers for validation.
 
     Args:
-        numbers: Decimal numbers, ascending. What is no number is a run of its own.
-        share: How much of them to choose at most; runs that would go beyond are passed over.
-        seed: Which ones.
+        numbers: Decimal numbers, ascending. Other text is a run of its own.
+        share: The largest share of the numbers to choose. Runs that would exceed it are passed over.
+        seed: The seed of the choice.
 
-    Examples:
+    Example:
         >>> sorted(held_out_runs(["01", "02", "05", "06", "07"], share=0.5, seed=0))
         ['01', '02']
     """
@@ -33,14 +37,14 @@ def held_out_runs(numbers: Sequence[str], *, share: float, seed: int) -> set[str
 
 
 def held_out_singles(identifiers: Sequence[str], *, share: float, seed: int) -> set[str]:
-    """Choose samples for validation that have nothing to do with each other.
+    """Choose samples for validation that are independent of each other.
 
     Args:
         identifiers: The names of the samples, in any order.
-        share: How much of them to choose; at least one, if there are two and the share is not 0.
-        seed: Which ones.
+        share: The share of the samples to choose; at least one, if there are two and the share is not 0.
+        seed: The seed of the choice.
 
-    Examples:
+    Example:
         >>> sorted(held_out_singles(["a", "b", "c", "d"], share=0.5, seed=0))
         ['a', 'd']
     """
@@ -49,17 +53,17 @@ def held_out_singles(identifiers: Sequence[str], *, share: float, seed: int) -> 
 
 
 def held_out(identifiers: Sequence[str], *, share: float, seed: int) -> set[str]:
-    """Choose runs of consecutive numbers for validation, as :func:`held_out_runs`, and something in any case.
+    """Choose runs of consecutive numbers for validation, at least one sample.
 
-    Where every run is larger than the share, the shortest is taken, and where all is one run (of a sample of a
-    dataset), single images are.
+    It chooses as `held_out_runs` does. If every run is larger than the share, it takes the shortest run. If all
+    samples are one run, it takes single samples.
 
     Args:
         identifiers: The names of the samples, in any order.
-        share: How much of them to choose about; nothing if 0.
-        seed: Which ones.
+        share: The approximate share of the samples to choose; none if 0.
+        seed: The seed of the choice.
 
-    Examples:
+    Example:
         >>> sorted(held_out(["1", "2", "3", "7", "8"], share=0.1, seed=0))
         ['7', '8']
         >>> len(held_out(["1", "2", "3"], share=0.1, seed=0))
@@ -76,16 +80,16 @@ def held_out(identifiers: Sequence[str], *, share: float, seed: int) -> set[str]
 
 
 def divide(split: str, identifiers: Sequence[str], chosen: set[str], path: Path) -> list[str]:
-    """Return the samples of a split, in the order of the list: the chosen ones for ``"val"``, else the others.
+    """Return the samples of a split, in the order of the list: the chosen ones for `"val"`, the others for `"train"`.
 
     Args:
-        split: ``"train"`` or ``"val"``.
+        split: `"train"` or `"val"`.
         identifiers: The official training samples.
-        chosen: What is held out of them.
-        path: The list that they come from.
+        chosen: The samples for validation.
+        path: The list of the official training samples.
 
     Raises:
-        EmptySplitError: Nothing is left for the split.
+        EmptySplitError: No sample is left for the split.
     """
     part = [identifier for identifier in identifiers if (identifier in chosen) == (split == "val")]
     if not part:
@@ -108,5 +112,5 @@ def _follows(first: str, second: str) -> bool:
 
 
 def _shuffled(runs: Sequence[list[str]], seed: int) -> list[list[str]]:
-    # Hashing rather than a random generator: the same on every version of every library.
+    # A hash gives the same order with every version of every library, unlike a random generator.
     return sorted(runs, key=lambda run: hashlib.sha256(f"{seed}:{run[0]}".encode()).digest())

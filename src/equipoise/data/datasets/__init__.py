@@ -1,1 +1,1 @@
-"""The datasets, one file each."""
+"""The datasets: a file each, or a folder that is named after the dataset. Adding a file adds a dataset."""

@@ -21,84 +21,56 @@ from equipoise.tasks.classification import Classification
 from equipoise.tasks.reconstruction import Reconstruction
 
 UNSIGNED_BYTES = 0x08
-"""How the format calls the type of the values."""
-
-
-def read_idx(path: Path) -> Tensor:
-    """Return the array of an IDX file, as it is or compressed (``.gz``), as uint8.
-
-    The file begins with two zero bytes, the type of the values, the number of axes, and their lengths, each of four
-    bytes with the most significant first.
-
-    Raises:
-        DatasetError: The file is missing, damaged or of another type.
-    """
-    try:
-        content = path.read_bytes()
-        if path.suffix == ".gz":
-            content = gzip.decompress(content)
-        zeros, kind, axes = struct.unpack_from(">HBB", content)
-        shape = struct.unpack_from(f">{axes}I", content, 4)
-    except FileNotFoundError as error:
-        raise DatasetError(path, "is missing") from error
-    except (OSError, EOFError, zlib.error, struct.error) as error:
-        raise DatasetError(path, f"cannot be read ({error})") from error
-    if zeros != 0 or kind != UNSIGNED_BYTES:
-        raise DatasetError(path, f"should be an IDX file of bytes; it begins with {content[:4].hex(' ')}")
-    values = content[4 + 4 * axes :]
-    if len(values) != math.prod(shape):
-        raise DatasetError(path, f"should hold {math.prod(shape)} values, of the shape {shape}; it holds {len(values)}")
-    return torch.frombuffer(bytearray(values), dtype=torch.uint8).reshape(shape)
-
+"""The code of the type in IDX files."""
 
 SIDE, CANVAS, START = 28, 36, 6
 """In pixels: the side of a digit and of the canvas, and the row and column where the right digit starts."""
 
 MEAN, STD = (0.1307,), (0.3081,)
-"""Of the pixels of MNIST, as everybody takes them."""
+"""Mean and standard deviation of the pixels of MNIST, as commonly used."""
 
 KEPT = [int((row + 0.5) * CANVAS / SIDE) for row in range(SIDE)]
-"""The rows (and columns) of the canvas that are left when it shrinks: the nearest, counted between pixel centres."""
+"""The rows (and columns) of the canvas that are left when it shrinks: those nearest to the new pixel centres."""
 
 SUFFIXES = ("", ".gz")
 FOLDERS = ("", "raw", "MNIST/raw", "FashionMNIST/raw")
+"""Endings and places of the files."""
 
 
 @register("multimnist")
 class MultiMnist(Dataset):
-    """Two digits of MNIST on one image, as in P2 (Gama and Grassi).
+    """Two digits of MNIST on one image, as in Gama & Grassi (2025).
 
     The left digit lies in the upper left corner of a canvas of 36x36 pixels, the right one six pixels further down and
-    right; where they overlap the brighter pixel counts; the canvas shrinks to 28x28 by taking nearest pixels. Every
+    right. Where they overlap, the brighter pixel counts. The canvas shrinks to 28x28 by taking nearest pixels. Every
     item of a split is the left digit once; its right partner is another item of the same split.
 
-    Tasks: ``CL`` and ``CR``, the class of the left and the right digit; ``RL`` and ``RR``, the single digits, to be
-    reconstructed at 28x28, normalised as the input is (mean 0.1307, deviation 0.3081).
+    Tasks: `CL` and `CR`, the class of the left and the right digit; `RL` and `RR`, the single digits, to be
+    reconstructed at 28x28, normalised like the input (mean 0.1307, standard deviation 0.3081).
 
-    On disk: the four IDX files of MNIST or Fashion-MNIST under their original names, compressed (``.gz``) or not, in
-    ``ROOT`` or ``ROOT/raw`` (where torchvision puts them, also with its own folder in between). Splits: the first five
-    sixths of the training files are ``train`` (50,000), the rest is ``val`` (10,000), the test files are ``test``.
+    On disk: the four IDX files of MNIST or Fashion-MNIST under their original names, compressed (`.gz`) or not, in
+    `ROOT` or `ROOT/raw` (where torchvision puts them, also with its own folder in between). The first five sixths of
+    the training files are `train` (50,000), the rest is `val` (10,000), and the test files are `test`.
 
-    Right partners are read from ``ROOT/processed/{train,val,test}_right_idx.txt`` if they are there: a line for each
-    item, with the partner's position in the file of images, counted from 0; further lines do not count (in P2's
-    repository the list of ``val`` has 60,000). Otherwise they are drawn: partner k of a split that has n items from
-    position s on is s + int(r * n) with the k-th r of Python's ``random.Random(f"{seed} {split}").random()``.
+    Right partners are read from `ROOT/processed/{train,val,test}_right_idx.txt` if these lists exist. A list has one
+    line for each item, with the partner's position in the file of images, counted from 0. Further lines do not count
+    (in the repository of Gama & Grassi the list of `val` has 60,000). Without lists partners are drawn: partner k of a
+    split of n items from position s on is s + int(r * n) with the k-th r of Python's
+    `random.Random(f"{seed} {split}").random()`.
 
     Args:
         root: The directory.
-        split: ``"train"``, ``"val"`` or ``"test"``.
-        tasks: See :class:`Dataset`.
-        transform: See :class:`Dataset`.
-        seed: Which right partners, where there are no lists.
-        only_test_files: Make all splits from the 10,000 test images (eight, one and one tenth of them), for where the
-            training files are not at hand. Results cannot be compared with published ones.
+        split: `"train"`, `"val"` or `"test"`.
+        tasks: See `Dataset`.
+        transform: See `Dataset`.
+        seed: The seed that draws the right partners if there are no lists.
+        only_test_files: Make all splits from the 10,000 test images (eight, one and one tenth of them), in case the
+            training files are missing. Results cannot be compared with published ones.
 
     Raises:
-        DatasetError: A file is missing or damaged, or a list names a partner that there is not.
+        DatasetError: A file is missing or damaged, or a list names an unknown partner.
     """
 
-    name = "multimnist"
-    splits = ("train", "val", "test")
     source = (
         "`torchvision.datasets.MNIST(root, download=True)`, or Debian's package dataset-fashion-mnist "
         "(train-images-idx3-ubyte, train-labels-idx1-ubyte and the same of t10k, as they are or as .gz)"
@@ -132,12 +104,18 @@ class MultiMnist(Dataset):
             Reconstruction(name="RR", mean=MEAN, std=STD),
         )
 
+    @classmethod
+    def sources(cls, root: Path, options: Mapping[str, Any]) -> list[Path]:
+        """Return the IDX files and the lists of partners."""
+        if options.get("only_test_files"):
+            return cls._find_pair(root, "t10k")
+        lists = [root / "processed" / f"{split}_right_idx.txt" for split in cls.splits]
+        return [*cls._find_pair(root, "train"), *cls._find_pair(root, "t10k"), *lists]
+
     def identify(self) -> list[str]:
         """Return the file and the position in it of every left digit."""
         part = "t10k" if self.only_test_files or self.split == "test" else "train"
-        self.image_file, self.label_file = (
-            self._find(f"{part}-{name}") for name in ("images-idx3-ubyte", "labels-idx1-ubyte")
-        )
+        self.image_file, self.label_file = self._find_pair(self.root, part)
         self.images, self.labels = read_idx(self.image_file), read_idx(self.label_file)
         if self.images.ndim != 3 or self.images.shape[1:] != (SIDE, SIDE):
             raise DatasetError(
@@ -151,16 +129,22 @@ class MultiMnist(Dataset):
             )
         self.positions = self._positions(len(self.images))
         self.partners = self._partners()
-        # At once for all, which takes a second; one by one it would be the larger part of the time of loading.
+        # All at once takes a second. One by one it would take most of the time of loading.
         left = self.images[self.positions.start : self.positions.stop]
         self.overlapped = overlapped(left, self.images[self.partners])
         return [f"{part}-{position:05d}" for position in self.positions]
 
-    def _find(self, name: str) -> Path:
-        paths = [self.root / folder / f"{name}{suffix}" for folder in FOLDERS for suffix in SUFFIXES]
+    @classmethod
+    def _find_pair(cls, root: Path, part: str) -> list[Path]:
+        """Return the file of the images and that of the labels."""
+        return [cls._find(root, f"{part}-{name}") for name in ("images-idx3-ubyte", "labels-idx1-ubyte")]
+
+    @classmethod
+    def _find(cls, root: Path, name: str) -> Path:
+        paths = [root / folder / f"{name}{suffix}" for folder in FOLDERS for suffix in SUFFIXES]
         found = next((path for path in paths if path.is_file()), None)
         if found is None:
-            raise DatasetError(self.root / name, f"is missing, also as .gz and in `raw`. Get it from {self.source}.")
+            raise DatasetError(root / name, f"is missing, also as .gz and in `raw`. Get it from {cls.source}.")
         return found
 
     def _positions(self, count: int) -> range:
@@ -193,7 +177,7 @@ class MultiMnist(Dataset):
         return self.label_file if key.startswith("C") else self.image_file
 
     def read(self, identifier: str, key: str) -> Tensor:
-        """Return the image, uint8 ``[1, 28, 28]``, or a target."""
+        """Return the image, uint8 `[1, 28, 28]`, or a target."""
         left = int(identifier.rpartition("-")[2])
         right = self.partners[left - self.positions.start]
         if key == self.input:
@@ -208,9 +192,9 @@ class MultiMnist(Dataset):
 
 
 def overlapped(left: Tensor, right: Tensor) -> Tensor:
-    """Return the images of pairs of digits, uint8 ``[..., 28, 28]`` each, as :class:`MultiMnist` describes them.
+    """Return the images of pairs of digits, uint8 `[..., 28, 28]` each, see `MultiMnist`.
 
-    Examples:
+    Example:
         >>> left, right = (torch.zeros(28, 28, dtype=torch.uint8) for _ in range(2))
         >>> left[3, 4], right[3, 4] = 7, 9
         >>> overlapped(left, right).nonzero().tolist()
@@ -221,3 +205,30 @@ def overlapped(left: Tensor, right: Tensor) -> Tensor:
     window = canvas[..., START : START + SIDE, START : START + SIDE]
     torch.maximum(window, right, out=window)
     return canvas[..., KEPT, :][..., KEPT]
+
+
+def read_idx(path: Path) -> Tensor:
+    """Return the array of an IDX file, plain or compressed (`.gz`), as uint8.
+
+    The file begins with two zero bytes, the type of the values, the number of axes, and their lengths of four bytes
+    each, the most significant byte first.
+
+    Raises:
+        DatasetError: The file is missing, damaged or of another type.
+    """
+    try:
+        content = path.read_bytes()
+        if path.suffix == ".gz":
+            content = gzip.decompress(content)
+        zeros, kind, axes = struct.unpack_from(">HBB", content)
+        shape = struct.unpack_from(f">{axes}I", content, 4)
+    except FileNotFoundError as error:
+        raise DatasetError(path, "is missing") from error
+    except (OSError, EOFError, zlib.error, struct.error) as error:
+        raise DatasetError(path, f"cannot be read ({error})") from error
+    if zeros != 0 or kind != UNSIGNED_BYTES:
+        raise DatasetError(path, f"should be an IDX file of bytes; it begins with {content[:4].hex(' ')}")
+    values = content[4 + 4 * axes :]
+    if len(values) != math.prod(shape):
+        raise DatasetError(path, f"should hold {math.prod(shape)} values, of the shape {shape}; it holds {len(values)}")
+    return torch.frombuffer(bytearray(values), dtype=torch.uint8).reshape(shape)

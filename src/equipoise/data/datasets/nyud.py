@@ -1,4 +1,4 @@
-"""NYUD-v2 as the public multi-task repositories ship it."""
+"""NYU Depth v2 as the public multi-task repositories ship it."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -37,26 +37,25 @@ NYU_CLASSES = (
     "whiteboard", "person", "night stand", "toilet", "sink", "lamp", "bathtub", "bag", "other structure",
     "other furniture", "other prop",
 )  # fmt: skip
-"""By class index."""
-
+"""Names by class index."""
 
 FARTHEST = 20.0
-"""Depths above this are no metres: the sensor reaches ten."""
+"""The largest depth in metres that is accepted. The sensor reaches ten; larger numbers have another unit."""
 
 
 def read_labels(path: Path, stored: NDArray[Any]) -> Tensor:
-    """Return class indices, uint8 ``[H, W]``, of labels that count from 1 and are 0 where unlabelled."""
+    """Return class indices, uint8 `[H, W]`, from stored labels that count from 1 and are 0 where unlabelled."""
     check_codes(path, stored, len(NYU_CLASSES))
     # As a byte, 0 - 1 is 255.
     return torch.from_numpy(stored.astype(np.uint8)) - 1
 
 
 def read_depth(path: Path, stored: NDArray[Any]) -> Tensor:
-    """Return depths, float32 ``[1, H, W]``."""
+    """Return depths, float32 `[1, H, W]`."""
     depth = as_plane(path, stored)
     if depth.dtype.kind != "f":
         raise DatasetError(path, f"should hold metres as real numbers; it holds {depth.dtype}")
-    # Written so that a NaN, which no comparison holds for, is found.
+    # No comparison holds for a NaN, so the condition is negated as a whole.
     wrong = depth[~((depth >= 0) & (depth <= FARTHEST))]
     if wrong.size:
         raise DatasetError(
@@ -66,7 +65,7 @@ def read_depth(path: Path, stored: NDArray[Any]) -> Tensor:
 
 
 def read_drawn_edges(path: Path) -> Tensor:
-    """Return edges that are drawn in white on black, uint8 ``[1, H, W]`` of 0 and 1; grey belongs to the nearer."""
+    """Return edges drawn in white on black, uint8 `[1, H, W]` of 0 and 1; grey is rounded to the nearer one."""
     plane = read_plane(path)
     if plane.max() == 1:
         raise DatasetError(path, "should hold brightness up to 255; it holds 0 and 1 alone")
@@ -74,7 +73,7 @@ def read_drawn_edges(path: Path) -> Tensor:
 
 
 def read_stored_edges(path: Path) -> Tensor:
-    """Return edges that are stored as 0 and 1, uint8 ``[1, H, W]``; a number between belongs to the nearer."""
+    """Return edges stored as 0 and 1, uint8 `[1, H, W]`; numbers between are rounded."""
     edges = as_plane(path, read_numbers(path))
     if not ((edges >= 0) & (edges <= 1)).all():
         raise DatasetError(path, f"should hold numbers from 0 to 1; it holds {edges.min():g} to {edges.max():g}")
@@ -103,65 +102,61 @@ LAYOUT: dict[str, tuple[str, dict[str, Callable[[Path], Tensor]]]] = {
     ),
     "edge": ("edge", {"png": read_drawn_edges, "npy": read_stored_edges}),
 }
-"""Where each part of a sample lies: the folder, and what reads its files by their ending."""
+"""Where each part of a sample lies: the folder, and the readers of its files by their ending."""
 
 
 @register("nyud")
 class Nyud(Dataset):
     """The 1,449 labelled images of NYU Depth v2 (Silberman et al., ECCV 2012) with four kinds of dense labels.
 
-    On disk: the folders ``images``, ``segmentation``, ``depth``, ``normals``, ``edge``, with one file for each number,
-    and ``gt_sets/train.txt`` (795) and ``gt_sets/val.txt`` (654) with one number a line. Three generations of archives
-    share these names and differ in what is in the folders:
+    On disk: the folders `images`, `segmentation`, `depth`, `normals` and `edge` with one file for each number, and the
+    lists `gt_sets/train.txt` (795) and `gt_sets/val.txt` (654) with one number a line. Three generations of archives
+    share these names but not the formats:
 
-    ==============  ============================  ==============================  ============================
-    folder          ASTMT, 2019 (NYUD_MT)         MTI-Net, since 2020 (NYUD_MT)   ATRC, InvPT (NYUDv2)
-    ==============  ============================  ==============================  ============================
-    images          .jpg                          .jpg                            .png
-    segmentation    .mat, ``segmentation``        .png                            .png
-    depth           .mat, ``depth``               .npy                            .npy
-    normals         .jpg, 2 v / 255 - 1           .npy, -1 to 1                   .png, 2 v / 255 - 1
-    edge            .png, 0 and 255               .npy, 0 and 1                   .png, 0 and 255
-    size            425x560                       480x640                         425x560
-    ==============  ============================  ==============================  ============================
+    | folder         | ASTMT, 2019 (NYUD_MT) | MTI-Net, since 2020 (NYUD_MT) | ATRC, InvPT (NYUDv2) |
+    |----------------|-----------------------|-------------------------------|----------------------|
+    | `images`       | .jpg                  | .jpg                          | .png                 |
+    | `segmentation` | .mat, `segmentation`  | .png                          | .png                 |
+    | `depth`        | .mat, `depth`         | .npy                          | .npy                 |
+    | `normals`      | .jpg, 2 v / 255 - 1   | .npy, -1 to 1                 | .png, 2 v / 255 - 1  |
+    | `edge`         | .png, 0 and 255       | .npy, 0 and 1                 | .png, 0 and 255      |
+    | size           | 425x560               | 480x640                       | 425x560              |
 
-    Each folder is read by the ending of its files, so any of the three works without being told which it is; scores on
-    different generations cannot be compared. Only the folders of the tasks asked for need to be there.
+    Each folder is read by the ending of its files, so any of the three works without an option. Scores on different
+    generations cannot be compared. Only the folders of the chosen tasks are needed.
 
-    Tasks: ``seg``, stored as 0 (unlabelled) and 1 to 40, here 255 and 0 to 39 (ASTMT trained on 41 classes with 0);
-    ``depth`` in metres, 0 in holes; ``normals``; ``edge``, lines of one pixel, which nobody can make from the labels.
+    Tasks: `seg`, stored as 0 (unlabelled) and 1 to 40, here 255 and 0 to 39 (ASTMT trained on 41 classes with 0);
+    `depth` in metres, 0 in holes; `normals`; `edge`, lines of one pixel, which cannot be made from the labels.
 
-    Normals of unit length are made of what is stored. In files of 8 bits no code means "unknown": grey pixels decode to
-    vectors close to zero, which public code takes for directions, in training and in scores. Here vectors no longer
-    than ``shortest_normal`` are unknown; 0 gives the public behaviour. The archives do not say in which frame their
-    normals are, only that the first channel is x. Read as they are, their mean over a dataset should have y < 0 (more
-    floor than ceiling) and z < 0 (towards the camera); ``normal_channels`` brings others into this frame.
+    Stored normals are scaled to unit length. Files of 8 bits have no code for "unknown": grey pixels decode to vectors
+    close to zero. Public code takes them for directions, in training and in scores. Here vectors no longer than
+    `shortest_normal` are unknown; 0 gives the public behaviour. The archives do not state the frame of their normals,
+    only that the first channel is x. Over a dataset, the mean of the stored normals should have y < 0 (more floor than
+    ceiling) and z < 0 (towards the camera). `normal_channels` converts other frames.
 
-    The official split has no validation part. ``"test"`` is the official one, which the archives call val. ``"val"``
-    is held out of train in whole scenes: the numbers follow the order of recording, so a run of consecutive training
-    numbers is one scene or several whole ones, and neighbouring images of one scene are near-copies, by which a network
-    would know held-out ones from training. See :func:`equipoise.data.core.splits.held_out`.
+    The official split has no validation part. `"test"` is the official test set, which the archives call val. `"val"`
+    is held out of train in whole scenes. The numbers follow the order of recording, so a run of consecutive training
+    numbers is one scene or several whole ones. Neighbouring images of a scene are near-copies: a network would know
+    single held-out images from training. See `equipoise.data.core.splits.held_out`.
 
     Args:
         root: The directory.
-        split: ``"train"``, ``"val"`` or ``"test"``.
-        tasks: See :class:`Dataset`.
-        transform: See :class:`Dataset`.
+        split: `"train"`, `"val"` or `"test"`.
+        tasks: See `Dataset`.
+        transform: See `Dataset`.
         validation: The share of the training images to hold out, in [0, 1). With 0 all 795 are for training, which is
-            the protocol of the papers, and there is no ``"val"``.
-        validation_seed: Which scenes are held out.
-        shortest_normal: Normals of no more than this length are unknown, in [0, 1).
-        normal_channels: What the three channels of the stored normals hold: x (to the right), y (down), z (forward),
-            in any order and with ``-`` in front where the sign is the other.
+            the protocol of the papers, and `"val"` is empty.
+        validation_seed: The seed that chooses the held-out scenes.
+        shortest_normal: Normals of this length or shorter are unknown, in [0, 1).
+        normal_channels: The axes that the three channels of the stored normals hold: x (right), y (down), z (forward),
+            in any order, with `-` in front of an axis whose sign is opposite.
 
     Raises:
         ValueError: An option is out of its range.
-        DatasetError: The directory is not there or lacks a part of the dataset, a list names an image twice, or a
-            folder holds the files of two generations.
+        DatasetError: The directory is missing or lacks a part of the dataset, a list names an image twice, or a folder
+            holds the files of two generations.
     """
 
-    name = "nyud"
-    splits = ("train", "val", "test")
     as_published: ClassVar[Mapping[str, Any]] = {"validation": 0.0}
     source = (
         "the data sections of https://github.com/prismformore/Multi-Task-Transformer (NYUDv2.tar.gz) or "
@@ -206,6 +201,11 @@ class Nyud(Dataset):
             Edges(name="edge", max_distance=0.011),
         )
 
+    @classmethod
+    def sources(cls, root: Path, options: Mapping[str, Any]) -> list[Path]:
+        """Return the folders of images and labels, and that of the lists."""
+        return [root / "gt_sets", *(root / folder for folder, _ in LAYOUT.values())]
+
     @property
     def _list(self) -> Path:
         return self.root / "gt_sets" / ("val.txt" if self.split == "test" else "train.txt")
@@ -220,7 +220,7 @@ class Nyud(Dataset):
         return divide(self.split, numbers, chosen, self._list)
 
     def _ending(self, key: str) -> str:
-        """The ending of the files of a folder, or of most of them: some may be left of another generation."""
+        """Return the ending of most files of a folder. A few may be left of another generation."""
         folder, readers = LAYOUT[key]
         path = self.root / folder
         if not path.is_dir():
@@ -235,7 +235,7 @@ class Nyud(Dataset):
         return first
 
     def faults(self) -> list[DatasetError]:
-        """Return whether a list has not its official length."""
+        """Return an error if a list is shorter or longer than the official one."""
         listed = len(read_identifiers(self._list))
         return count_faults(self._list, listed, 654 if self.split == "test" else 795, self.source)
 

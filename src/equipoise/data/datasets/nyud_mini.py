@@ -26,36 +26,34 @@ UNLABELLED = 255
 class NyudMini(Dataset):
     """The 1,449 labelled images of NYU Depth v2 (Silberman et al., ECCV 2012) at 160x120, in the official split.
 
-    On disk: ``rgb/NNNN.jpg``; ``depth/NNNN.png``, 8 bits, metres = (v + 0.5) / 25.5, without holes;
-    ``label40/NNNN.png``, 0 to 39 or 255 where unlabelled; ``train.txt`` (795) and ``test.txt`` (654) with one number
+    On disk: `rgb/NNNN.jpg`; `depth/NNNN.png`, 8 bits, metres = (v + 0.5) / 25.5, without holes;
+    `label40/NNNN.png`, 0 to 39 or 255 where unlabelled; `train.txt` (795) and `test.txt` (654) with one number
     NNNN a line. The training images have no class 39 (it is unlabelled there), the test images have.
 
-    Tasks: ``seg`` (40 classes), ``depth`` and ``edge``, which is drawn from the labels by :func:`label_borders`. These
-    are not the edges of the public multi-task NYUD files, which cannot be made from labels.
+    Tasks: `seg` (40 classes), `depth`, and `edge`, which `label_borders` draws from the labels. These are not the edges
+    of the public multi-task NYUD files, which cannot be made from labels.
 
-    The official split has no validation part. ``val`` is held out of train in whole scenes: the numbers follow the
-    order of recording and the split never divides a scene, so every gap in the training numbers is a border between
-    scenes, and a run of consecutive numbers is one scene or several whole ones. Neighbouring images of one scene
-    are near-copies; single images held out would be known from training. Runs are taken in an order drawn by hashing,
-    while they fit into the wanted share, so the same part is held out on every machine and for every training seed.
-    Where none fits, something is held out all the same, see :func:`equipoise.data.core.splits.held_out`.
+    The official split has no validation part. `val` is held out of train in whole scenes. The numbers follow the order
+    of recording and the split never divides a scene. So every gap in the training numbers is a border between scenes,
+    and a run of consecutive numbers is one scene or several whole ones. Neighbouring images of a scene are
+    near-copies: a network would know single held-out images from training. Runs are taken in the order of a hash as
+    long as they fit into the share, so the same part is held out on every machine and for every training seed. If none
+    fits, something is held out all the same, see `equipoise.data.core.splits.held_out`.
 
     Args:
         root: The directory.
-        split: ``"train"``, ``"val"`` or ``"test"``.
-        tasks: See :class:`Dataset`.
-        transform: See :class:`Dataset`.
+        split: `"train"`, `"val"` or `"test"`.
+        tasks: See `Dataset`.
+        transform: See `Dataset`.
         validation: The share of the training images to hold out, in [0, 1). With 0 all 795 are for training, which is
-            the protocol of the papers, and there is no ``"val"``.
-        validation_seed: Which scenes are held out.
+            the protocol of the papers, and `"val"` cannot be opened.
+        validation_seed: The seed that chooses the held-out scenes.
 
     Raises:
-        ValueError: ``validation`` is out of range, or 0 though ``"val"`` is asked for.
-        DatasetError: The directory is not there or lacks a part of the dataset, or a list is empty or no list.
+        ValueError: `validation` is out of range, or it is 0 and the split is `"val"`.
+        DatasetError: The directory is missing or lacks a part of the dataset, or a list is empty or no list.
     """
 
-    name = "nyud_mini"
-    splits = ("train", "val", "test")
     source = (
         "https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html (the labelled dataset), reduced to 160x120 "
         "in the layout that `equipoise.data.datasets.nyud_mini` describes"
@@ -84,6 +82,11 @@ class NyudMini(Dataset):
         """Return segmentation, depth and edges."""
         return SemanticSegmentation(name="seg", classes=NYU_CLASSES), Depth(name="depth"), Edges(name="edge")
 
+    @classmethod
+    def sources(cls, root: Path, options: Mapping[str, Any]) -> list[Path]:
+        """Return the folders and the lists."""
+        return [root / entry for entry in cls.contents]
+
     def identify(self) -> list[str]:
         """Return the four-digit numbers of the images."""
         if self.split == "test":
@@ -102,7 +105,7 @@ class NyudMini(Dataset):
         return numbers
 
     def file(self, identifier: str, key: str) -> Path:
-        """Return the file of an image or target; edges come from the labels."""
+        """Return the file of an image or target; that of edges is the file of the labels."""
         folder, suffix, _ = LAYOUT[key]
         return self.root / folder / f"{identifier}.{suffix}"
 
@@ -113,42 +116,41 @@ class NyudMini(Dataset):
 
 
 def read_depth(path: Path) -> Tensor:
-    """Return the depth in metres, float32 ``[1, H, W]``: the middle of the 3.9 cm that each value stands for."""
+    """Return the depth in metres, float32 `[1, H, W]`: the middle of the 3.9 cm that a stored value covers."""
     return ((read_plane(path).float() + 0.5) / 25.5)[None]
 
 
 def read_edges(path: Path) -> Tensor:
-    """Return the borders between the labels of a file, uint8 ``[1, H, W]``."""
+    """Return the borders between the labels of a file, uint8 `[1, H, W]`."""
     return label_borders(read_plane(path))[None]
 
 
 def label_borders(labels: Tensor) -> Tensor:
     """Draw lines of one pixel between regions of different labels.
 
-    A pixel is on an edge if one of its four neighbours has a greater label: the line runs along the inner side of the
-    region with the smaller label, so it is one pixel wide in every direction and the mirror image of the labels
-    has the mirror image of the lines.
+    A pixel is on an edge if one of its four neighbours has a greater label. So the line runs along the inner side of
+    the region with the smaller label and is one pixel wide in every direction. Mirrored labels give mirrored lines.
 
-    The people who labelled NYU left narrow seams between things, which at this size are one or two pixels wide. They
-    are closed first: an unlabelled pixel that touches labelled ones takes the smallest of their labels. Beyond that,
-    nobody knows whether there is an edge where labels are missing: pixels that were unlabelled, and pixels that touch
-    one (also at a corner), are 255 (ignored) unless they are on an edge. So the border of an unlabelled region is
-    never an edge, and a thin unlabelled thing within one region is never "no edge".
+    The annotators of NYU left narrow seams between things, one or two pixels wide at this size. They are closed first:
+    an unlabelled pixel that touches labelled ones takes the smallest of their labels. Elsewhere missing labels leave it
+    unknown whether there is an edge: pixels that were unlabelled, and pixels that touch one (also at a corner), are 255
+    (ignored) unless they are on an edge. So the border of an unlabelled region is never an edge, and a thin unlabelled
+    thing within one region is never "no edge".
 
     Args:
-        labels: uint8 ``[H, W]``, 255 where unlabelled.
+        labels: uint8 `[H, W]`, 255 where unlabelled.
 
     Returns:
-        uint8 ``[H, W]``, 1 on edges, 0 elsewhere, 255 where unknown.
+        uint8 `[H, W]`, 1 on edges, 0 elsewhere, 255 where unknown.
 
-    Examples:
+    Example:
         >>> label_borders(torch.tensor([[3, 3, 7, 7, 7, 255, 255, 255]], dtype=torch.uint8))
         tensor([[  0,   1,   0,   0, 255, 255, 255, 255]], dtype=torch.uint8)
         >>> label_borders(torch.tensor([[3, 3, 3, 255, 7, 7, 7]], dtype=torch.uint8))
         tensor([[  0,   0, 255,   1, 255,   0,   0]], dtype=torch.uint8)
     """
     unknown = labels == UNLABELLED
-    # The code of the unlabelled is the greatest, so it never wins the minimum over labelled neighbours.
+    # The unlabelled have the greatest code, so the minimum is that of the labelled neighbours.
     smallest_near = -functional.max_pool2d(-labels.float()[None], kernel_size=3, stride=1, padding=1)[0]
     closed = labels.where(~unknown, smallest_near.to(labels.dtype))
     edge = torch.zeros_like(unknown)
@@ -168,4 +170,4 @@ LAYOUT = {
     "depth": ("depth", "png", read_depth),
     "edge": ("label40", "png", read_edges),
 }
-"""Where each part of a sample lies: the folder, the ending of the file and what reads it."""
+"""Where each part of a sample lies: the folder, the ending of the file, and its reader."""

@@ -9,8 +9,17 @@ from torch import Tensor
 
 from equipoise._core.registry import register
 from equipoise.data.core.dataset import NO_OPTIONS, Dataset
+from equipoise.data.core.fingerprint import digest
 from equipoise.data.core.sample import DatasetError, Transform
-from equipoise.data.rooms import CLASS_COLOURS, PART_CLASSES, PART_COLOURS, SEMANTIC_CLASSES, cached
+from equipoise.data.rooms import (
+    CLASS_COLOURS,
+    GENERATOR_VERSION,
+    PART_CLASSES,
+    PART_COLOURS,
+    SEMANTIC_CLASSES,
+    arguments,
+    cached,
+)
 from equipoise.data.storage.files import read_array, read_colours, read_plane, read_text
 from equipoise.tasks import Task
 from equipoise.tasks.depth import Depth
@@ -22,29 +31,27 @@ from equipoise.tasks.surface_normals import SurfaceNormals
 
 @register("rooms")
 class Rooms(Dataset):
-    """Procedurally generated rooms with exact labels, see :mod:`equipoise.data.rooms`.
+    """Procedurally generated rooms with exact labels, see `equipoise.data.rooms`.
 
-    Tasks: ``seg``, ``depth``, ``normals``, ``edge`` (borders of objects), ``saliency`` (the objects in focus) and
-    ``parts`` (of furniture). The splits divide the scenes, so no room is in two of them.
+    Tasks: `seg`, `depth`, `normals`, `edge` (borders of objects), `saliency` (the objects in focus) and `parts` (of
+    furniture). The splits divide the scenes, so no room is in two of them.
 
     Args:
-        root: A directory written by :func:`equipoise.data.rooms.generate`. Without it the dataset is generated into the
-            cache directory on first use and found there later.
-        split: ``"train"``, ``"val"`` or ``"test"``.
-        tasks: See :class:`Dataset`.
-        transform: See :class:`Dataset`.
-        scenes: The number of rooms; the generator's default where not given, like the other three.
+        root: A directory written by `equipoise.data.rooms.generate`. Without it the dataset is generated into the cache
+            directory on first use.
+        split: `"train"`, `"val"` or `"test"`.
+        tasks: See `Dataset`.
+        transform: See `Dataset`.
+        scenes: The number of rooms; the generator's default if left out, like the following three.
         scans: The number of images of each room.
         size: The side of the images in pixels.
-        seed: Which rooms.
+        seed: The seed of the generator.
 
     Raises:
-        ValueError: An option is out of its range, or ``root`` holds rooms that were generated with other options.
-        DatasetError: The directory is not there or was written by another version of the generator.
+        ValueError: An option is out of its range, or `root` holds rooms that were generated with other options.
+        DatasetError: The directory is missing or was written by another version of the generator.
     """
 
-    name = "rooms"
-    splits = ("train", "val", "test")
     source = "`equipoise.data.rooms.generate`, or leave `root` out"
     contents = ("manifest.json",)
 
@@ -60,8 +67,7 @@ class Rooms(Dataset):
         size: int | None = None,
         seed: int | None = None,
     ) -> None:
-        options = {"scenes": scenes, "scans": scans, "size": size, "seed": seed}
-        self.options: dict[str, Any] = {option: value for option, value in options.items() if value is not None}
+        self.options = _given({"scenes": scenes, "scans": scans, "size": size, "seed": seed})
         if root is None:
             root = cached(**self.options)
         super().__init__(root, split=split, tasks=tasks, transform=transform)
@@ -72,7 +78,7 @@ class Rooms(Dataset):
     ) -> None:
         """Generate the rooms into the cache directory if no directory is given."""
         if root is None:
-            cached(**{option: value for option, value in options.items() if value is not None}, progress=progress)
+            cached(**_given(options), progress=progress)
 
     @classmethod
     def all_tasks(cls, root: str | Path | None = None, options: Mapping[str, Any] = NO_OPTIONS) -> tuple[Task, ...]:
@@ -87,8 +93,25 @@ class Rooms(Dataset):
             Parts(name="parts", classes=PART_CLASSES, colours=tuple(PART_COLOURS.values())),
         )
 
+    @classmethod
+    def fingerprint(cls, root: str | Path | None = None, options: Mapping[str, Any] = NO_OPTIONS) -> str:
+        """Return the fingerprint: without a directory, that of the generator's version and arguments.
+
+        Args:
+            root: The directory, if it is not in the cache.
+            options: Options of the dataset.
+
+        Raises:
+            DatasetError: There is no such directory.
+        """
+        if root is not None:
+            # Its manifest holds the options.
+            return super().fingerprint(root)
+        generator = {"generator_version": GENERATOR_VERSION, "arguments": arguments(**_given(options))}
+        return digest(cls.name, generator, {})
+
     def identify(self) -> list[str]:
-        """Return ``<scene>/<scan>`` for every scan of the split's scenes."""
+        """Return `<scene>/<scan>` for every scan of the split's scenes."""
         manifest = self._manifest()
         for option, value in self.options.items():
             if manifest["arguments"][option] != value:
@@ -125,23 +148,27 @@ class Rooms(Dataset):
         return self.root / f"{identifier}_{ending}"
 
     def read(self, identifier: str, key: str) -> Tensor:
-        """Return the image or a target; normals as float16, which rounds their length by less than a thousandth."""
+        """Return the image or a target. Normals are float16, so their length is off by less than a thousandth."""
         _, reader = LAYOUT[key]
         return reader(self.file(identifier, key))
 
 
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {option: value for option, value in options.items() if value is not None}
+
+
 def read_depth(path: Path) -> Tensor:
-    """Return the depth in metres, ``[1, H, W]``."""
+    """Return the depth in metres, `[1, H, W]`."""
     return read_array(path, channels=1)
 
 
 def read_normals(path: Path) -> Tensor:
-    """Return the unit vectors, ``[3, H, W]``."""
+    """Return the unit vectors, `[3, H, W]`."""
     return read_array(path, channels=3)
 
 
 def read_mask(path: Path) -> Tensor:
-    """Return an image of 0 and 255 as uint8 ``[1, H, W]`` of 0 and 1."""
+    """Return an image of 0 and 255 as uint8 `[1, H, W]` of 0 and 1."""
     plane = read_plane(path)
     if not ((plane == 0) | (plane == 255)).all():
         raise DatasetError(path, "should hold 0 and 255 alone; it holds other values")
@@ -157,4 +184,4 @@ LAYOUT = {
     "saliency": ("saliency.png", read_mask),
     "parts": ("parts.png", read_plane),
 }
-"""The end of the file name of each part of a sample and what reads it."""
+"""The end of the file name of each part of a sample, and its reader."""

@@ -1,4 +1,4 @@
-"""Reads all of a dataset and tells what is in it and what is wrong with it."""
+"""The check of a dataset: every file is read, statistics are counted, and faults are listed."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from equipoise.data.core.registry import create, dataset_class
 from equipoise.data.core.sample import DatasetError, EmptySplitError
 from equipoise.data.inspection.report import Report, SplitSummary, TaskSummary
 from equipoise.data.storage.stores import threaded
-from equipoise.tasks.label_statistics import Tally
+from equipoise.tasks.label_statistics import LabelStatistics
 
 
 def check(
@@ -28,14 +28,14 @@ def check(
 
     Args:
         name: The name of the dataset.
-        root: Its directory; may be left out for datasets that make themselves.
-        splits: The splits to read, all by default.
-        progress: Called with the number of samples read and of all samples of the split.
-        **options: Options of the dataset; by default those under which the splits are the publisher's.
+        root: Its directory. A dataset that makes itself needs none.
+        splits: The names of the splits to read; all by default.
+        progress: Called with the number of finished samples and of all samples of the split.
+        **options: Options of the dataset; by default those that give the publisher's splits.
 
     Returns:
-        What is in it. Missing and damaged files, values that break the encoding of their task, and samples that
-        are in two splits are its faults, not errors.
+        The statistics and the faults: missing and damaged files, values that break the encoding of their task, and
+        samples in two splits. These raise no error.
 
     Raises:
         ValueError: There is no such dataset, split or option.
@@ -47,7 +47,7 @@ def check(
         try:
             dataset = create(name, root=root, split=split, cache="none", **options)
         except DatasetError as error:
-            # Who asks for all splits asks for those that there are.
+            # By default all splits that exist are read.
             if splits is None and isinstance(error, EmptySplitError):
                 continue
             absent = [] if root is None else dataset_class(name).missing(Path(root).expanduser())
@@ -66,48 +66,48 @@ def check(
 
 
 @dataclass
-class _Look:
-    """What one sample holds: the size of its input if it has one, its labels by task, and what is wrong."""
+class _Inspected:
+    """One sample: the size of its input, if it has one, its label statistics by task, and its faults."""
 
     size: tuple[int, int] | None = None
-    tallies: dict[str, Tally] = field(default_factory=dict)
+    labels: dict[str, LabelStatistics] = field(default_factory=dict)
     faults: list[tuple[Path, str]] = field(default_factory=list)
 
 
 def _read_all(dataset: Dataset, report: Report, progress: Callable[[int, int], None] | None) -> SplitSummary:
     tasks = {name: TaskSummary(task) for name, task in dataset.active_tasks.items()}
     summary = SplitSummary(len(dataset), tasks=tasks)
-    for done, look in enumerate(threaded(partial(_look_at, dataset), dataset.identifiers), start=1):
-        if look.size is not None:
-            summary.sizes[look.size] += 1
-        for name, tally in look.tallies.items():
-            tasks[name].tally.merge(tally)
-        for path, what in look.faults:
+    for done, found in enumerate(threaded(partial(_inspect, dataset), dataset.identifiers), start=1):
+        if found.size is not None:
+            summary.sizes[found.size] += 1
+        for name, labels in found.labels.items():
+            tasks[name].labels.merge(labels)
+        for path, what in found.faults:
             report.add_fault(path, what)
         if progress is not None:
             progress(done, len(dataset))
     return summary
 
 
-def _look_at(dataset: Dataset, identifier: str) -> _Look:
-    look = _Look()
+def _inspect(dataset: Dataset, identifier: str) -> _Inspected:
+    found = _Inspected()
     for key in (dataset.input, *dataset.active_tasks):
         try:
             values = dataset.read(identifier, key)
         except DatasetError as error:
-            look.faults.append((error.path, error.what))
+            found.faults.append((error.path, error.what))
             continue
         if key == dataset.input:
             # Only images and maps have a size.
             if isinstance(values, Tensor) and values.ndim > 1:
                 height, width = values.shape[-2:]
-                look.size = height, width
+                found.size = height, width
             continue
         path, task = dataset.file(identifier, key), dataset.active_tasks[key]
-        if task.dense and look.size is not None and values.shape[-2:] != look.size:
-            what = f"should have the size of its image, {look.size}; it has {tuple(values.shape[-2:])}"
-            look.faults.append((path, what))
+        if task.dense and found.size is not None and values.shape[-2:] != found.size:
+            what = f"should have the size of its image, {found.size}; it has {tuple(values.shape[-2:])}"
+            found.faults.append((path, what))
         target = task.finish(values.to(task.dtype))
-        look.faults += [(path, fault) for fault in task.faults(target)]
-        look.tallies[key] = task.tally(target)
-    return look
+        found.faults += [(path, fault) for fault in task.faults(target)]
+        found.labels[key] = task.count_labels(target)
+    return found

@@ -1,4 +1,4 @@
-"""What a check of a dataset found."""
+"""The result of checking a dataset."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from equipoise.tasks import Task
-from equipoise.tasks.label_statistics import Tally
+from equipoise.tasks.label_statistics import LabelStatistics
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Something wrong with a dataset.
+    """A fault of a dataset.
 
     Attributes:
         path: The file or directory.
@@ -27,29 +27,29 @@ class Fault:
 
 @dataclass
 class TaskSummary:
-    """What the targets of one task hold in one split.
+    """The targets of one task in one split.
 
     Attributes:
         task: The task.
-        tally: What all its targets add up to.
+        labels: The label statistics of all its targets.
     """
 
     task: Task
-    tally: Tally = field(default_factory=Tally)
+    labels: LabelStatistics = field(default_factory=LabelStatistics)
 
     @property
     def statistics(self) -> dict[str, Any]:
-        """The numbers by which this kind of task is judged, see :meth:`equipoise.tasks.Task.statistics`."""
-        return self.task.statistics(self.tally)
+        """The statistics of this kind of task, see `equipoise.tasks.Task.statistics`."""
+        return self.task.statistics(self.labels)
 
     def to_json(self) -> dict[str, Any]:
         """Return the numbers as plain data."""
-        tally = self.tally
-        labelled = tally.labelled / tally.pixels if tally.pixels else None
-        return {"kind": self.task.kind, "samples": tally.samples, "labelled": labelled, **self.statistics}
+        labels = self.labels
+        labelled = labels.labelled / labels.pixels if labels.pixels else None
+        return {"kind": self.task.kind, "samples": labels.samples, "labelled": labelled, **self.statistics}
 
     def __str__(self) -> str:
-        words = [f"{self.tally.samples} samples", f"{self.tally.labelled / max(self.tally.pixels, 1):.1%} labelled"]
+        words = [f"{self.labels.samples} samples", f"{self.labels.labelled / max(self.labels.pixels, 1):.1%} labelled"]
         for name, value in self.statistics.items():
             if isinstance(value, dict):
                 present = sum(1 for count in value.values() if count)
@@ -63,12 +63,12 @@ class TaskSummary:
 
 @dataclass
 class SplitSummary:
-    """What a split holds.
+    """The content of a split.
 
     Attributes:
         samples: The number of samples.
-        sizes: How many inputs there are of each (height, width), where they have one.
-        tasks: What the targets hold, by task.
+        sizes: The number of inputs by (height, width), if they have one.
+        tasks: The targets by task.
     """
 
     samples: int
@@ -78,11 +78,11 @@ class SplitSummary:
 
 @dataclass
 class Report:
-    """What :func:`equipoise.data.check` found.
+    """The result of `equipoise.data.check`.
 
     Attributes:
         dataset: The name of the dataset.
-        splits: What each split holds.
+        splits: The content of each split.
     """
 
     dataset: str
@@ -91,23 +91,23 @@ class Report:
 
     @property
     def faults(self) -> list[Fault]:
-        """What is wrong, without repetition, in the order it was met."""
+        """All faults, each once, in the order in which they were found."""
         return list(self._faults)
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether there are no faults."""
         return not self._faults
 
     def add_fault(self, path: Path, what: str) -> None:
-        """Note a fault unless it is noted already (two tasks may be read from one file)."""
+        """Add a fault unless it is there already. (Two tasks may be read from one file.)"""
         self._faults[Fault(path, what)] = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain data: samples by split, statistics by task, and a list of faults.
 
-        Of every task: its ``kind``, the number of ``samples`` with labels, the fraction of pixels that are
-        ``labelled``, and the statistics of its kind, see :meth:`equipoise.tasks.Task.statistics`.
+        A task has its `kind`, the number of `samples` with labels, the fraction of `labelled` pixels, and the
+        statistics of its kind, see `equipoise.tasks.Task.statistics`.
         """
         splits = {
             split: {

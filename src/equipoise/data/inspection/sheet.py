@@ -1,4 +1,4 @@
-"""Draws samples of a dataset beside their labels, for people to look at."""
+"""Contact sheets: samples of a dataset beside their labels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,60 +10,60 @@ from torch import Tensor
 from equipoise.data.core.dataset import Dataset
 
 MARGIN, LINE, LETTERS = 8, 20, 13
-"""Pixels between pictures, for a line of text, and of its letters."""
+"""Sizes in pixels: of a margin, a line of text, and its letters."""
 
 SMALLEST, LARGEST = 128, 256
-"""Pixels of the longer side: smaller pictures are enlarged by a whole number, larger ones shrunk."""
+"""Bounds of the longer side in pixels. Smaller pictures are enlarged by a whole number, larger ones shrunk."""
 
 
 @dataclass(frozen=True)
 class _Row:
-    """One sample: the name of it, and its pictures by column."""
+    """One sample: its name, and its pictures by column."""
 
     caption: str
     pictures: dict[str, Image.Image]
 
 
 def contact_sheet(dataset: Dataset, n: int = 8) -> Image.Image:
-    """Draw samples spread evenly over a dataset: one row a sample, the image first, then every task.
+    """Draw samples spread evenly over a dataset: a row for each sample, the image first, then every task.
 
     Args:
-        dataset: The dataset, opened without normalisation (image values outside [0, 1] are cut off).
+        dataset: The dataset, opened without normalisation. Image values outside [0, 1] are clipped.
         n: The number of samples.
 
     Returns:
-        The picture. A task without a label in a sample leaves its place empty.
+        The picture. If a sample has no label of a task, its place stays empty.
 
     Raises:
-        ValueError: ``n`` is not positive.
+        ValueError: `n` is not positive.
     """
     rows = [_row(dataset, index) for index in _spread(dataset, n)]
     return _assemble(_title(dataset), rows, (dataset.input, *dataset.active_tasks))
 
 
-def corruption_sheet(right: Dataset, wrong: Dataset, n: int = 8) -> Image.Image:
-    """Draw right labels beside wrong ones, as P1 does in Fig. 5: one row a sample, the image, then task by task.
+def label_noise_sheet(right: Dataset, wrong: Dataset, n: int = 8) -> Image.Image:
+    """Draw right labels beside wrong ones, as in Guo et al. (2025), Fig. 5: a row for each sample, then task by task.
 
     Args:
-        right: The dataset as it is, opened without transforms.
-        wrong: The same dataset, opened with a :class:`equipoise.data.LabelNoise`.
+        right: The dataset with its right labels, opened without transforms.
+        wrong: The same dataset, opened with a `equipoise.data.LabelNoise`.
         n: The number of samples.
 
     Returns:
-        The picture. An asterisk is over the wrong labels of a task, which are to the right of the right ones.
+        The picture. Wrong labels follow the right ones of their task and are marked with an asterisk.
 
     Raises:
-        ValueError: ``n`` is not positive, or ``wrong`` has no corruption.
+        ValueError: `n` is not positive, or `wrong` has no label noise.
     """
-    if wrong.corruption is None:
-        raise ValueError(f"The labels of the split 'train' alone are corrupted. Found `split = {wrong.split!r}`.")
+    if wrong.label_noise is None:
+        raise ValueError(f"Label noise is in the split 'train' alone. Found `split = {wrong.split!r}`.")
     rows = []
     for index in _spread(right, n):
         row = _row(right, index)
         row.pictures.update({f"{name}*": picture for name, picture in _row(wrong, index).pictures.items()})
         rows.append(row)
     columns = (column for name in right.active_tasks for column in (name, f"{name}*"))
-    return _assemble(f"{_title(right)}, * corrupted", rows, (right.input, *columns))
+    return _assemble(f"{_title(right)}, * with label noise", rows, (right.input, *columns))
 
 
 def _spread(dataset: Dataset, n: int) -> list[int]:
@@ -88,7 +88,7 @@ def _row(dataset: Dataset, index: int) -> _Row:
 
 
 def _fitted(picture: Tensor) -> Image.Image:
-    """The picture at a size at which something can be seen of it."""
+    """Return the picture at a size at which it can be seen."""
     image = Image.fromarray(picture.permute(1, 2, 0).numpy())
     longest = max(image.size)
     if longest > LARGEST:

@@ -1,11 +1,11 @@
 """The embedded dataset `rooms`: procedurally generated, ray-cast indoor scenes with exact labels.
 
 Every scan has an image, semantic classes, instance numbers, depth, surface normals, object edges, saliency and object
-parts. It needs no download: the dataset is generated, byte for byte the same for a seed.
+parts. The dataset needs no download: it is generated, byte for byte the same for a seed.
 """
 
 from equipoise.data.rooms.classes import CLASS_COLOURS, PART_CLASSES, PART_COLOURS, SEMANTIC_CLASSES
-from equipoise.data.rooms.generate import ENCODINGS, GENERATOR_VERSION, cached, generate
+from equipoise.data.rooms.generate import ENCODINGS, GENERATOR_VERSION, arguments, cached, generate
 
 __all__ = [
     "CLASS_COLOURS",
@@ -14,6 +14,7 @@ __all__ = [
     "PART_CLASSES",
     "PART_COLOURS",
     "SEMANTIC_CLASSES",
+    "arguments",
     "cached",
     "generate",
 ]

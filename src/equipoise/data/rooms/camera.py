@@ -1,4 +1,4 @@
-"""Pinhole cameras, and the search for places in a room from which there is something to see."""
+"""Pinhole cameras, and the search for good views of a room."""
 
 from dataclasses import dataclass
 
@@ -17,8 +17,8 @@ class Camera:
     """A pinhole camera with square pixels and the principal point in the middle.
 
     Attributes:
-        position: Room coordinates in metres, shape [3].
-        rotation: Camera to room; its columns are the camera's x (right), y (down) and z (forward), shape [3, 3].
+        position: Room coordinates in metres, shape `[3]`.
+        rotation: Camera to room; its columns are the camera's x (right), y (down) and z (forward), shape `[3, 3]`.
         field_of_view: Horizontal and vertical angle in degrees.
     """
 
@@ -27,27 +27,27 @@ class Camera:
     field_of_view: float
 
     def focal_length(self, size: int) -> float:
-        """Focal length in pixels of an image with this side."""
+        """Return the focal length in pixels of an image with this side."""
         return size / 2 / float(np.tan(np.radians(self.field_of_view) / 2))
 
     def directions(self, columns: Array, rows: Array, size: int) -> Array:
-        """Rays in room coordinates with length 1 along the optical axis, through image positions.
+        """Return rays through image positions, in room coordinates, with length 1 along the optical axis.
 
-        Positions are in pixels of an image of side `size`; the centre of the first pixel is (0.5, 0.5).
+        Positions are in pixels of an image of side `size`. The centre of the first pixel is (0.5, 0.5).
         """
         focal = self.focal_length(size)
         rays = np.stack([(columns - size / 2) / focal, (rows - size / 2) / focal, np.ones_like(columns)], axis=-1)
         return (rays @ self.rotation.T).astype(np.float32)
 
     def pixel_directions(self, size: int) -> Array:
-        """Rays through all pixel centres, row by row, shape [size * size, 3]."""
+        """Return rays through all pixel centres, row by row, `[size * size, 3]`."""
         centres = np.arange(size) + 0.5
         rows, columns = np.meshgrid(centres, centres, indexing="ij")
         return self.directions(columns.ravel(), rows.ravel(), size)
 
 
 def look_at(position: Array, target: Array, roll: float, field_of_view: float) -> Camera:
-    """A camera at `position` that looks at `target`, turned by `roll` radians about its axis."""
+    """Return a camera at `position` that looks at `target`, turned by `roll` radians about its axis."""
     forward = (target - position) / np.linalg.norm(target - position)
     right = np.cross(forward, [0.0, 0.0, 1.0])
     right /= np.linalg.norm(right)
@@ -57,7 +57,7 @@ def look_at(position: Array, target: Array, roll: float, field_of_view: float) -
 
 
 def _free_position(scene: Scene, generator: np.random.Generator) -> Array:
-    """A place at 0.9 to 1.8 m that is not in, or right above or beside, furniture."""
+    """Return a place at 0.9 to 1.8 m that is not in furniture, nor close above or beside it."""
     layout = scene.layout
     position = np.zeros(3)
     for _ in range(50):
@@ -69,7 +69,7 @@ def _free_position(scene: Scene, generator: np.random.Generator) -> Array:
 
 
 def _quality(scene_surfaces: Surfaces, camera: Camera) -> float:
-    """How good a view is: 1 or more if it is one to keep."""
+    """Return the quality of a view; 1 or more is good enough."""
     triangle, depth, _, _ = scene_surfaces.first_hit(camera.position, camera.pixel_directions(_PREVIEW))
     piece = scene_surfaces.triangle_piece[triangle]
     if np.quantile(depth, 0.02) < 0.5 or np.median(depth) < 1.2:
@@ -83,8 +83,8 @@ def _quality(scene_surfaces: Surfaces, camera: Camera) -> float:
     return min(seen / 7.0, objects / 0.22)
 
 
-def choose(scene: Scene, surfaces: Surfaces, generator: np.random.Generator) -> Camera:
-    """A camera with a varied view: at least seven classes and a good share of objects where the room allows it.
+def choose_camera(scene: Scene, surfaces: Surfaces, generator: np.random.Generator) -> Camera:
+    """Return a camera with a varied view: at least seven classes and many objects, if the room allows it.
 
     Args:
         scene: The room.

@@ -4,7 +4,7 @@ STRUCTURE = ("wall", "floor", "ceiling")
 """Classes that belong to the room itself: instance 0, part 0, never salient."""
 
 OPENINGS = ("door", "window", "rug", "curtain")
-"""Classes that have instances and parts but that nobody focuses on: never salient."""
+"""Classes that have instances and parts but are never salient."""
 
 CLASS_COLOURS: dict[str, tuple[int, int, int]] = {
     "wall": (174, 199, 232),

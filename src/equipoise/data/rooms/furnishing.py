@@ -1,4 +1,4 @@
-"""A complete room from one seed."""
+"""The furnishing of a room: doors, windows, furniture, small things, lamps and pictures."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from equipoise.data.rooms.shapes import Model, Surface, rotation_about_z
 
 
 def fit_doors_and_windows(scene: Scene) -> None:
-    """One or two doors, which stay accessible, and one or two windows, some with curtains."""
+    """Add one or two doors, which stay accessible, and one or two windows, some with curtains."""
     random = scene.generator
     for _ in range(int(random.integers(1, 3))):
         _on_wall(scene, things.door(scene.palette), [0, 1, 2, 3], 0.0, clear=0.8)
@@ -26,7 +26,7 @@ def fit_doors_and_windows(scene: Scene) -> None:
 
 
 def hang_lamps_and_pictures(scene: Scene) -> None:
-    """Lamps at the ceiling, and pictures where the furniture leaves space for them."""
+    """Add lamps at the ceiling, and pictures where the furniture leaves space."""
     random, layout = scene.generator, scene.layout
     lamps = 1 if layout.width * layout.depth < 18 else int(random.integers(1, 3))
     lamp = things.ceiling_lamp(scene.palette, scene.height)
@@ -40,7 +40,7 @@ def hang_lamps_and_pictures(scene: Scene) -> None:
 
 
 def _on_wall(scene: Scene, model: Model, walls: list[int], low: float, clear: float = 0.0) -> tuple[int, float] | None:
-    """Fixes a wall fitting at a free place of one of these walls; returns the wall and the place along it."""
+    """Fix a model at a free place of one of these walls. Return the wall and the place along it."""
     half = model.size[0] / 2
     for _ in range(30):
         wall = walls[int(scene.generator.integers(len(walls)))]
@@ -82,7 +82,7 @@ Builder = Callable[[Palette], Model]
 
 @dataclass(frozen=True)
 class Programme:
-    """The contents of a kind of room, in the order in which they get their places.
+    """The contents of a kind of room, in the order of their placement.
 
     Attributes:
         along_walls: Furniture with its back to a wall.
@@ -147,7 +147,7 @@ ON_FLOOR: tuple[Builder, ...] = (
     things.plant,
     furniture.chair,
 )
-"""Scattered over what is left of the floor."""
+"""Things for the rest of the floor."""
 
 ON_SURFACES: tuple[Builder, ...] = (
     things.books,
@@ -158,7 +158,7 @@ ON_SURFACES: tuple[Builder, ...] = (
     things.small_plant,
     things.table_lamp,
 )
-"""Stand on tables and cabinets."""
+"""Things for tables and cabinets."""
 
 ON_BOARDS: tuple[Builder, ...] = (
     things.books,
@@ -168,11 +168,11 @@ ON_BOARDS: tuple[Builder, ...] = (
     things.small_ball,
     things.small_plant,
 )
-"""Stand in shelves."""
+"""Things for shelves."""
 
 
 def furnish(scene: Scene) -> None:
-    """Furnishes an empty room as one of the programmes says."""
+    """Furnish an empty room by one of the programmes."""
     random = scene.generator
     programme = PROGRAMMES[int(random.integers(len(PROGRAMMES)))]
     if random.random() < 0.75:
@@ -226,7 +226,7 @@ def _in_the_middle(scene: Scene, builder: Builder, chairs: int) -> None:
 
 
 def _seat_around(scene: Scene, table: Model, x: float, y: float, yaw: float, chairs: int) -> None:
-    """Chairs of one kind at the sides of a table, their backs away from it."""
+    """Add chairs of one kind at the sides of a table, their backs away from it."""
     random, layout = scene.generator, scene.layout
     chair = furniture.chair(scene.palette)
     width, depth = table.size[:2]
@@ -260,7 +260,7 @@ def _scatter(scene: Scene, builder: Builder) -> None:
 
 
 def _load(scene: Scene, model: Model, x: float, y: float, yaw: float, carrier: int) -> None:
-    """Puts small things on the surfaces of a model that already stands."""
+    """Add small things on the surfaces of a model in its place."""
     random = scene.generator
     builders, most = ON_SURFACES, 4
     if model.category == "shelf":
@@ -297,8 +297,8 @@ def _fill(scene: Scene, surface: Surface, wanted: list[Builder], x: float, y: fl
             break
 
 
-def build(generator: np.random.Generator) -> Scene:
-    """A room with doors and windows, furniture, lamps and pictures, all drawn from these random numbers."""
+def build_room(generator: np.random.Generator) -> Scene:
+    """Return a complete room, drawn from these random numbers."""
     scene = Scene(generator)
     fit_doors_and_windows(scene)
     furnish(scene)

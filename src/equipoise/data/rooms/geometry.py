@@ -1,4 +1,4 @@
-"""All triangles of a scene in flat arrays, and the ray casting over them."""
+"""Ray casting over all triangles of a scene, which are kept in flat arrays."""
 
 from dataclasses import dataclass
 
@@ -15,17 +15,17 @@ from equipoise.data.rooms.textures import Array
 
 
 def dot(first: Array, second: Array) -> Array:
-    """Scalar products of corresponding rows, [N, 3] and [N, 3] -> [N]."""
+    """Return the scalar products of corresponding rows, `[N, 3]` and `[N, 3]` -> `[N]`."""
     return np.einsum("ij,ij->i", first, second)
 
 
 def lengths(vectors: Array) -> Array:
-    """Euclidean lengths of rows, [N, 3] -> [N]."""
+    """Return the Euclidean lengths of rows, `[N, 3]` -> `[N]`."""
     return np.sqrt(dot(vectors, vectors))
 
 
 def unit(vectors: Array) -> Array:
-    """Rows scaled to length 1, [N, 3] -> [N, 3]."""
+    """Return the rows scaled to length 1, `[N, 3]` -> `[N, 3]`."""
     return vectors / lengths(vectors).clip(1e-12)[:, None]
 
 
@@ -36,16 +36,16 @@ class Surfaces:
     """A scene prepared for rendering.
 
     Attributes:
-        triangle_piece: Piece of each triangle, shape [M].
-        piece_class: Semantic class of each piece, shape [P].
-        piece_part: Object part of each piece, shape [P].
-        piece_instance: Instance number of each piece, 0 for the room's structure, shape [P].
-        carrier: For each instance number the one it stands on, shape [I + 1].
-        instance_class: Semantic class of each instance number, shape [I + 1]; entry 0 is meaningless.
-        targets: Middle of each object worth looking at, in metres, shape [K, 3].
+        triangle_piece: Piece of each triangle, shape `[M]`.
+        piece_class: Semantic class of each piece, shape `[P]`.
+        piece_part: Object part of each piece, shape `[P]`.
+        piece_instance: Instance number of each piece, 0 for the room's structure, shape `[P]`.
+        carrier: For each instance number the one it stands on, shape `[I + 1]`.
+        instance_class: Semantic class of each instance number, shape `[I + 1]`; entry 0 is meaningless.
+        targets: Middle of each object worth looking at, in metres, shape `[K, 3]`.
         textures: The different texture functions.
-        piece_texture: Index into `textures` of each piece, shape [P].
-        first: First colour of each piece, shape [P, 3]; `second`, `period`, `gloss` and `glow` likewise.
+        piece_texture: Index into `textures` of each piece, shape `[P]`.
+        first: First colour of each piece, shape `[P, 3]`; `second`, `period`, `gloss` and `glow` likewise.
     """
 
     def __init__(self, scene: Scene) -> None:
@@ -94,7 +94,7 @@ class Surfaces:
         self._opaque = _embree_scene(corners[opaque])
 
     def first_hit(self, origin: Array, directions: Array) -> tuple[Index, Array, Array, Array]:
-        """First surface along rays from one point.
+        """Return the first surface along rays from one point.
 
         Args:
             origin: Shape [3].
@@ -102,7 +102,7 @@ class Surfaces:
 
         Returns:
             Triangle of each ray (-1 without a hit), the distance in multiples of the ray's direction, and the two
-            barycentric coordinates of the hit; each of shape [N].
+            barycentric coordinates of the hit; each of shape `[N]`.
         """
         directions = np.ascontiguousarray(directions, np.float32)
         origins = np.broadcast_to(np.asarray(origin, np.float32), directions.shape).copy()
@@ -110,7 +110,7 @@ class Surfaces:
         return hit["primID"], hit["tfar"], hit["u"], hit["v"]
 
     def lit(self, points: Array, towards: Array) -> NDArray[np.bool_]:
-        """Whether nothing lies between points and points + towards, shapes [N, 3] -> [N]."""
+        """Return whether nothing lies between `points` and `points + towards`, `[N, 3]` -> `[N]`."""
         hit = self._opaque[0].run(
             np.ascontiguousarray(points, np.float32),
             np.ascontiguousarray(towards, np.float32),
@@ -120,7 +120,7 @@ class Surfaces:
         return hit < 0
 
     def interpolated(self, triangle: Index, u: Array, v: Array, directions: Array) -> tuple[Array, Array]:
-        """Unit normals that face the viewer, [N, 3], and surface coordinates, [N, 2], where these rays hit."""
+        """Return unit normals that face the viewer, `[N, 3]`, and surface coordinates, `[N, 2]`, at these hits."""
         weights = np.stack([1 - u - v, u, v], axis=1)
         normals = unit(np.einsum("nk,nkc->nc", weights, self._normals.take(triangle, axis=0)))
         flat = self._flat.take(triangle, axis=0)
@@ -138,7 +138,7 @@ def _middle(item: Item) -> Array:
 
 
 def _embree_scene(corners: Array) -> tuple[EmbreeScene, TriangleMesh]:
-    """A scene for Embree; the mesh is returned too because it owns the memory that the scene reads."""
+    """Return a scene for Embree, and the mesh that owns the memory of the scene."""
     scene = EmbreeScene()
     vertices = np.ascontiguousarray(corners.reshape(-1, 3), np.float32)
     faces = np.arange(len(vertices), dtype=np.int32).reshape(-1, 3)
@@ -147,7 +147,7 @@ def _embree_scene(corners: Array) -> tuple[EmbreeScene, TriangleMesh]:
 
 @dataclass(frozen=True)
 class Hits:
-    """What the rays through the pixel centres of one scan meet, each of shape [N, ...] with N = size * size.
+    """The hits of the rays through the pixel centres of one scan, each of shape `[N, ...]` with N = size * size.
 
     Attributes:
         piece: Index of the piece.
@@ -167,7 +167,7 @@ class Hits:
 
 
 def cast(surfaces: Surfaces, origin: Array, directions: Array) -> Hits:
-    """Casts one ray per row of `directions` ([N, 3]) from `origin` ([3])."""
+    """Return the hits of one ray per row of `directions`, `[N, 3]`, from `origin`, `[3]`."""
     triangle, depth, u, v = surfaces.first_hit(origin, directions)
     if (triangle < 0).any():
         raise RuntimeError("a ray left the room: the shell of the scene has a hole, which is an error of the generator")

@@ -1,4 +1,4 @@
-"""Exact label maps of a scan, from what its pixels hit."""
+"""Exact label maps of a scan, computed from the hits of its pixels."""
 
 import numpy as np
 
@@ -10,14 +10,14 @@ _NEVER_SALIENT = np.array([name in STRUCTURE + OPENINGS for name in SEMANTIC_CLA
 
 
 def object_edges(instance: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """Object boundaries, one pixel wide on the object's side.
+    """Return object boundaries, one pixel wide on the object's side.
 
     Wherever two pixels side by side or one above the other show different instances, one of the two is marked: the
     object rather than the room's structure, and the nearer of two objects.
 
     Args:
-        instance: Instance numbers, 0 for structure, shape [H, W].
-        depth: Metres, shape [H, W].
+        instance: Instance numbers, 0 for structure, shape `[H, W]`.
+        depth: Metres, shape `[H, W]`.
 
     Returns:
         bool [H, W].
@@ -35,7 +35,7 @@ def object_edges(instance: np.ndarray, depth: np.ndarray) -> np.ndarray:
 
 
 def objects_in_focus(instance: np.ndarray, depth: np.ndarray, surfaces: Surfaces) -> np.ndarray:
-    """Saliency: the one to three objects that the camera is aimed at.
+    """Return the saliency: the one to three objects that the camera is aimed at.
 
     Each object scores the sum over its pixels of exp(-r^2 / (2 * 0.35^2)), divided by its mean depth, where r is the
     distance from the image's centre in half image sides. So large, central, near objects win. The best one and at most
@@ -43,8 +43,8 @@ def objects_in_focus(instance: np.ndarray, depth: np.ndarray, surfaces: Surfaces
     and rugs never are.
 
     Args:
-        instance: Instance numbers, 0 for structure, shape [H, W].
-        depth: Metres, shape [H, W].
+        instance: Instance numbers, 0 for structure, shape `[H, W]`.
+        depth: Metres, shape `[H, W]`.
         surfaces: The scene.
 
     Returns:
@@ -69,7 +69,7 @@ def objects_in_focus(instance: np.ndarray, depth: np.ndarray, surfaces: Surfaces
 
 
 def label_maps(hits: Hits, surfaces: Surfaces, camera: Camera, size: int) -> dict[str, np.ndarray]:
-    """All label maps of a scan by modality, each of shape [size, size] or [size, size, 3].
+    """Return all label maps of a scan by modality, each `[size, size]` or `[size, size, 3]`.
 
     `segmentation` uint8, `instance` uint16, `depth` float32 metres, `normals` float16 unit vectors in the camera frame,
     `edge` and `saliency` uint8 0 or 255, `parts` uint8.

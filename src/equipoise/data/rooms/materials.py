@@ -1,4 +1,4 @@
-"""Materials, and the palette that keeps the colours of one room together."""
+"""Materials, and the palette of one room, whose colours match."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Texture = Callable[[Samples], Array]
 
 @dataclass(frozen=True)
 class Material:
-    """How a surface looks.
+    """The look of a surface.
 
     Attributes:
         texture: Function from surface points to colours.
@@ -34,12 +34,12 @@ class Material:
 
 
 def linear(red: float, green: float, blue: float) -> Colour:
-    """Linear-light colour of display values in 0..255."""
+    """Return the linear-light colour of display values in 0..255."""
     return ((red / 255) ** 2.2, (green / 255) ** 2.2, (blue / 255) ** 2.2)
 
 
 def scaled(colour: Colour, factor: float) -> Colour:
-    """The colour times a factor, at most 0.95 per channel."""
+    """Return the colour times a factor, at most 0.95 per channel."""
     red, green, blue = (min(0.95, channel * factor) for channel in colour)
     return (red, green, blue)
 
@@ -72,7 +72,7 @@ _ACCENTS = (
 
 
 class Palette:
-    """The few woods, paints and accents of one room; materials drawn from it match each other.
+    """The few woods, paints and accents of one room. Materials drawn from it match each other.
 
     Args:
         generator: The room's random numbers.
@@ -108,7 +108,7 @@ class Palette:
         return Material(textures.plaster, colour, scaled(colour, 0.85), 0.15, gloss=0.15)
 
     def furniture(self) -> Material:
-        """What cupboards, tables and doors are made of: wood or lacquer."""
+        """The wood or lacquer of cupboards, tables and doors."""
         return self.wood() if self.generator.random() < 0.6 else self.painted()
 
     def cloth(self) -> Material:
@@ -180,10 +180,10 @@ class Palette:
         """A picture whose motif has about this size in metres."""
         return Material(textures.painting, self._pick(self._accents), self._pick(self._accents + self._paints), size)
 
-    def outlook(self) -> Material:
+    def window_view(self) -> Material:
         """The bright view through a window."""
         land = linear(*np.clip(self.generator.normal((110, 128, 84), 18.0), 20, 220).tolist())
-        return Material(textures.outlook, linear(168, 196, 232), land, 1.0, glow=2.2)
+        return Material(textures.window_view, linear(168, 196, 232), land, 1.0, glow=2.2)
 
     def screen(self) -> Material:
         """A dark, glossy screen."""

@@ -12,7 +12,7 @@ Rectangle = tuple[float, float, float, float]
 
 
 def overlap(first: Rectangle, second: Rectangle, margin: float = 0.0) -> bool:
-    """Whether two rectangles come nearer to each other than `margin`."""
+    """Return whether two rectangles are closer to each other than `margin`."""
     return (
         first[0] < second[1] + margin
         and second[0] < first[1] + margin
@@ -22,7 +22,7 @@ def overlap(first: Rectangle, second: Rectangle, margin: float = 0.0) -> bool:
 
 
 def footprint(width: float, depth: float, yaw: float, x: float, y: float) -> Rectangle:
-    """The axis-aligned rectangle around an object of this size, turned by `yaw` and centred on (x, y)."""
+    """Return the axis-aligned rectangle around an object of this size, turned by `yaw` and centred on (x, y)."""
     cosine, sine = abs(np.cos(yaw)), abs(np.sin(yaw))
     half_x, half_y = (width * cosine + depth * sine) / 2, (width * sine + depth * cosine) / 2
     return (x - half_x, x + half_x, y - half_y, y + half_y)
@@ -30,9 +30,9 @@ def footprint(width: float, depth: float, yaw: float, x: float, y: float) -> Rec
 
 @dataclass
 class Layout:
-    """What is taken of the floor and of the four walls of a room centred on the origin.
+    """The occupied parts of the floor and the four walls of a room that is centred on the origin.
 
-    Wall k is the one that somebody in the middle sees after turning k quarter turns counter-clockwise from +y.
+    Seen from the middle, wall k lies k quarter turns counter-clockwise from +y.
 
     Attributes:
         width: Size of the room along x in metres.
@@ -49,22 +49,22 @@ class Layout:
     spans: list[tuple[int, float, float, float, float]] = field(default_factory=list)
 
     def wall_length(self, wall: int) -> float:
-        """Length of a wall in metres."""
+        """Return the length of a wall in metres."""
         return self.width if wall % 2 == 0 else self.depth
 
     def at_wall(self, wall: int, along: float, distance: float) -> tuple[float, float, float]:
-        """x, y and yaw of something `along` from a wall's middle, at this distance from the wall, facing the room."""
+        """Return x, y and yaw of a thing at this place along a wall (0 is its middle) and distance, facing the room."""
         yaw = wall * np.pi / 2
         out = (self.depth if wall % 2 == 0 else self.width) / 2 - distance
         return (np.cos(yaw) * along - np.sin(yaw) * out, np.sin(yaw) * along + np.cos(yaw) * out, yaw)
 
     def inside(self, rectangle: Rectangle, margin: float = 0.01) -> bool:
-        """Whether a rectangle lies within the room."""
+        """Return whether a rectangle lies within the room."""
         half_x, half_y = self.width / 2 - margin, self.depth / 2 - margin
         return -half_x <= rectangle[0] and rectangle[1] <= half_x and -half_y <= rectangle[2] and rectangle[3] <= half_y
 
     def floor_is_free(self, rectangle: Rectangle, margin: float) -> bool:
-        """Whether furniture may stand here, `margin` from everything else."""
+        """Return whether furniture may stand here, `margin` from everything else."""
         return (
             self.inside(rectangle)
             and not any(overlap(rectangle, other, margin) for other, _ in self.taken)
@@ -72,7 +72,7 @@ class Layout:
         )
 
     def wall_is_free(self, wall: int, start: float, stop: float, low: float, high: float) -> bool:
-        """Whether this part of a wall is free."""
+        """Return whether this part of a wall is free."""
         half = self.wall_length(wall) / 2 - 0.05
         return (
             -half <= start
@@ -84,7 +84,7 @@ class Layout:
         )
 
     def height_near(self, x: float, y: float, margin: float) -> float:
-        """Height of the tallest thing that stands nearer to (x, y) than `margin`, 0 without one."""
+        """Return the height of the tallest thing closer to (x, y) than `margin`; 0 if there is none."""
         here = (x, x, y, y)
         return max((height for rectangle, height in self.taken if overlap(here, rectangle, margin)), default=0.0)
 
@@ -158,7 +158,7 @@ class Scene:
             self.shell += [("wall", piece.placed(yaw, (x, y, 0))) for piece in (slab, board)]
 
     def add(self, model: Model, x: float, y: float, yaw: float, base: float = 0.0, carrier: int = 0) -> int:
-        """Puts a model into the room and returns its instance number."""
+        """Add a model to the room and return its instance number."""
         self.items.append(Item(model.category, tuple(p.placed(yaw, (x, y, base)) for p in model.pieces), carrier))
         if model.light is not None:
             self._add_light(model, x, y, yaw, base)

@@ -9,21 +9,21 @@ from equipoise.data.rooms.scene import Light, Scene
 from equipoise.data.rooms.textures import Array, Samples
 
 _GOLDEN_ANGLE = 2.399963
-"""In radians: points at multiples of it fill a disc evenly."""
+"""An angle in radians. Points at multiples of it fill a disc evenly."""
 
 _FAINT = 0.012
-"""Light whose shadow nobody can see beside the ambient light of about 0.16."""
+"""Light whose shadow is invisible beside the ambient light of about 0.16."""
 
 
 def _neighbours(values: np.ndarray) -> list[np.ndarray]:
-    """The 3 x 3 shifts of maps of shape [..., H, W], borders repeated."""
+    """Return the 3 x 3 shifts of maps `[..., H, W]`, with borders repeated."""
     padded = np.pad(values, [(0, 0)] * (values.ndim - 2) + [(1, 1), (1, 1)], mode="edge")
     height, width = values.shape[-2:]
     return [padded[..., row : row + height, column : column + width] for row in range(3) for column in range(3)]
 
 
 def _colours(surfaces: Surfaces, hits: Hits, focal_length: float) -> Array:
-    """Linear-light surface colours, shape [N, 3]."""
+    """Return linear-light surface colours, `[N, 3]`."""
     facing = -dot(hits.normals, hits.directions) / lengths(hits.directions)
     footprint = hits.depth / focal_length / np.sqrt(facing.clip(0.05))
     kinds = surfaces.piece_texture[hits.piece]
@@ -40,16 +40,16 @@ def _colours(surfaces: Surfaces, hits: Hits, focal_length: float) -> Array:
 
 
 def _shadows(surfaces: Surfaces, hits: Hits, lights: list[Light], reaches: NDArray[np.bool_], size: int) -> Array:
-    """Share of each light that reaches each pixel, shape [L, N].
+    """Return the share of each light that reaches each pixel, `[L, N]`.
 
-    Each pixel asks for one point of the light. Nine neighbours ask for nine different points, and the mean over those
-    neighbours that show the same piece gives a soft shadow without grain.
+    Each pixel tests one point of the light, nine neighbours nine different points. The mean over the neighbours that
+    show the same piece gives a soft shadow without grain.
 
     Args:
         surfaces: The scene.
         hits: What the pixels see.
         lights: The lamps and windows.
-        reaches: Where a light would make a difference, bool [L, N]; elsewhere its shadow is not asked for.
+        reaches: Where a light makes a difference, bool `[L, N]`. Elsewhere its shadow is not computed.
         size: Side of the image in pixels.
     """
     rows, columns = np.divmod(np.arange(size * size), size)
@@ -74,7 +74,7 @@ def _shadows(surfaces: Surfaces, hits: Hits, lights: list[Light], reaches: NDArr
 
 
 def _ambient(scene: Scene, hits: Hits, bounce: Array) -> Array:
-    """Light from everywhere, dimmed in the corners of the room and near the floor, shape [N, 3]."""
+    """Return the ambient light, dimmed in the corners of the room and near the floor, `[N, 3]`."""
     half = (scene.layout.width / 2, scene.layout.depth / 2)
     openness = np.ones(len(hits.points), np.float32)
     for axis in range(2):
@@ -91,7 +91,7 @@ def _ambient(scene: Scene, hits: Hits, bounce: Array) -> Array:
 
 
 def _irradiance(lights: list[Light], hits: Hits) -> tuple[Array, Array]:
-    """Light per unit of a lamp's colour without shadows, [L, N], and unit vectors towards the lamps, [L, N, 3]."""
+    """Return unshadowed light per unit of each lamp's colour, `[L, N]`, and unit vectors to the lamps, `[L, N, 3]`."""
     strength, directions = [], []
     for light in lights:
         towards = np.asarray(light.position, np.float32) - hits.points
@@ -107,13 +107,13 @@ def _irradiance(lights: list[Light], hits: Hits) -> tuple[Array, Array]:
 
 
 def _mirrored(directions: Array, normals: Array) -> Array:
-    """Unit vectors in which a mirror would send these rays on, shape [N, 3]."""
+    """Return the unit vectors of these rays after reflection by a mirror, `[N, 3]`."""
     rays = unit(directions)
     return rays - 2 * dot(rays, normals)[:, None] * normals
 
 
 def _radiance(scene: Scene, surfaces: Surfaces, hits: Hits, camera: Camera, size: int) -> Array:
-    """Linear light that reaches the camera through each pixel's centre, shape [N, 3]."""
+    """Return the linear light that reaches the camera through each pixel's centre, `[N, 3]`."""
     colours = _colours(surfaces, hits, camera.focal_length(size))
     floor = colours[hits.points[:, 2] < 0.02]
     bounce = 0.35 + 0.9 * (floor.mean(axis=0) if len(floor) else np.full(3, 0.3, np.float32))
@@ -136,7 +136,7 @@ def _radiance(scene: Scene, surfaces: Surfaces, hits: Hits, camera: Camera, size
 
 
 def _smooth_borders(colours: Array, hits: Hits, surfaces: Surfaces, camera: Camera, size: int) -> Array:
-    """Anti-aliasing: pixels at a border between pieces become the mean over four rays through the pixel.
+    """Anti-alias: replace pixels at a border between pieces by the mean over four rays through the pixel.
 
     Each of these rays takes its colour from the nearest pixel that shows the piece it hits.
     """
@@ -173,7 +173,7 @@ def _smooth_borders(colours: Array, hits: Hits, surfaces: Surfaces, camera: Came
 def photograph(
     scene: Scene, surfaces: Surfaces, hits: Hits, camera: Camera, size: int, generator: np.random.Generator
 ) -> np.ndarray:
-    """The image of a scan, uint8 [size, size, 3] sRGB.
+    """Return the image of a scan, uint8 `[size, size, 3]`, sRGB.
 
     Args:
         scene: The room.

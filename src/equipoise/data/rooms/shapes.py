@@ -18,12 +18,12 @@ class Piece:
     """A part of an object: triangles of one material.
 
     Attributes:
-        corners: Triangle corners in metres, shape [M, 3, 3] (triangle, corner, xyz).
-        normals: Outward unit normals at the corners, shape [M, 3, 3]; they differ within a triangle on curved surfaces.
-        coordinates: Surface coordinates at the corners in metres, shape [M, 3, 2].
+        corners: Triangle corners in metres, shape `[M, 3, 3]` (triangle, corner, xyz).
+        normals: Outward unit normals at the corners, shape `[M, 3, 3]`. On curved surfaces they differ in a triangle.
+        coordinates: Surface coordinates at the corners in metres, shape `[M, 3, 2]`.
         part: Name of the object part.
         material: How it looks.
-        casts_shadow: Whether light is stopped by it; a lamp's own shade lets it through.
+        casts_shadow: Whether it blocks light. The shade of a lamp does not.
     """
 
     corners: Array
@@ -34,19 +34,19 @@ class Piece:
     casts_shadow: bool = True
 
     def placed(self, yaw: float, position: Vector) -> "Piece":
-        """The piece turned about the vertical axis by `yaw` radians, then moved to `position`."""
+        """Return the piece turned about the vertical axis by `yaw` radians, then moved to `position`."""
         turn = rotation_about_z(yaw)
         return replace(self, corners=self.corners @ turn.T + np.asarray(position), normals=self.normals @ turn.T)
 
 
 def rotation_about_z(yaw: float) -> Array:
-    """Rotation matrix, counter-clockwise seen from above."""
+    """Return a rotation matrix, counter-clockwise seen from above."""
     cosine, sine = np.cos(yaw), np.sin(yaw)
     return np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])
 
 
 def _flat_coordinates(corners: Array, normals: Array) -> Array:
-    """Coordinates within each flat face: u horizontal where the face allows it, v the other way."""
+    """Return coordinates within each flat face: u horizontal if the face allows it, v the other direction."""
     axis = np.abs(normals[:, 0]).argmax(axis=1)
     first = np.array([1, 0, 0])[axis]
     second = np.array([2, 2, 1])[axis]
@@ -68,13 +68,13 @@ def _unit_ball(subdivisions: int) -> Array:
 
 @lru_cache(maxsize=4)
 def _unit_tube(sections: int) -> tuple[Array, NDArray[np.bool_]]:
-    """Corners of a tube of radius 1 and height 1 standing on z = 0, and for each triangle whether it is a cap."""
+    """Return the corners of a tube of radius 1 and height 1 on z = 0, and for each triangle whether it is a cap."""
     mesh = trimesh.creation.cylinder(radius=1.0, height=1.0, sections=sections)
     return mesh.triangles + np.array([0.0, 0.0, 0.5]), np.abs(mesh.face_normals[:, 2]) > 0.5
 
 
 def box(part: str, material: Material, size: Vector, position: Vector, upright_grain: bool = False) -> Piece:
-    """A box standing with the middle of its base at `position`.
+    """Return a box standing with the middle of its base at `position`.
 
     Args:
         part: Name of the object part.
@@ -101,7 +101,7 @@ def tube(
     sections: int = 16,
     casts_shadow: bool = True,
 ) -> Piece:
-    """A closed tube or truncated cone standing with the middle of its base at `position`."""
+    """Return a closed tube or truncated cone standing with the middle of its base at `position`."""
     unit, cap = _unit_tube(sections)
     level = unit[..., 2:]
     corners = np.concatenate([unit[..., :2] * (radius + (top_radius - radius) * level), level * height], axis=-1)
@@ -127,7 +127,7 @@ def cushion(
     subdivisions: int = 3,
     casts_shadow: bool = True,
 ) -> Piece:
-    """A superellipsoid standing with the middle of its base at `position`.
+    """Return a superellipsoid standing with the middle of its base at `position`.
 
     |x/a|^p + |y/b|^p + |z/c|^p = 1 with half sizes a, b, c: power 2 is an ellipsoid, 5 a soft cushion, 8 nearly a box.
     """
@@ -145,7 +145,7 @@ def cushion(
 
 
 def ball(part: str, material: Material, radius: float, position: Vector, casts_shadow: bool = True) -> Piece:
-    """A ball lying with its lowest point at `position`."""
+    """Return a ball lying with its lowest point at `position`."""
     piece = cushion(
         part, material, (2 * radius, 2 * radius, 2 * radius), position, power=2.0, casts_shadow=casts_shadow
     )
@@ -157,12 +157,12 @@ def ball(part: str, material: Material, radius: float, position: Vector, casts_s
 
 
 def sheet(part: str, material: Material, grid: Array) -> Piece:
-    """A curved sheet through a grid of points.
+    """Return a curved sheet through a grid of points.
 
     Args:
         part: Name of the object part.
         material: How it looks.
-        grid: Points in metres, shape [R, C, 3].
+        grid: Points in metres, shape `[R, C, 3]`.
     """
     rows, columns = grid.shape[:2]
     along_row = np.gradient(grid, axis=1)
@@ -211,7 +211,7 @@ class Model:
 def model(
     category: str, pieces: list[Piece], surfaces: list[Surface] | None = None, light: float | None = None
 ) -> Model:
-    """A model whose size is measured on its pieces."""
+    """Return a model whose size is measured on its pieces."""
     corners = np.concatenate([piece.corners.reshape(-1, 3) for piece in pieces])
     half = np.abs(corners[:, :2]).max(axis=0)
     size = (float(2 * half[0]), float(2 * half[1]), float(corners[:, 2].max()))

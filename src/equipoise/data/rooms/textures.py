@@ -1,7 +1,7 @@
 """Procedural textures: linear-light colours from surface coordinates in metres.
 
-Every texture is a function of :class:`Samples` and is evaluated for all pixels that show it at once. Detail finer than
-a pixel fades into its mean, as it would in a camera, because a texture is evaluated at one point of a pixel.
+Every texture is a function of `Samples`, evaluated at once for all pixels that show it. It is evaluated at one point of
+each pixel, so detail finer than a pixel must fade into its mean, as in a camera.
 """
 
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ class Samples:
     """Surface points that share a texture.
 
     Attributes:
-        u: First surface coordinate in metres, shape [N].
-        v: Second surface coordinate in metres, shape [N].
-        first: Main colour, linear light, shape [N, 3].
-        second: Other colour, linear light, shape [N, 3].
-        period: Size in metres of the texture's repeating element, shape [N].
-        footprint: Width in metres of the surface that the pixel covers, shape [N].
+        u: First surface coordinate in metres, shape `[N]`.
+        v: Second surface coordinate in metres, shape `[N]`.
+        first: Main colour, linear light, shape `[N, 3]`.
+        second: Other colour, linear light, shape `[N, 3]`.
+        period: Size in metres of the texture's repeating element, shape `[N]`.
+        footprint: Width in metres of the surface that the pixel covers, shape `[N]`.
     """
 
     u: Array
@@ -36,18 +36,18 @@ class Samples:
     footprint: Array
 
     def mix(self, amount: Array) -> Array:
-        """Colours between `first` (amount 0) and `second` (amount 1), shape [N, 3]."""
+        """Return colours between `first` (amount 0) and `second` (amount 1), `[N, 3]`."""
         return self.first + (self.second - self.first) * amount[:, None]
 
     def fade(self, detail: Array, mean: float, size: float = 1.0) -> Array:
-        """`detail`, pulled towards its `mean` where an element of `size` periods is finer than about two pixels."""
+        """Return `detail`, moved to its `mean` where an element of `size` periods is finer than about two pixels."""
         contrast = np.clip(self.period * size / (2.0 * self.footprint) - 0.4, 0.0, 1.0)
         return mean + (detail - mean) * contrast
 
 
 @lru_cache(maxsize=1)
 def _noise_table() -> Array:
-    """A periodic map of fractal noise with mean 0.5 and standard deviation 0.2."""
+    """Return a periodic map of fractal noise with mean 0.5 and standard deviation 0.2."""
     generator = np.random.default_rng(20_240_501)
     white = np.fft.rfft2(generator.standard_normal((_NOISE_SIZE, _NOISE_SIZE)))
     rows = np.fft.fftfreq(_NOISE_SIZE) * _NOISE_SIZE
@@ -60,7 +60,7 @@ def _noise_table() -> Array:
 
 
 def noise(x: Array, y: Array) -> Array:
-    """Smooth noise in [0, 1] with features about one unit wide, bilinear in a table that repeats every 16 units."""
+    """Return smooth noise in [0, 1], about one unit wide, bilinear in a table that repeats every 16 units."""
     table = _noise_table()
     x, y = x * (_NOISE_SIZE / 16), y * (_NOISE_SIZE / 16)
     column, row = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
@@ -73,7 +73,7 @@ def noise(x: Array, y: Array) -> Array:
 
 
 def cell_value(column: Array, row: Array) -> Array:
-    """One pseudo-random number in [0, 1] for every integer cell."""
+    """Return one pseudo-random number in [0, 1] for every integer cell."""
     mixed = np.sin(column * 127.1 + row * 311.7) * 43758.5453
     return mixed - np.floor(mixed)
 
@@ -157,7 +157,7 @@ def painting(samples: Samples) -> Array:
     return np.where((blots > 0.62)[:, None], third, colour) * (0.75 + 0.5 * blots)[:, None]
 
 
-def outlook(samples: Samples) -> Array:
+def window_view(samples: Samples) -> Array:
     """The view through a window: sky with clouds over something green; v is metres above the floor."""
     height = samples.v - 1.25 + 0.25 * (noise(samples.u * 2.0, samples.u * 0.0) - 0.5)
     clouds = np.clip(2.2 * noise(samples.u * 1.2, samples.v * 2.0) - 0.8, 0.0, 1.0)[:, None]

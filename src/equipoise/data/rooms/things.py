@@ -189,7 +189,9 @@ def window(palette: Palette, ceiling: float) -> Model:
     frame = palette.painted() if random.random() < 0.7 else palette.wood()
     bar = 0.06
     pieces = _border(frame, width, height, sill, bar, 0.05)
-    pieces.append(box("panel", palette.outlook(), (width - 2 * bar, 0.01, height - 2 * bar), (0, -0.005, sill + bar)))
+    pieces.append(
+        box("panel", palette.window_view(), (width - 2 * bar, 0.01, height - 2 * bar), (0, -0.005, sill + bar))
+    )
     divisions = int(random.integers(1, 4))
     for k in range(1, divisions):
         x = -width / 2 + width * k / divisions

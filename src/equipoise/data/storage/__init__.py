@@ -1,1 +1,1 @@
-"""Where decoded files are kept."""
+"""Reading of single files, and stores for what has been decoded."""

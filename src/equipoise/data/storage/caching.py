@@ -1,10 +1,12 @@
-"""Which decoded files of a dataset are kept, and where."""
+"""The choice of where a dataset keeps its decoded files, and the cache directory."""
 
 import hashlib
 import json
 import logging
 import os
+import re
 import shutil
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
@@ -16,21 +18,21 @@ from torch import Tensor
 
 from equipoise._core.version import __version__
 from equipoise.data.core.dataset import Dataset
+from equipoise.data.core.fingerprint import find_files
 from equipoise.data.core.sample import DatasetError
 from equipoise.data.storage.stores import Disk, MappedFile, Memory, Nothing, Store, build
 
-
-def cache_directory() -> Path:
-    """Return the directory of what can be made again: `$EQUIPOISE_CACHE`, else the platform's."""
-    configured = os.environ.get("EQUIPOISE_CACHE")
-    return Path(configured) if configured else platformdirs.user_cache_path("equipoise")
-
-
 Cache = Literal["auto", "disk", "memory", "none"]
-"""Where decoded files are kept, see :func:`store_for`."""
+"""Where decoded files are kept, see `store_for`."""
 
 SMALL = 2**22
-"""Bytes of decoded data that every process may well have a copy of."""
+"""Bytes of decoded data that every process may keep a copy of."""
+
+
+def cache_directory() -> Path:
+    """Return the directory of files that can be made again: `$EQUIPOISE_CACHE`, else the platform's."""
+    configured = os.environ.get("EQUIPOISE_CACHE")
+    return Path(configured) if configured else platformdirs.user_cache_path("equipoise")
 
 
 def store_for(
@@ -39,21 +41,21 @@ def store_for(
     options: Mapping[str, Any],
     progress: Callable[[int, int], None] | None = None,
 ) -> Store:
-    """Make the store of a dataset that has just been opened.
+    """Return the store of a dataset that has just been opened.
 
     Args:
-        dataset: With the samples that it will give.
-        where: ``"memory"`` keeps every file that has been decoded in each process that did. ``"disk"`` decodes all
-            files now and writes them to the cache directory, from where all processes map them into memory; they are
-            used again while the dataset's files have the same sizes and dates. ``"none"`` decodes again and again.
-            ``"auto"`` is memory where all decoded files are smaller than 4 MiB, disk where they fit into half of what
-            is free there, and none otherwise.
-        options: What the dataset was opened with; other options may mean other contents.
-        progress: Called with the number of files decoded and of all files of one kind.
+        dataset: The dataset, with its final samples.
+        where: `"memory"` keeps every decoded file in each process that decoded it. `"disk"` decodes all files now and
+            writes them to the cache directory, from where all processes map them into memory; they are used again as
+            long as the files of the dataset keep their sizes and dates. `"none"` keeps nothing. `"auto"` means memory
+            if all decoded files are smaller than 4 MiB, disk if they fit into half of the free space there, and none
+            otherwise.
+        options: The options that the dataset was opened with. Other options may mean other contents.
+        progress: Called with the number of decoded files and of all files of one kind.
 
     Raises:
-        ValueError: ``"disk"`` is asked for and samples are not made of tensors.
-        OSError: ``"disk"`` is asked for and the cache directory cannot be written.
+        ValueError: `"disk"` is chosen, but samples are not made of tensors.
+        OSError: `"disk"` is chosen, but the cache directory cannot be written.
     """
     if where == "auto":
         where = _fitting(dataset)
@@ -91,19 +93,10 @@ def _free_space() -> int:
 
 
 def _disk(dataset: Dataset, options: Mapping[str, Any], progress: Callable[[int, int], None] | None) -> Disk:
-    state = _digest([__version__, _code(), _sources(dataset, options)])
+    files = find_files(dataset.root, dataset.sources(dataset.root, options))
+    state = _digest([__version__, _own_code(), _code_of(type(dataset)), files])
     keys = (dataset.input, *dataset.active_tasks)
     return Disk({key: _file(dataset, key, options, state, progress) for key in keys})
-
-
-def _sources(dataset: Dataset, options: Mapping[str, Any]) -> list[tuple[str, int, int] | None]:
-    """Names, sizes and dates of the files of all tasks, active or not: labels may be drawn from those of others."""
-    paths: set[Path] = set(dataset.described_by())
-    for key in (dataset.input, *dataset.tasks(None, dataset.root, options)):
-        for identifier in dataset.identifiers:
-            with suppress(DatasetError):
-                paths.add(dataset.file(identifier, key))
-    return [_stat(path) for path in sorted(paths)]
 
 
 def _file(
@@ -115,7 +108,8 @@ def _file(
 ) -> MappedFile:
     what = [dataset.name, str(dataset.root.absolute()), dataset.split, key, dict(options), dataset.identifiers]
     folder = cache_directory() / "decoded"
-    kept = f"{dataset.name}-{dataset.split}-{_digest(what)}"
+    # The name of a dataset that is not registered has dots and a colon.
+    kept = f"{re.sub(r'[^a-zA-Z0-9_-]', '_', dataset.name)}-{dataset.split}-{_digest(what)}"
     path = folder / f"{kept}-{state}"
 
     def decode(identifier: str) -> Tensor:
@@ -125,7 +119,7 @@ def _file(
         return values
 
     file = build(path, dataset.identifiers, decode, progress)
-    # What the same files gave before they were changed, or before the code was.
+    # Older results of the same files, from before the files or the code changed.
     for outdated in folder.glob(f"{kept}-*"):
         if outdated.stem != path.name:
             with suppress(OSError):
@@ -137,18 +131,22 @@ def _digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def _stat(path: Path) -> tuple[str, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return str(path), found.st_size, found.st_mtime_ns
-
-
 @cache
-def _code() -> str:
-    """A digest of the code that reads datasets: other code may decode otherwise."""
+def _own_code() -> str:
+    """Return a digest of the code that reads our datasets: other code may decode otherwise."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parents[1].rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def _code_of(dataset: type[Dataset]) -> list[str]:
+    """Return the source of a dataset that is not ours, and of its bases."""
+    found = []
+    for base in dataset.__mro__:
+        if issubclass(base, Dataset) and not base.__module__.startswith("equipoise."):
+            loader = getattr(sys.modules.get(base.__module__), "__loader__", None)
+            # A class that was typed into an interpreter has no source.
+            with suppress(OSError, ImportError, AttributeError):
+                found.append(loader.get_source(base.__module__))  # type: ignore[union-attr]
+    return found

@@ -1,4 +1,4 @@
-"""Reads single files into tensors, with errors that name the file."""
+"""Readers of single files: text, images, arrays and lists. Their errors name the file."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,13 +15,16 @@ from torch import Tensor
 from equipoise.data.core.sample import DatasetError
 
 _HEADERS = Lock()
-"""Held while an array is read: its header is a Python literal, and in threads the parser of literals sometimes raises a
-SystemError (https://github.com/python/cpython/issues/106905)."""
+"""The lock that is held while an array is read. Its header is a Python literal, and in threads the parser of literals
+sometimes raises a SystemError (https://github.com/python/cpython/issues/106905)."""
+
+SAMPLE = 0.1
+"""A list shorter than this share of the official one counts as a sample of the dataset, made on purpose."""
 
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Turn the many errors of the decoders into one that names the file."""
+    """Turn the errors of the decoders into a `DatasetError` that names the file."""
     try:
         yield
     except FileNotFoundError as error:
@@ -31,7 +34,7 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a file, without the mark that some editors put before it.
+    """Return the text of a file, without a byte order mark.
 
     Raises:
         DatasetError: The file is missing or no text.
@@ -49,8 +52,47 @@ def read_lines(path: Path) -> list[str]:
     return [line.strip() for line in read_text(path).splitlines() if line.strip()]
 
 
+def read_identifiers(path: Path) -> list[str]:
+    """Return the names of samples in a list with one name a line, in its order.
+
+    Raises:
+        DatasetError: The list is missing, no text, empty, or names a sample twice.
+    """
+    identifiers = read_lines(path)
+    if not identifiers:
+        raise DatasetError(path, "lists nothing")
+    seen: set[str] = set()
+    for identifier in identifiers:
+        if identifier in seen:
+            raise DatasetError(path, f"lists {identifier!r} twice")
+        seen.add(identifier)
+    return identifiers
+
+
+def count_faults(path: Path, found: int, official: int, source: str) -> list[DatasetError]:
+    """Return an error if a list has not its official length.
+
+    A small sample of a dataset, for a test or a demonstration, is accepted. Half a dataset is an interrupted download.
+
+    Args:
+        path: The list.
+        found: The number of samples in the list.
+        official: The number of samples in the dataset.
+        source: Where to get the dataset.
+
+    Example:
+        >>> str(count_faults(Path("train.txt"), 700, 795, "the authors")[0])
+        'train.txt: should list 795 images; it lists 700. Get all from the authors'
+        >>> count_faults(Path("train.txt"), 8, 795, "the authors")
+        []
+    """
+    if found == official or found < SAMPLE * official:
+        return []
+    return [DatasetError(path, f"should list {official} images; it lists {found}. Get all from {source}")]
+
+
 def read_colours(path: Path) -> Tensor:
-    """Return a colour image as uint8 ``[3, H, W]``.
+    """Return a colour image as uint8 `[3, H, W]`.
 
     Raises:
         DatasetError: The file is missing or no image.
@@ -61,7 +103,7 @@ def read_colours(path: Path) -> Tensor:
 
 
 def read_plane(path: Path) -> Tensor:
-    """Return an image of one channel as it is stored, uint8 ``[H, W]``.
+    """Return an image of one channel as it is stored, uint8 `[H, W]`.
 
     Raises:
         DatasetError: The file is missing, no image, or has several channels or more than 8 bits.
@@ -74,7 +116,7 @@ def read_plane(path: Path) -> Tensor:
 
 
 def read_numbers(path: Path) -> NDArray[Any]:
-    """Return an array ``.npy`` of any shape as it is stored: booleans, integers or real numbers.
+    """Return an array `.npy` of any shape as it is stored: booleans, integers or real numbers.
 
     Raises:
         DatasetError: The file is missing, no array, or holds something else than numbers.
@@ -87,7 +129,7 @@ def read_numbers(path: Path) -> NDArray[Any]:
 
 
 def read_array(path: Path, channels: int) -> Tensor:
-    """Return a floating-point array ``.npy``, ``[H, W]`` or ``[H, W, C]``, as ``[C, H, W]`` of the stored type.
+    """Return a floating-point array `.npy`, `[H, W]` or `[H, W, C]`, as `[C, H, W]` of the stored type.
 
     Raises:
         DatasetError: The file is missing, no array, or of another type or shape.
@@ -102,7 +144,7 @@ def read_array(path: Path, channels: int) -> Tensor:
 
 
 def read_wide_plane(path: Path) -> Tensor:
-    """Return an image of one channel of 16 bits as it is stored, 0 to 65535, int32 ``[H, W]``.
+    """Return an image of one channel of 16 bits as it is stored, 0 to 65535, int32 `[H, W]`.
 
     Raises:
         DatasetError: The file is missing, no image, or has several channels or fewer than 16 bits.
@@ -116,11 +158,11 @@ def read_wide_plane(path: Path) -> Tensor:
 
 
 def read_channels(path: Path) -> Tensor:
-    """Return an image whose three channels are numbers rather than colours, uint8 ``[3, H, W]``.
+    """Return an image whose three channels hold numbers, not colours, as uint8 `[3, H, W]`.
 
     Raises:
-        DatasetError: The file is missing, no image, or has not three channels of 8 bits (or four, of which the last,
-            opacity, is left out).
+        DatasetError: The file is missing, no image, or has other than three channels of 8 bits. (A fourth one, opacity,
+            is left out.)
     """
     with _naming(path), Image.open(path) as image:
         mode, pixels = image.mode, np.array(image)
@@ -140,10 +182,10 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 def read_map(path: Path) -> Tensor:
-    """Return the values of a map of any sort, ``[C, H, W]``: bytes as uint8, everything else as it counts.
+    """Return the values of a map of any sort, `[C, H, W]`.
 
-    Images (opacity is left out, a palette's indices are read): uint8, or int32 for 16 bits and more, or float32. Arrays
-    ``.npy``, ``[H, W]`` or ``[H, W, C]``: int32 or float32, so that only an image's bytes are bytes.
+    Images become uint8, int32 (16 bits and more) or float32. Opacity is left out, and a palette's indices are read.
+    Arrays `.npy`, `[H, W]` or `[H, W, C]`, become int32 or float32, so uint8 always means bytes of an image.
 
     Raises:
         DatasetError: The file is missing, damaged, or neither image nor array of such a shape.
@@ -161,47 +203,3 @@ def read_map(path: Path) -> Tensor:
     if path.suffix == ".npy" or pixels.dtype != np.uint8:
         pixels = pixels.astype(np.float32 if pixels.dtype.kind in "bf" else np.int32)
     return torch.from_numpy(np.atleast_3d(pixels)).permute(2, 0, 1).contiguous()
-
-
-SAMPLE = 0.1
-"""A list shorter than this share of the official one is a sample of the dataset that somebody took on purpose."""
-
-
-def read_identifiers(path: Path) -> list[str]:
-    """Return the names of samples, one a line, in the order of the list.
-
-    Raises:
-        DatasetError: The list is missing, no text, empty, or names a sample twice.
-    """
-    identifiers = read_lines(path)
-    if not identifiers:
-        raise DatasetError(path, "lists nothing")
-    seen: set[str] = set()
-    for identifier in identifiers:
-        if identifier in seen:
-            raise DatasetError(path, f"lists {identifier!r} twice")
-        seen.add(identifier)
-    return identifiers
-
-
-def count_faults(path: Path, found: int, official: int, source: str) -> list[DatasetError]:
-    """Return what is wrong with the length of a list: nothing, or that it should be another.
-
-    A small sample of a dataset, for a test or a demonstration, is as it should be; half a dataset is a download that
-    broke off.
-
-    Args:
-        path: The list.
-        found: How many samples it names.
-        official: How many there are in the dataset.
-        source: Where to get the dataset.
-
-    Examples:
-        >>> str(count_faults(Path("train.txt"), 700, 795, "the authors")[0])
-        'train.txt: should list 795 images; it lists 700. Get all from the authors'
-        >>> count_faults(Path("train.txt"), 8, 795, "the authors")
-        []
-    """
-    if found == official or found < SAMPLE * official:
-        return []
-    return [DatasetError(path, f"should list {official} images; it lists {found}. Get all from {source}")]

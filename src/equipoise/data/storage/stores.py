@@ -1,4 +1,4 @@
-"""Where the decoded files of a dataset are kept between uses."""
+"""Stores for the decoded files of a dataset: none, the memory of a process, or memory-mapped files on disk."""
 
 import json
 import math
@@ -20,33 +20,80 @@ from equipoise.data.core.sample import DatasetError
 T = TypeVar("T")
 R = TypeVar("R")
 
+Read = Callable[[str, str], Any]
+"""Decodes one part of a sample, given its identifier and key; the method `read` of a dataset."""
 
-def threaded(work: Callable[[T], R], items: Sequence[T]) -> Iterable[R]:
-    """Do something with every item in several threads; the results come in order, and few wait to be taken.
-
-    Decoders of images let other threads work meanwhile.
-    """
-    threads = min(8, os.cpu_count() or 1)
-    remaining = iter(items)
-    with ThreadPoolExecutor(threads) as pool:
-        while window := list(islice(remaining, 16 * threads)):
-            yield from pool.map(work, window)
-
+_Place = tuple[Tensor, tuple[int, ...], tuple[int, ...], int]
+"""A whole file as a tensor of one type, and a tensor's shape, strides and offset in it."""
 
 ALIGNMENT = 64
 """Tensors begin at multiples of this, as a view of any type needs."""
 
 
-class MappedFile:
-    """Tensors by name in one file, of which the operating system keeps in memory what is in use.
+class Store(ABC):
+    """Returns decoded files. A data loader sends it to its worker processes together with the dataset."""
+
+    @abstractmethod
+    def get(self, read: Read, identifier: str, key: str) -> Any:
+        """Return one part of a sample. It may not be changed in place.
+
+        Raises:
+            DatasetError: The file is missing or damaged.
+        """
+
+
+class Nothing(Store):
+    """Keeps nothing. A file is decoded whenever it is needed."""
+
+    def get(self, read: Read, identifier: str, key: str) -> Any:
+        """Read the part."""
+        return read(identifier, key)
+
+
+class Memory(Store):
+    """Keeps decoded files in the memory of this process. Every worker process has its own copy."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, str], Any] = {}
+
+    def get(self, read: Read, identifier: str, key: str) -> Any:
+        """Return the part, which is read only once."""
+        place = identifier, key
+        if place not in self._kept:
+            self._kept[place] = read(identifier, key)
+        return self._kept[place]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Sending it all to a worker would take longer than decoding what that worker needs.
+        return {"_kept": {}}
+
+
+class Disk(Store):
+    """Takes decoded files from memory-mapped files, which all processes share.
 
     Args:
-        path: The file, written by :func:`build`, without its ending.
+        files: The mapped file of every key.
+    """
+
+    def __init__(self, files: "Mapping[str, MappedFile]") -> None:
+        self._files = files
+
+    def get(self, read: Read, identifier: str, key: str) -> Any:
+        """Return a view of the mapped file. A part that could not be decoded is read again, which raises its error."""
+        found = self._files[key].get(identifier)
+        return read(identifier, key) if found is None else found
+
+
+class MappedFile:
+    """Tensors by name in one file. The operating system keeps in memory what is in use.
+
+    Args:
+        path: The file, written by `build`, without its ending.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._places: dict[str, tuple[Tensor, tuple[int, ...], tuple[int, ...], int] | None] | None = None
+        self._places: dict[str, _Place | None] | None = None
 
     def get(self, name: str) -> Tensor | None:
         """Return a tensor, a view of the file; none if it could not be decoded when the file was written."""
@@ -56,18 +103,17 @@ class MappedFile:
         return None if place is None else torch.as_strided(*place)
 
     def __getstate__(self) -> dict[str, Any]:
-        # A worker process maps the file for itself instead of receiving its content.
+        # A worker process maps the file itself instead of receiving its content.
         return {"path": self.path, "_places": None}
 
 
-def _map(path: Path) -> dict[str, tuple[Tensor, tuple[int, ...], tuple[int, ...], int] | None]:
-    """The whole file as the type of a tensor, and the tensor's shape, strides and offset in it, by name."""
+def _map(path: Path) -> dict[str, _Place | None]:
     content = json.loads(path.with_suffix(".json").read_text())
     # A private mapping: what is written to a view by mistake never reaches the file.
     file = str(path.with_suffix(".bin"))
     everything = torch.from_file(file, shared=False, size=content["bytes"], dtype=torch.uint8)
     views: dict[str, Tensor] = {}
-    places: dict[str, tuple[Tensor, tuple[int, ...], tuple[int, ...], int] | None] = {}
+    places: dict[str, _Place | None] = {}
     for name, entry in content["tensors"].items():
         if entry is None:
             places[name] = None
@@ -85,15 +131,15 @@ def build(
     decode: Callable[[str], Tensor],
     progress: Callable[[int, int], None] | None = None,
 ) -> MappedFile:
-    """Write tensors to a file, or take the file that is there already.
+    """Write tensors to a file, or use the file that exists already.
 
     Several processes may build the same file: one works, the others wait and use the result. The file appears when it
-    is complete; what a killed process left behind is written over by the next one.
+    is complete. What a killed process left behind is overwritten by the next one.
 
     Args:
-        path: The file, without its ending: `.bin` has the tensors, `.json` says where each begins.
+        path: The file, without its ending: `.bin` holds the tensors, `.json` the place of each.
         names: The names of the tensors.
-        decode: Gives a tensor by its name; what raises :class:`DatasetError` is noted as missing.
+        decode: Returns a tensor by its name. A name for which it raises a `DatasetError` is noted as missing.
         progress: Called with the number of tensors written and of all.
 
     Raises:
@@ -149,59 +195,13 @@ def _write(
         return {"bytes": file.tell(), "tensors": tensors}
 
 
-Read = Callable[[str, str], Any]
-"""Decodes one part of a sample, from its identifier and key; the method ``read`` of a dataset."""
+def threaded(work: Callable[[T], R], items: Sequence[T]) -> Iterable[R]:
+    """Call a function with every item in several threads. Results come in order, and only a few are computed ahead.
 
-
-class Store(ABC):
-    """Gives decoded files; handed to the worker processes of a loader together with its dataset."""
-
-    @abstractmethod
-    def get(self, read: Read, identifier: str, key: str) -> Any:
-        """Return one part of a sample, which nobody may change in place.
-
-        Raises:
-            DatasetError: The file is missing or damaged.
-        """
-
-
-class Nothing(Store):
-    """Keeps nothing: a file is decoded whenever it is wanted."""
-
-    def get(self, read: Read, identifier: str, key: str) -> Any:
-        """Return what reading gives."""
-        return read(identifier, key)
-
-
-class Memory(Store):
-    """Keeps what has been decoded in the memory of this process; every worker process has a copy of its own."""
-
-    def __init__(self) -> None:
-        self._kept: dict[tuple[str, str], Any] = {}
-
-    def get(self, read: Read, identifier: str, key: str) -> Any:
-        """Return what is kept, or what reading gives, which is kept from then on."""
-        place = identifier, key
-        if place not in self._kept:
-            self._kept[place] = read(identifier, key)
-        return self._kept[place]
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Sending it all to a worker would take longer than decoding what that worker needs.
-        return {"_kept": {}}
-
-
-class Disk(Store):
-    """Takes what has been decoded from memory-mapped files, which all processes share.
-
-    Args:
-        files: The mapped file of every key.
+    Decoders of images let other threads work meanwhile.
     """
-
-    def __init__(self, files: Mapping[str, MappedFile]) -> None:
-        self._files = files
-
-    def get(self, read: Read, identifier: str, key: str) -> Any:
-        """Return a view of the mapped file; reads again what could not be decoded, for the error that this raises."""
-        found = self._files[key].get(identifier)
-        return read(identifier, key) if found is None else found
+    threads = min(8, os.cpu_count() or 1)
+    remaining = iter(items)
+    with ThreadPoolExecutor(threads) as pool:
+        while window := list(islice(remaining, 16 * threads)):
+            yield from pool.map(work, window)

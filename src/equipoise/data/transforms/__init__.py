@@ -1,8 +1,8 @@
 """Transforms that act on an image and its targets together.
 
-A transform is called with a sample and the tasks by name, and asks the tasks what it does to their targets: none knows
-a task by name. Tensors of the sample are replaced, never written into. Randomness comes from PyTorch's global CPU
-generator, which a data loader seeds in every worker, so the same seed gives the same augmentation.
+A transform is called with a sample and its tasks by name. The tasks decide what happens to their targets; no transform
+knows a task by name. Tensors of the sample are replaced, never changed in place. Random numbers come from PyTorch's
+global CPU generator, which a data loader seeds in every worker, so the same seed gives the same augmentation.
 """
 
 from equipoise.data.core.sample import IMAGENET_MEAN, IMAGENET_STD

@@ -14,11 +14,11 @@ from equipoise.tasks import Task
 
 @dataclass(frozen=True)
 class Normalize:
-    """Subtracts the mean of the image's channels and divides by their deviation; of ImageNet by default.
+    """Subtracts the mean of each channel of the image and divides by its deviation; those of ImageNet by default.
 
     Attributes:
         mean: The mean of every channel, for images in [0, 1].
-        std: Their standard deviation.
+        std: The standard deviation of every channel.
     """
 
     mean: tuple[float, ...] = IMAGENET_MEAN
@@ -32,19 +32,19 @@ class Normalize:
 
 @dataclass(frozen=True)
 class ColourJitter:
-    """Changes brightness, contrast, saturation and hue of the image, in random order (that of torchvision).
+    """Changes brightness, contrast, saturation and hue of the image in random order, by torchvision.
 
-    To be applied before :class:`Normalize`, on values in [0, 1].
+    Apply it before `Normalize`, to values in [0, 1].
 
     Attributes:
         brightness: The factor is drawn from [1 - brightness, 1 + brightness].
         contrast: Likewise.
         saturation: Likewise.
-        hue: The shift is drawn from [-hue, hue], as a share of the full circle of colours; 18 of OpenCV's 180 steps
-            by default, as in the public recipes.
+        hue: The shift is drawn from [-hue, hue], as a share of the full circle of colours. The default is 18 of
+            OpenCV's 180 steps, as in the public recipes.
 
     Raises:
-        ValueError: A value is negative, or ``hue`` is above 0.5.
+        ValueError: A value is negative, or `hue` is above 0.5.
     """
 
     brightness: float = 0.125
@@ -65,19 +65,20 @@ class ColourJitter:
 class PhotometricDistortion:
     """The colour changes of the public recipes for dense prediction, each applied with a probability.
 
-    In order: a constant is added to all channels, in [-32, 32] of 255; all are multiplied by a factor in [0.5, 1.5]
-    (here or at the end, equally often); the saturation of the HSV cone is multiplied by a factor in [0.5, 1.5]; the
-    hue is shifted by up to a tenth of the circle to either side. After each step values are cut off at 0 and 1.
+    The changes, in order: a constant in [-32, 32] / 255 is added to all channels; all are multiplied by a factor in
+    [0.5, 1.5] (here or at the end, equally often); the saturation of the HSV cone is multiplied by a factor in
+    [0.5, 1.5]; the hue is shifted by up to a tenth of the circle to either side. Values are clipped to [0, 1] after
+    each change.
 
-    torchvision's ``RandomPhotometricDistort`` is another thing: its brightness is a factor, its contrast and saturation
-    mix with grey, and it permutes channels. The public code works on 8 bits and truncates after each step; here nothing
-    is rounded. To be applied before :class:`Normalize`, on values in [0, 1].
+    torchvision's `RandomPhotometricDistort` differs: its brightness is a factor, its contrast and saturation mix with
+    grey, and it permutes channels. The public code works on 8 bits and truncates after each change; here nothing is
+    rounded. Apply it before `Normalize`, to values in [0, 1].
 
     Attributes:
-        probability: Of each of the four changes.
+        probability: The probability of each of the four changes.
 
     Raises:
-        ValueError: ``probability`` is outside [0, 1].
+        ValueError: `probability` is outside [0, 1].
     """
 
     probability: float = 0.5
@@ -107,9 +108,10 @@ def saturate(image: Tensor, factor: float) -> Tensor:
     """Multiply the saturation of the HSV cone by a factor, at most to 1; hue and value stay.
 
     Saturation is the distance of the smallest channel from the largest as a share of the largest. Multiplying the
-    distances of all channels by one number multiplies it and leaves the rest, so no way through HSV is needed.
+    distances of all channels by one number multiplies the saturation and keeps hue and value, so no conversion to HSV
+    is needed.
 
-    Examples:
+    Example:
         >>> import torch
         >>> saturate(torch.tensor([0.8, 0.6, 0.4]).reshape(3, 1, 1), 1.5).flatten()
         tensor([0.8000, 0.5000, 0.2000])
@@ -118,6 +120,6 @@ def saturate(image: Tensor, factor: float) -> Tensor:
     """
     value = image.amax(dim=-3, keepdim=True)
     distance = value - image
-    # Where all channels are alike, every factor does the same: nothing.
+    # If all channels are equal, every factor leaves them so.
     most = value / distance.amax(dim=-3, keepdim=True).clamp(min=1e-12)
     return (value - distance * most.clamp(max=factor)).clamp(0, 1)

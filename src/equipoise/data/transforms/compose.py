@@ -1,4 +1,4 @@
-"""One transform made of several."""
+"""Composition of transforms, and helpers that all transforms use."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,16 +7,17 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from equipoise._core.errors import require
 from equipoise.data.core.sample import Sample, Transform
 from equipoise.tasks import Task
 
 
 @dataclass(frozen=True)
 class Compose:
-    """Applies transforms one after the other.
+    """Applies transforms one after another.
 
     Attributes:
-        transforms: The transforms, first to last.
+        transforms: The transforms, in the order in which they are applied.
     """
 
     transforms: tuple[Transform, ...]
@@ -29,7 +30,7 @@ class Compose:
 
 
 def colour(values: tuple[float, ...], image: Tensor) -> Tensor:
-    """Return one value for each channel in a shape that broadcasts against an image; not to be changed in place."""
+    """Return one value for each channel, `[C, 1, 1]`. The tensor is shared, so it must not be changed in place."""
     return _column(values, image.dtype, image.device)
 
 
@@ -39,27 +40,33 @@ def _column(values: tuple[float, ...], dtype: torch.dtype, device: torch.device)
 
 
 def targets(sample: Sample, tasks: Mapping[str, Task]) -> list[tuple[str, Task, Tensor]]:
-    """Return name, task and target of all that a sample has maps of; a label for the whole image never changes."""
+    """Return name, task and target of all maps of a sample. No transform changes a label for the whole image."""
     return [(name, task, sample[name]) for name, task in tasks.items() if name in sample and task.dense]
 
 
 def uniform(smallest: float, largest: float) -> float:
-    """Draw a number."""
+    """Draw a number uniformly from a range."""
     return torch.empty((), dtype=torch.float64).uniform_(smallest, largest).item()
 
 
 def chance(probability: float) -> bool:
-    """Draw yes or no."""
+    """Return true with a probability."""
     return torch.rand(()).item() < probability
 
 
 def check_probability(probability: float) -> None:
-    """Raise a ValueError unless it is one."""
-    if not 0 <= probability <= 1:
-        raise ValueError(f"`probability` should be in [0, 1]. Found `probability = {probability}`.")
+    """Check that a probability is in [0, 1].
+
+    Raises:
+        ValueError: It is not.
+    """
+    require(0 <= probability <= 1, "probability", probability, "be in [0, 1]")
 
 
 def check_size(size: tuple[int, int]) -> None:
-    """Raise a ValueError unless it is a height and a width."""
-    if len(size) != 2 or min(size) < 1:
-        raise ValueError(f"`size` should be (height, width), both at least 1. Found `size = {size}`.")
+    """Check that a size is a height and a width.
+
+    Raises:
+        ValueError: It is not.
+    """
+    require(len(size) == 2 and min(size) >= 1, "size", size, "be (height, width), both at least 1")

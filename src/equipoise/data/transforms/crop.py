@@ -1,4 +1,4 @@
-"""Windows of an image, and margins around it."""
+"""Cropping and padding."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,19 +11,22 @@ from equipoise.data.core.sample import IMAGENET_MEAN, Sample
 from equipoise.data.transforms.compose import check_size, colour, targets
 from equipoise.tasks import Task
 
+REDRAWS = 10
+"""How often `RandomWindow` draws again at most."""
+
 
 @dataclass(frozen=True)
 class Pad:
-    """Puts the sample in the middle of a larger canvas; an odd pixel goes to the right and the bottom.
+    """Pads the sample to a larger canvas, in its middle. An odd pixel goes to the right and the bottom.
 
-    Targets are filled with what their tasks ignore, the image with ImageNet's mean colour (which :class:`Normalize`,
-    applied later, makes zero). What is large enough already stays.
+    Targets are filled with the value that their task ignores, the image with ImageNet's mean colour (which a later
+    `Normalize` makes zero). A sample that is large enough is returned unchanged.
 
     Attributes:
-        size: The smallest height and width wanted.
+        size: The smallest height and width of the result.
 
     Raises:
-        ValueError: ``size`` is not two positive numbers.
+        ValueError: `size` is not two positive numbers.
     """
 
     size: tuple[int, int]
@@ -49,18 +52,18 @@ class Pad:
 
 @dataclass(frozen=True)
 class RandomWindow:
-    """Cuts out a window at a random place; what is smaller than the window stays as it is.
+    """Crops a window at a random place. A side that is smaller than the window is kept whole.
 
-    With ``largest_share`` below 1, a window is drawn anew (up to ten times, as in the public recipe) while it shows no
-    more than one class or one class covers that share of the labelled pixels: windows of nothing but wall teach little.
+    With `largest_share` below 1, a window is drawn again (up to ten times, as in the public recipe) if it shows at most
+    one class, or if one class covers that share of the labelled pixels or more. A window full of wall teaches little.
 
     Attributes:
         size: The largest height and width of the result.
-        largest_share: The share of its labelled pixels that one class must stay below.
-        classes_of: The task whose classes are looked at. A sample without it gets the first window that is drawn.
+        largest_share: The share of the labelled pixels below which every class must stay.
+        classes_of: The name of the task whose classes count. A sample without it gets the first window.
 
     Raises:
-        ValueError: ``size`` is not two positive numbers, or ``largest_share`` is not in (0, 1].
+        ValueError: `size` is not two positive numbers, or `largest_share` is not in (0, 1].
     """
 
     size: tuple[int, int]
@@ -94,24 +97,15 @@ class RandomWindow:
         return rows, columns
 
 
-REDRAWS = 10
-"""How often :class:`RandomWindow` tries for a better window."""
-
-
-def _is_varied(labels: Tensor, largest_share: float) -> bool:
-    counts = labels.unique(return_counts=True)[1]
-    return len(counts) > 1 and counts.max().item() < largest_share * labels.numel()
-
-
 @dataclass(frozen=True)
 class RandomCrop:
-    """Cuts out a window at a random place; what is too small is padded, see :class:`Pad`.
+    """Crops a window at a random place and pads what is too small, see `Pad`.
 
     Attributes:
         size: The height and width of the result.
 
     Raises:
-        ValueError: ``size`` is not two positive numbers.
+        ValueError: `size` is not two positive numbers.
     """
 
     size: tuple[int, int]
@@ -122,3 +116,8 @@ class RandomCrop:
     def __call__(self, sample: Sample, tasks: Mapping[str, Task]) -> Sample:
         """Return the window."""
         return Pad(self.size)(RandomWindow(self.size)(sample, tasks), tasks)
+
+
+def _is_varied(labels: Tensor, largest_share: float) -> bool:
+    counts = labels.unique(return_counts=True)[1]
+    return len(counts) > 1 and counts.max().item() < largest_share * labels.numel()

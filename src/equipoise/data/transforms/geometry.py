@@ -1,14 +1,14 @@
-"""Other resolutions."""
+"""Changes of resolution, scale, angle and side."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional
+from torchvision.transforms.v2.functional import affine
 
 from equipoise.data.core.sample import IMAGENET_MEAN, Sample
 from equipoise.data.transforms.compose import chance, check_probability, check_size, targets, uniform
@@ -17,16 +17,16 @@ from equipoise.tasks import Task
 
 @dataclass(frozen=True)
 class Resize:
-    """Resamples to a fixed size: the image bilinear and antialiased, targets as their tasks say (labels nearest).
+    """Resamples to a fixed size: the image bilinear and antialiased, targets as their tasks define (labels nearest).
 
-    The resolution changes, the view does not: depths keep their values, and so do normals, also where the aspect
+    The resolution changes, the view does not. So depths and normals keep their values, also if the aspect ratio
     changes, as in the public recipes.
 
     Attributes:
         size: The height and width to resample to.
 
     Raises:
-        ValueError: ``size`` is not two positive numbers.
+        ValueError: `size` is not two positive numbers.
     """
 
     size: tuple[int, int]
@@ -37,7 +37,7 @@ class Resize:
     def __call__(self, sample: Sample, tasks: Mapping[str, Task]) -> Sample:
         """Return the sample at the new size."""
         resized = {name: task.resize(target, self.size) for name, task, target in targets(sample, tasks)}
-        image = F.interpolate(
+        image = functional.interpolate(
             sample["image"][None], size=self.size, mode="bilinear", align_corners=False, antialias=True
         )[0]
         return {**sample, **resized, "image": image}
@@ -47,20 +47,20 @@ class Resize:
 class RandomScale:
     """Enlarges or shrinks by a factor drawn uniformly, as if the camera were nearer or farther.
 
-    Depths are divided by the factor, as in all public recipes. What this does to normals is a matter of convention:
-    the public multi-task recipes leave them alone (``"nearer"``), although no movement of the camera enlarges all of a
-    picture evenly and keeps them. Dividing all depths by s while x and y stay is a scene flattened s times, whose
-    image is exactly the enlarged one; its normals have their z multiplied by s and are of unit length again
-    (``"flattened"``).
+    Depths are divided by the factor, as in all public recipes. For normals there are two conventions. The public
+    multi-task recipes keep them (`"nearer"`), although no movement of the camera enlarges a whole picture evenly and
+    keeps the normals. The other convention (`"flattened"`) is consistent: dividing all depths by s with fixed x and y
+    gives a scene flattened s times, whose image is exactly the enlarged one. Its normals have their z multiplied by s
+    and are scaled to unit length.
 
     Attributes:
         smallest: The smallest factor.
-        largest: The largest.
-        geometry: ``"nearer"`` for the rule :meth:`equipoise.tasks.Task.zoom`, ``"flattened"`` for
-            :meth:`equipoise.tasks.Task.flatten`.
+        largest: The largest factor.
+        geometry: `"nearer"` for the rule `equipoise.tasks.Task.zoom`, `"flattened"` for
+            `equipoise.tasks.Task.flatten`.
 
     Raises:
-        ValueError: The factors are not ``0 < smallest <= largest``, or there is no such geometry.
+        ValueError: The factors are not `0 < smallest <= largest`, or there is no such geometry.
     """
 
     smallest: float = 0.5
@@ -93,15 +93,15 @@ class Between:
     """A number drawn uniformly from a range.
 
     Attributes:
-        smallest: The smallest.
-        largest: The largest.
+        smallest: The lower bound.
+        largest: The upper bound.
     """
 
     smallest: float
     largest: float
 
     def draw(self) -> float:
-        """Return one."""
+        """Return a number drawn from it."""
         return uniform(self.smallest, self.largest)
 
     def bounds(self) -> tuple[float, float]:
@@ -111,7 +111,7 @@ class Between:
 
 @dataclass(frozen=True)
 class OneOf:
-    """A number drawn from a few, each as likely.
+    """A number drawn from a few, each with the same probability.
 
     Attributes:
         values: The numbers.
@@ -120,7 +120,7 @@ class OneOf:
     values: tuple[float, ...]
 
     def draw(self) -> float:
-        """Return one."""
+        """Return a number drawn from it."""
         return self.values[int(torch.randint(len(self.values), ()))]
 
     def bounds(self) -> tuple[float, float]:
@@ -130,19 +130,19 @@ class OneOf:
 
 @dataclass(frozen=True)
 class RandomRotation:
-    """Turns about the middle of the image and enlarges; the size of the canvas stays.
+    """Rotates about the middle of the image and enlarges. The size of the canvas stays.
 
-    The image is resampled bilinearly, labels nearest. What comes from outside is ignored in every target and of
-    ImageNet's mean colour in the image. (The public recipe for PASCAL-Context, where this comes from, resamples image
-    and normals bicubically, and declares the empty corners background, no edge and not salient.) Directions that lie
-    in the image, like the x and y of normals, turn with it, and depths are divided by the zoom.
+    The image is resampled bilinearly, labels to the nearest pixel. Pixels from outside are ignored in every target and
+    have ImageNet's mean colour in the image. (This transform is from the public recipe for PASCAL-Context. That recipe
+    resamples image and normals bicubically, and calls the empty corners background, no edge and not salient.)
+    Directions within the image, such as x and y of normals, rotate with it. Depths are divided by the zoom.
 
     Attributes:
         degrees: The angle is drawn from [-degrees, degrees].
-        zoom: What the factor is drawn from; below 1 shrinks.
+        zoom: The distribution of the factor. Factors below 1 shrink.
 
     Raises:
-        ValueError: ``degrees`` is outside [0, 180], or a zoom is not positive.
+        ValueError: `degrees` is outside [0, 180], or a zoom is not positive.
     """
 
     degrees: float = 0.0
@@ -156,11 +156,11 @@ class RandomRotation:
             raise ValueError(f"`zoom` should be positive and ascending. Found `zoom = {self.zoom}`.")
 
     def __call__(self, sample: Sample, tasks: Mapping[str, Task]) -> Sample:
-        """Return the sample, turned and enlarged."""
+        """Return the sample, rotated and enlarged."""
         degrees, zoom = uniform(-self.degrees, self.degrees), self.zoom.draw()
         found = targets(sample, tasks)
-        # Together, since finding where pixels come from takes longer than fetching them. Class indices are exact in
-        # float32, and so is what marks the unlabelled.
+        # All targets together, since computing where pixels come from takes longer than fetching them. Class indices
+        # and the codes of the unlabelled are exact in float32.
         planes = [target.reshape(-1, *target.shape[-2:]).float() for _, _, target in found]
         fill = [float(task.ignore) for (_, task, _), some in zip(found, planes, strict=True) for _ in some]
         turned: Sample = {}
@@ -173,20 +173,15 @@ class RandomRotation:
         return {**sample, **turned, "image": image}
 
 
-def _warp(planes: Tensor, degrees: float, zoom: float, fill: list[float], mode: v2.InterpolationMode) -> Tensor:
-    # torchvision counts the angle of an affine map clockwise.
-    return functional.affine(planes, -degrees, [0, 0], zoom, [0.0, 0.0], interpolation=mode, fill=fill)
-
-
 @dataclass(frozen=True)
 class RandomHorizontalFlip:
-    """Exchanges left and right, sometimes.
+    """Mirrors left and right with a probability.
 
     Attributes:
-        probability: How often.
+        probability: The probability.
 
     Raises:
-        ValueError: ``probability`` is outside [0, 1].
+        ValueError: `probability` is outside [0, 1].
     """
 
     probability: float = 0.5
@@ -200,3 +195,8 @@ class RandomHorizontalFlip:
             return sample
         mirrored = {name: task.flip(target) for name, task, target in targets(sample, tasks)}
         return {**sample, **mirrored, "image": sample["image"].flip(-1)}
+
+
+def _warp(planes: Tensor, degrees: float, zoom: float, fill: list[float], mode: v2.InterpolationMode) -> Tensor:
+    # torchvision counts the angle of an affine map clockwise.
+    return affine(planes, -degrees, [0, 0], zoom, [0.0, 0.0], interpolation=mode, fill=fill)

@@ -1,4 +1,4 @@
-"""The augmentation of published work, ready made."""
+"""The augmentation of published work."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from equipoise.data.transforms.geometry import Between, OneOf, RandomHorizontalF
 
 @dataclass(frozen=True)
 class Preset:
-    """What is done to samples, before the image is normalised.
+    """The transforms of a recipe, applied before the image is normalised.
 
     Attributes:
-        training: For training, with chance.
-        evaluation: For evaluation, without: what gives the images of a batch one size.
+        training: Random transforms for training.
+        evaluation: Fixed transforms for evaluation, which give the images of a batch one size.
     """
 
     training: tuple[Transform, ...]
@@ -23,19 +23,19 @@ class Preset:
 
 
 def recipe_t(size: tuple[int, int], classes_of: str = "seg") -> Preset:
-    """Paper one's augmentation, which is that of the public ATRC, InvPT and their descendants.
+    """Return the augmentation of Guo et al. (2025), which is that of the public ATRC, InvPT and their descendants.
 
-    Scale by 0.5 to 2 (depths divided, normals kept), a window in which no class covers three quarters, flip, colours,
-    padding. Evaluation pads without resampling, and padding counts nowhere. Sizes in use: 448x576 for NYUD-v2 (images
-    of 425x560), 512x512 for PASCAL-Context and Replica.
+    Training: a scale of 0.5 to 2 (depths divided, normals kept), a window in which no class covers three quarters, a
+    flip, colours, padding. Evaluation pads without resampling, and padding does not count. Common sizes: 448x576 for
+    NYUD-v2 (images of 425x560), 512x512 for PASCAL-Context and Replica.
 
-    Unlike the public code, padding is kept apart from depths of 0 and 255 by :attr:`Task.ignore` alone, and colours
-    are not truncated to 8 bits after every step. That code loads the segmentation for the choice of the window even
-    if it is no task; here the window of a sample without it is not chosen.
+    Differences from the public code: `Task.ignore` alone marks padding, not depths of 0 and 255. Colours are not
+    truncated to 8 bits after every step. The public code loads the segmentation to choose the window even if it is no
+    task; here a sample without it gets the first window.
 
     Args:
-        size: Height and width of training samples, and the least height and width of evaluated ones.
-        classes_of: The task that the window is judged by.
+        size: Height and width of training samples, and the smallest height and width of evaluated ones.
+        classes_of: The name of the task whose classes choose the window.
     """
     return Preset(
         training=(
@@ -51,11 +51,11 @@ def recipe_t(size: tuple[int, int], classes_of: str = "seg") -> Preset:
 
 
 def recipe_r_nyud(size: tuple[int, int] = (480, 640)) -> Preset:
-    """The augmentation of NYUD-v2 in the ResNet recipe of the public Multi-Task-Learning-PyTorch (MTI-Net).
+    """Return the augmentation of NYUD-v2 in the ResNet recipe of the public Multi-Task-Learning-PyTorch (MTI-Net).
 
-    Flip, enlarge by 1, 1.2 or 1.5 about the middle (depths divided), resample to one size without keeping the aspect.
-    Evaluation does the last alone, so scores are those of resampled labels. See :class:`RandomRotation` for what it
-    does otherwise than the public code, whose bicubic resampling moreover overshoots and wraps around at 256.
+    Training: a flip, a zoom of 1, 1.2 or 1.5 about the middle (depths divided), and resampling to one size without
+    keeping the aspect ratio. Evaluation only resamples, so scores are those of resampled labels. `RandomRotation` lists
+    the differences from the public code. Besides, bicubic resampling there overshoots and wraps around at 256.
 
     Args:
         size: Height and width of all samples.
@@ -64,7 +64,7 @@ def recipe_r_nyud(size: tuple[int, int] = (480, 640)) -> Preset:
 
 
 def recipe_r_pascal(size: tuple[int, int] = (512, 512)) -> Preset:
-    """As :func:`recipe_r_nyud` for PASCAL-Context: turns by up to 20 degrees and a zoom of 0.75 to 1.25.
+    """Return the like of `recipe_r_nyud` for PASCAL-Context: a rotation by up to 20 degrees, a zoom of 0.75 to 1.25.
 
     Args:
         size: Height and width of all samples.
@@ -81,4 +81,4 @@ RECIPES: dict[str, Callable[[tuple[int, int]], Preset]] = {
     "R_nyud": recipe_r_nyud,
     "R_pascal": recipe_r_pascal,
 }
-"""The presets by the names they have in configurations."""
+"""The presets by their names in recipes."""

@@ -1,4 +1,4 @@
-"""The verdict as data; `Verdict.model_json_schema()` is the schema of its JSON."""
+"""The verdict as data. `Verdict.model_json_schema()` returns the schema of its JSON."""
 
 from typing import Literal
 
@@ -18,17 +18,17 @@ class Finding(_Frozen):
     """Something that is out of balance.
 
     Attributes:
-        kind: `starved` and `dominating` are about a task, `conflict` and `duplicates` about tasks to each other, and
-            `noise` about a task whose gradient is large and leads nowhere.
-        tasks: Which.
-        cause: What ends it when it is taken away: the method's weights, or the method itself where it gives none, a
-            noisy task, copies of a task, unequal norms, gradients against each other.
-        since: The step from which it has been so to the end; none where it comes and goes.
-        certainty: How probable it is, from how much blocks of steps differ.
-        numbers: The evidence, by name. `share` and `fair` are parts of the update, `without_cause` is the share that
-            the task would have without the cause, `weight` is that of the method (mean over steps), `others_weight` the
+        kind: `starved` and `dominating` are about one task, `conflict` and `duplicates` about tasks in relation to each
+            other, and `noise` about a task whose gradient is long and leads nowhere.
+        tasks: The tasks concerned.
+        cause: The cause: without it the finding would not hold. One of the method's weights, the method itself if it
+            gives no weights, a noisy task, copies of a task, unequal norms, and conflicting gradients.
+        since: The step since which it has been so; none if it comes and goes.
+        certainty: The probability that it is so, from the variation between blocks of steps.
+        numbers: Its numbers by name. `share` and `fair` are parts of the update, `without_cause` is the share that the
+            task would have without the cause, `weight` is that of the method (mean over steps), `others_weight` the
             median of those of the other tasks, and `shorter` how many times the longest contribution is longer.
-        text: In words.
+        text: The finding in words.
     """
 
     kind: Kind
@@ -40,27 +40,27 @@ class Finding(_Frozen):
     text: str = ""
 
 
-class TaskEvidence(_Frozen):
-    """One task over the judged steps. None where there is no such number.
+class TaskStatistics(_Frozen):
+    """The numbers of one task over the analysed steps. None stands for a number that cannot be computed.
 
     Attributes:
-        task: Its name.
-        states: What is found about it; empty if nothing is.
-        present: The part of the steps in which it had a gradient.
-        norm: Of its unweighted gradient, over the median of the tasks (geometric mean over steps).
-        weight: What the run multiplied its loss by, mean.
+        task: The name of the task.
+        states: The kinds of its findings; empty if there are none.
+        present: The fraction of the steps in which it had a gradient.
+        norm: The norm of its unweighted gradient over the median of all tasks (geometric mean over steps).
+        weight: The weight of its loss, mean.
         contribution: As `norm`, of the weighted gradient.
-        share: Of the update, see `equipoise.diagnosis.verdict.measures`.
-        share_low: The lower end of its 95 % interval.
+        share: Its share of the update, see `equipoise.diagnosis.verdict.measures.Shares`.
+        share_low: The lower end of the share's 95 % interval.
         share_high: The upper end.
-        fair: What the share would be if all were equal.
-        shares: What it would own under other weights, by their name: `uniform`, `avgnorm`, those that are suggested,
-            those of fixed runs of the study.
+        fair: The share if all tasks were equal.
+        shares: The share under other weights, by their name: `uniform`, `avgnorm`, `suggested`, and those of fixed runs
+            of the study.
         avgnorm_weight: The weight that AvgNorm would have given it, mean over all recorded steps.
-        cosine: With the gradients of the other tasks, mean.
-        coherence: Cosine with its own gradient one record earlier, mean.
-        first_loss: Mean over the first tenth of the records.
-        last_loss: Mean over the judged steps.
+        cosine: The cosine with the gradients of the other tasks, mean.
+        coherence: The cosine with its own gradient in the recorded step before, mean.
+        first_loss: Its loss, mean over the first tenth of the recorded steps.
+        last_loss: Its loss, mean over the analysed steps.
     """
 
     task: str
@@ -82,28 +82,28 @@ class TaskEvidence(_Frozen):
 
 
 class Verdict(_Frozen):
-    """What a probe's records say about the balance of tasks.
+    """The balance of a network's tasks, from the records of a probe.
 
     Attributes:
-        status: `unbalanced`, `balanced`, `undecided` where the numbers vary too much to be sure of either or a task
-            has hardly a gradient, `too few steps`, or `single task`.
-        cause: The main one, if there are findings.
-        certainty: How probable it is that the gravest finding is true, or that nothing is to be found. None where
-            nothing is found and the share of a task cannot be told.
-        summary: In words, one line.
-        findings: Those of the main cause first.
-        doubts: What is more likely so than not, and not sure.
-        notes: What is to be known about the records.
+        status: `unbalanced`; `balanced`; `undecided` if the numbers vary too much to be sure of either, or if a task
+            has too few gradients; `too few steps`; or `single task`.
+        cause: The main cause, if there are findings.
+        certainty: The probability that the most important finding is true, or that there is none. None if there is no
+            finding and the share of a task cannot be measured.
+        summary: The verdict in one line.
+        findings: The findings, those of the main cause first.
+        unconfirmed: Findings that are more likely true than not, but not sure, in words.
+        notes: Remarks about the records.
         tasks: The numbers of every task.
-        weights: Static weights to try, which make the judged gradients equally long on average; the smallest is 1.
-            None where weights would not help.
-        survives: |u| over the sum of the contributions' norms, mean: 1 where all agree, `survives_orthogonal` where
-            tasks have nothing to do with each other, 0 where they cancel out.
-        survives_orthogonal: See there.
-        recorded: Usable recorded steps.
-        judged: How many of them are judged.
-        first_step: The first of those.
-        last_step: The last.
+        weights: Static weights to try. They make the analysed gradients equally long on average; the smallest is 1.
+            None if weights would not help.
+        survives: The norm of the update over the sum of the contributions' norms, mean: 1 if all contributions agree,
+            0 if they cancel out.
+        survives_orthogonal: The same if all contributions were orthogonal.
+        recorded: The number of usable recorded steps.
+        analysed: The number of analysed steps among them.
+        first_step: The first analysed step.
+        last_step: The last analysed step.
     """
 
     status: Status
@@ -111,14 +111,14 @@ class Verdict(_Frozen):
     certainty: float | None = None
     summary: str
     findings: tuple[Finding, ...] = ()
-    doubts: tuple[str, ...] = ()
+    unconfirmed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    tasks: tuple[TaskEvidence, ...] = ()
+    tasks: tuple[TaskStatistics, ...] = ()
     weights: dict[str, float] | None = None
     survives: float | None = None
     survives_orthogonal: float | None = None
     recorded: int
-    judged: int = 0
+    analysed: int = 0
     first_step: int | None = None
     last_step: int | None = None
     version: int = Field(default=1, description="Of this schema.")
@@ -130,25 +130,27 @@ class Verdict(_Frozen):
 
     @property
     def dominating(self) -> tuple[str, ...]:
-        """The tasks that own most of the update."""
+        """The tasks that dominate the update."""
         return self._tasks_of("dominating")
 
     @property
     def text(self) -> str:
-        """All of it in words."""
-        return "\n".join([self.summary, *(f.text for f in self.findings), *self.doubts, *self.notes])
+        """The whole verdict in words."""
+        return "\n".join([self.summary, *(f.text for f in self.findings), *self.unconfirmed, *self.notes])
 
     @property
     def recipe_line(self) -> str | None:
-        """The static weights to try, to be pasted under `balancers:` of a recipe."""
+        """The suggested static weights as a line for `balancers:` in a recipe."""
         if self.weights is None:
             return None
         weights = ", ".join(f"{task}: {weight:g}" for task, weight in self.weights.items())
         return f"- {{name: fixed, label: balanced, weights: {{{weights}}}}}"
 
     def to_frame(self) -> polars.DataFrame:
-        """For figures: a row for each weighting and task, with `weighting` (`this run`, `uniform`, `avgnorm`, ...),
-        `task`, `share` and `fair`."""
+        """Return a row for each weighting and task, for figures.
+
+        The columns are `weighting` (`this run`, `uniform`, `avgnorm`, ...), `task`, `share` and `fair`.
+        """
         schema = {"weighting": polars.String, "task": polars.String, "share": polars.Float64, "fair": polars.Float64}
         names = dict.fromkeys(name for task in self.tasks for name in task.shares)
         rows = [("this run", task.task, task.share, task.fair) for task in self.tasks]

@@ -1,4 +1,4 @@
-"""The verdict in words that need no paper to be understood."""
+"""The sentences of a verdict, in words that need no paper to be understood."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,20 +6,20 @@ from equipoise.diagnosis.verdict.schema import Cause, Finding, Kind
 
 _HEADLINES: Mapping[Cause, str] = {
     "weights": "weights (those that the method gives)",
-    "method": "the method itself (with the plain sum of the gradients it would not be so)",
+    "method": "the method itself (the plain sum of the gradients would not do this)",
     "norms": "norms (gradients of very different lengths)",
-    "conflict": "conflict (gradients against each other)",
-    "norms and conflict": "norms and conflict (gradients of different lengths that are also against each other)",
+    "conflict": "conflict (gradients that point against each other)",
+    "norms and conflict": "norms and conflict (gradients of different lengths that also point against each other)",
     "duplicates": "duplicates (tasks that are copies of each other)",
-    "noise": "noise (a task whose gradient is long and leads nowhere)",
+    "noise": "noise (a task with a long gradient that leads nowhere)",
 }
-_ENDS: Mapping[Cause, str] = {
+_WITHOUT_CAUSE: Mapping[Cause, str] = {
     "weights": "The cause is weights: the method gives it a weight of {weight:.3g} (median of the others: "
     "{others_weight:.3g}); with uniform weights it would get",
     "method": "The cause is the method itself: in the plain sum of the gradients it would get",
     "norms": "The cause is norms: with gradients of equal length it would get",
-    "conflict": "The cause is conflict, as other tasks pull the opposite way: if none did, it would get",
-    "duplicates": "The cause is duplicates: if they counted once, it would get",
+    "conflict": "The cause is conflict: other tasks pull the opposite way; if none did, it would get",
+    "duplicates": "The cause is duplicates: if copies counted once, it would get",
     "noise": "The cause is noise: without the noisy task it would get",
 }
 _SUMMARY: tuple[tuple[Kind, str, str], ...] = (
@@ -31,13 +31,13 @@ _SUMMARY: tuple[tuple[Kind, str, str], ...] = (
 )
 
 
-def sentence(finding: Finding, longest: str | None, from_the_start: bool) -> str:
-    """A finding in words.
+def finding_text(finding: Finding, longest: str | None, from_the_start: bool) -> str:
+    """Return a finding in words.
 
     Args:
-        finding: Without its text.
-        longest: The task with the longest contribution, of a starved one.
-        from_the_start: Whether it has been so from the first recorded step on.
+        finding: The finding, without its text.
+        longest: For a starved task, the task with the longest contribution.
+        from_the_start: Whether it has been so since the first recorded step.
     """
     numbers, names = finding.numbers, quoted(finding.tasks)
     since = "" if finding.since is None else ", from the start" if from_the_start else f", since step {finding.since}"
@@ -46,37 +46,40 @@ def sentence(finding: Finding, longest: str | None, from_the_start: bool) -> str
         case "starved":
             text = f"{names} gets {share} of the update{since}; its fair share is {fair}."
             if numbers.get("shorter", 0) > 1 and finding.cause not in ("conflict", "method"):
-                text += f" Its contribution, gradient times weight, is {factor(numbers['shorter'])} times shorter than "
-                text += f"that of `{longest}` (mean cosine with all others: {numbers['cosine']:.2f})."
-            return f"{text} {_why(finding)}"
+                text += (
+                    f" Its contribution (gradient times weight) is {factor(numbers['shorter'])} times shorter than "
+                    f"that of `{longest}`; its mean cosine with the other tasks is {numbers['cosine']:.2f}."
+                )
+            return f"{text} {_cause(finding)}"
         case "dominating":
-            return f"{names} takes {share} of the update{since}; its fair share is {fair}. {_why(finding)}"
+            return f"{names} takes {share} of the update{since}; its fair share is {fair}. {_cause(finding)}"
         case "conflict":
             return (
-                f"{names} pull against each other{since}: mean cosine {numbers['cosine']:.2f}. {_left(numbers)}"
-                "Static weights do not end a conflict, they choose who wins."
+                f"{names} pull against each other{since}: mean cosine {numbers['cosine']:.2f}. {_length_kept(numbers)}"
+                "Static weights cannot end a conflict; they only choose which task wins."
             )
         case "duplicates":
             return (
-                f"{names} pull the same way{since}: mean cosine {numbers['cosine']:.2f}. To the shared network they "
-                f"are nearly one task that counts {len(finding.tasks)} times: together they get {share} of the "
-                f"update; as one task, {fair} would be fair. Divide their weights by {len(finding.tasks)} or leave all "
-                "but one out; methods that equalise norms do not see it."
+                f"{names} pull the same way{since}: mean cosine {numbers['cosine']:.2f}. For the shared network they "
+                f"are nearly one task that counts {len(finding.tasks)} times. Together they get {share} of the update; "
+                f"the fair share of one task is {fair}. Divide their weights by {len(finding.tasks)}, or leave out all "
+                "but one. Methods that equalise norms do not see this."
             )
         case "noise":
             return (
                 f"{names} takes {share} of the update{since} and hardly learns from it: its loss has "
                 f"{_fallen(numbers['fall'])} (others: {_fallen(numbers['others_fall'])}), and its gradient points "
-                f"elsewhere each time (cosine with the one before: {numbers['coherence']:.2f}). {_why(finding)}"
+                f"elsewhere each time (cosine with the one recorded before: {numbers['coherence']:.2f}). "
+                f"{_cause(finding)}"
             )
 
 
 def headline(cause: Cause, findings: Sequence[Finding]) -> str:
-    """The verdict in one line.
+    """Return the verdict on unbalanced tasks in one line.
 
     Args:
-        cause: The main one.
-        findings: At least one.
+        cause: The main cause.
+        findings: At least one finding.
     """
     parts = []
     for kind, one, several in _SUMMARY:
@@ -88,119 +91,142 @@ def headline(cause: Cause, findings: Sequence[Finding]) -> str:
 
 
 def balanced(shares: Sequence[float]) -> str:
-    """The verdict on tasks that are balanced."""
+    """Return the verdict on balanced tasks.
+
+    Args:
+        shares: The share of every task.
+    """
     return f"Balanced: every task gets between {percent(min(shares))} and {percent(max(shares))} of the update."
 
 
 def undecided(certainty: float) -> str:
-    """The verdict where nothing is sure."""
+    """Return the verdict if neither a finding nor balance is certain.
+
+    Args:
+        certainty: The certainty that the tasks are balanced.
+    """
     return (
-        "Undecided: nothing is surely out of balance, and the numbers vary too much from step to step to call it "
-        f"balanced ({sureness(certainty)} sure). More recorded steps would tell."
+        "Undecided: no imbalance is certain, and the numbers vary too much between steps to call the tasks balanced "
+        f"({sureness(certainty)} sure). Record more steps to decide."
     )
 
 
-def untold(tasks: Sequence[str]) -> str:
-    """The verdict where nothing is found, and tasks have hardly a gradient."""
-    return f"Undecided: nothing is surely out of balance, but what {quoted(tasks)} gets of the update cannot be told."
+def unmeasured(tasks: Sequence[str]) -> str:
+    """Return the verdict if there is no finding, but tasks have too few gradients to measure their share."""
+    return f"Undecided: no imbalance is certain, but too few recorded steps have a gradient of {quoted(tasks)}."
 
 
 def too_few(count: int, least: int) -> str:
-    """No verdict."""
+    """Return the summary if there are too few records for a verdict.
+
+    Args:
+        count: The number of usable recorded steps.
+        least: The number needed.
+    """
     return (
         f"No verdict: {count} usable recorded steps are too few, {least} are needed. Train longer, or record more "
         "often: `training.probe.every` in a recipe, `Probe(every=...)` in a loop."
     )
 
 
-def few(judged: int) -> str:
-    """A warning."""
+def few(analysed: int) -> str:
+    """Return the note on a verdict that rests on few steps."""
     return (
-        f"Only {judged} recorded steps were judged: take certainties with care, as neighbouring steps resemble each "
-        "other."
+        f"Only {analysed} recorded steps were analysed. Neighbouring steps resemble each other, so the certainties may "
+        "be too high."
     )
 
 
 def may_be_noise(task: str) -> str:
-    """A doubt."""
-    return f"`{task}` may be noisy: it gets more than its share and hardly learns, which is not sure yet."
+    """Return the unconfirmed finding that a task is noisy."""
+    return f"`{task}` may be noisy: it seems to get more than its share and hardly learns."
 
 
 def may_be_copies(first: str, second: str, cosine: float) -> str:
-    """A doubt."""
-    return f"`{first}` and `{second}` may be copies of each other: their mean cosine of {cosine:.2f} varies."
+    """Return the unconfirmed finding that two tasks are duplicates."""
+    return f"`{first}` and `{second}` may be copies of each other: their mean cosine is {cosine:.2f}, but it varies."
 
 
 def may_conflict(first: str, second: str, cosine: float) -> str:
-    """A doubt."""
-    return f"`{first}` and `{second}` may be in conflict: their mean cosine of {cosine:.2f} varies."
+    """Return the unconfirmed finding that two tasks conflict."""
+    return f"`{first}` and `{second}` may be in conflict: their mean cosine is {cosine:.2f}, but it varies."
 
 
 def may_starve(task: str, share: float, fair: float) -> str:
-    """A doubt."""
-    return f"`{task}` may be starved: its {percent(share)} of the update (fair: {percent(fair)}) vary."
+    """Return the unconfirmed finding that a task is starved."""
+    return f"`{task}` may be starved: it gets {percent(share)} of the update (fair: {percent(fair)}), but this varies."
 
 
 def may_dominate(task: str, share: float, fair: float) -> str:
-    """A doubt."""
-    return f"`{task}` may dominate: its {percent(share)} of the update (fair: {percent(fair)}) vary."
+    """Return the unconfirmed finding that a task dominates."""
+    return f"`{task}` may dominate: it gets {percent(share)} of the update (fair: {percent(fair)}), but this varies."
 
 
-def silent(task: str, step: int) -> str:
-    """A doubt."""
+def no_gradient_since(task: str, step: int) -> str:
+    """Return the unconfirmed finding that a task has lost its gradient."""
     return f"`{task}` has had no gradient since step {step}."
 
 
 def quoted(tasks: Sequence[str]) -> str:
-    """Names in a sentence.
+    """Return a list of names for a sentence.
 
-    >>> quoted(("a", "b", "c"))
-    '`a`, `b` and `c`'
+    Example:
+        >>> quoted(("a", "b", "c"))
+        '`a`, `b` and `c`'
     """
     names = [f"`{task}`" for task in tasks]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def percent(part: float) -> str:
-    """A part of the whole, with the digits that matter.
+    """Return a part of the whole in percent, with the digits that matter.
 
-    >>> percent(0.4213), percent(0.0123), percent(0.00002)
-    ('42 %', '1.2 %', '0.002 %')
+    Example:
+        >>> percent(0.4213), percent(0.0123), percent(0.00002)
+        ('42 %', '1.2 %', '0.002 %')
     """
     return f"{100 * part:.2g} %" if abs(part) < 0.1 else f"{100 * part:.0f} %"
 
 
 def sureness(certainty: float) -> str:
-    """How sure something is; never wholly.
+    """Return a certainty in percent, never 100 %.
 
-    >>> sureness(0.97), sureness(0.99999)
-    ('97 %', 'over 99 %')
+    Example:
+        >>> sureness(0.97), sureness(0.99999)
+        ('97 %', 'over 99 %')
     """
     return "over 99 %" if certainty > 0.99 else f"{100 * certainty:.0f} %"
 
 
 def factor(ratio: float) -> str:
-    """A ratio, with the digits that matter."""
+    """Return a ratio with the digits that matter.
+
+    Example:
+        >>> factor(2.345), factor(48.7)
+        ('2.3', '49')
+    """
     return f"{ratio:.1f}" if ratio < 10 else f"{ratio:.0f}"
 
 
-def _why(finding: Finding) -> str:
-    if finding.cause not in _ENDS:
-        return "The cause is norms and conflict together: neither equal lengths nor an end of the conflict would do."
+def _cause(finding: Finding) -> str:
+    if finding.cause not in _WITHOUT_CAUSE:
+        return (
+            "The cause is norms and conflict together: neither equal lengths nor orthogonal gradients would be enough."
+        )
     if finding.cause == "noise" and finding.kind == "noise":
-        return "Look at its labels, or give it less weight: balancing cannot make noise useful."
+        return "Check its labels, or give it less weight: balancing cannot make noise useful."
     if finding.cause == "noise" and finding.kind == "dominating":
-        return "Its gradient is long and leads nowhere: noise."
-    return f"{_ENDS[finding.cause].format_map(finding.numbers)} {percent(finding.numbers['without_cause'])}."
+        return "The cause is noise: its gradient is long and leads nowhere."
+    return f"{_WITHOUT_CAUSE[finding.cause].format_map(finding.numbers)} {percent(finding.numbers['without_cause'])}."
 
 
-def _left(numbers: Mapping[str, float]) -> str:
-    # Of steps in which all weights are zero, there is no such part.
+def _length_kept(numbers: Mapping[str, float]) -> str:
+    # Missing if all weights of all steps are zero.
     if "survives" not in numbers:
         return ""
     return (
-        f"{percent(numbers['survives'])} of what all tasks pull is left in the update; "
-        f"{percent(numbers['orthogonal'])} would be if they did not get in each other's way. "
+        f"The update keeps {percent(numbers['survives'])} of the total length of all contributions; it would keep "
+        f"{percent(numbers['orthogonal'])} if gradients were orthogonal. "
     )
 
 

@@ -1,1 +1,1 @@
-"""Multi-task architectures: one file each, known by the name of its file."""
+"""Multi-task architectures; one file or folder each, with the blocks that it uses."""

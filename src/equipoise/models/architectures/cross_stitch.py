@@ -1,4 +1,4 @@
-"""A trunk for each task, mixed channel by channel."""
+"""Cross-stitch networks, and the base class of networks with a trunk per task."""
 
 from __future__ import annotations
 
@@ -13,42 +13,43 @@ from torch import Tensor, nn
 from equipoise._core.registry import register
 from equipoise.models import decoders
 from equipoise.models.backbone import Backbone
-from equipoise.models.base import Adapt, MultiTaskModel, Outputs, as_they_are
+from equipoise.models.base import Adapt, MultiTaskModel, Outputs, unchanged
 from equipoise.models.layers import resize
 from equipoise.tasks import Output
 
 
 class FusedTrunks(MultiTaskModel):
-    """A trunk and a decoder for each task; between stages, every trunk goes on from a mixture of all trunks' maps.
+    """A trunk and a decoder for each task; between stages, every trunk continues from a mixture of all trunks' maps.
 
-    A subclass says how maps are mixed (`fusion`) and after which stages (`fused`).
+    A subclass defines how maps are mixed (`fusion`) and after which stages (`fused`).
 
-    There is no trunk that tasks share, yet every task hears every trunk, so balancing means something. Shared are all
-    trunks and all mixtures but the last; a task owns its last mixture and its decoder. `Outputs.shared` are the maps of
-    all trunks before the last mixture, so methods that look at features see how each task pulls at each trunk.
-    `last_shared_layer` is the last layers of all trunks together. Where a decoder also reads earlier stages, it reads
-    its own trunk's maps there, and these come before the others in `Outputs.shared`. With one task, what is left of a
-    mixture has weights that fit one map.
+    Each task has its own trunk, but every task's loss reaches every trunk, so balancing makes sense. All trunks and all
+    mixtures but the last are shared; a task owns its last mixture and its decoder. `Outputs.shared` holds the maps of
+    all trunks before the last mixture, so methods that measure at features see the gradient of each task at each trunk.
+    `last_shared_layer` returns the last layers of all trunks together. A decoder that also reads earlier stages reads
+    its own trunk's maps there; these come before the others in `Outputs.shared`. With one task, a mixture has weights
+    for that one map.
 
-    The papers start trunks and decoders from trained single-task networks; here they start from the backbone's weights.
+    In the papers, trunks and decoders start from trained single-task networks; here they start from the backbone's
+    weights.
 
     Args:
-        tasks: Task name to the number of channels of its prediction; mixtures keep their order.
+        tasks: The output of each task; mixtures keep the order.
         backbone: Name of a timm model that runs stage by stage; see `Backbone.stages`.
         pretrained: False, True (timm's weights) or a file of weights, for every trunk; see `Backbone`.
-        alpha: What a mixture starts with for a task's own maps; the other tasks' share what is left to 1.
-        decoder: Name of the decoder that every task gets; see `equipoise.models.decoders`. A task that is not dense
+        alpha: Initial weight of a task's own maps in a mixture; the other tasks' maps share the rest, 1 - alpha.
+        decoder: Name of the decoder of every task; see `equipoise.models.decoders`. A task that is not dense
             gets `pooled`, which reads the same features.
         output_stride: Stride of the trunks' last features; see `Backbone`.
         decoder_options: Options of the decoder.
         backbone_options: Further arguments of timm's constructor.
 
     Raises:
-        ValueError: If a name, an option or the weights do not fit.
+        ValueError: A name, an option or the weights do not fit.
     """
 
     fused: ClassVar[slice]
-    """After which stages the trunks are mixed; the last one among them."""
+    """The stages after which the trunks are mixed; the last one is among them."""
 
     def __init__(
         self,
@@ -87,15 +88,15 @@ class FusedTrunks(MultiTaskModel):
 
     @abstractmethod
     def fusion(self, channels: int, shares: Sequence[float]) -> nn.Module:
-        """What mixes for one task: called with the maps of all trunks, each [B, channels, h, w], it returns one.
+        """Return the module that mixes for one task: from the maps of all trunks, [B, channels, h, w] each, to one map.
 
         Args:
             channels: Channels of every map.
-            shares: What the mixture starts with for each task's map.
+            shares: Initial weight of each task's map.
         """
 
-    def forward(self, images: Tensor, adapt: Adapt = as_they_are) -> Outputs:
-        """Predict every task; the last mixture of a task reads what `adapt` makes for it."""
+    def forward(self, images: Tensor, adapt: Adapt = unchanged) -> Outputs:
+        """Predict every task; the last mixture of a task reads the output of `adapt` for it."""
         trunks = self._trunks()
         maps = dict.fromkeys(self.tasks, images)
         shared: list[Tensor] = []
@@ -107,7 +108,7 @@ class FusedTrunks(MultiTaskModel):
                 mixtures = self._mixtures(self._fused.index(stage))
                 maps = {task: mixture(together) for task, mixture in mixtures.items()}
             if stage in self._read or stage == last:
-                # Views, because the trunks go on from them.
+                # Views: the trunks compute later maps from them.
                 shared += [map_.view_as(map_) for map_ in maps.values()]
         predictions = {}
         count = len(self.tasks)
@@ -119,15 +120,15 @@ class FusedTrunks(MultiTaskModel):
         return Outputs(predictions, shared)
 
     def last_shared_layer(self) -> nn.Module:
-        """The last layer of every trunk."""
+        """Return the last layer of every trunk."""
         return nn.ModuleList(trunk.last_layer() for trunk in self._trunks().values())
 
     def task_modules(self, task: str) -> Iterable[nn.Module]:
-        """The task's last mixture and its decoder."""
+        """Return the task's last mixture and its decoder."""
         return [self._mixtures(-1)[task], self.decoders[task]]
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """As in the base class; the trunks are compiled module by module, since they run stage by stage."""
+        """Compile as in the base class; the trunks module by module, since they run stage by stage."""
         parts = [module for trunk in self._trunks().values() for stage in trunk.stages() for module in stage]
         mixtures = [mixture for number in range(len(self.fusions)) for mixture in self._mixtures(number).values()]
         for part in (*parts, *mixtures, *self.decoders.values()):
@@ -142,15 +143,16 @@ class FusedTrunks(MultiTaskModel):
 
 @register("cross_stitch")
 class CrossStitch(FusedTrunks):
-    """Cross-stitch networks: after each of the last four stages, a task goes on from a weighted sum of all tasks' maps.
+    """Cross-stitch networks: after each of the last four stages, a task continues from a weighted sum of all maps.
 
     Misra et al., "Cross-stitch Networks for Multi-task Learning", CVPR 2016, equation 1 and figure 3, with one weight
-    for each channel and ordered pair of tasks, as public dense networks have it (the paper also has one a pair); no
-    bias, nothing non-linear. LibMTL has one weight a pair, starts all of them at 1 and leaves the last stage out.
+    for each channel and ordered pair of tasks, as in public dense networks (the paper also has one per pair). There is
+    no bias and nothing non-linear. LibMTL has one weight per pair, starts all of them at 1 and leaves the last stage
+    out.
 
-    The authors of dense benchmarks start from `alpha` 0.9 (NYU-v2, two tasks) or 0.8 (PASCAL, five) and mean the
-    weights to learn a hundred times faster than the trunks, but their code loses that after the first epoch; here all
-    parameters have one rate.
+    The authors of dense benchmarks start from `alpha` 0.9 (NYU-v2, two tasks) or 0.8 (PASCAL, five). They intend a
+    learning rate for these weights that is a hundred times that of the trunks, but their code loses it after the first
+    epoch; here all parameters have one rate.
 
     See `equipoise.models.architectures.cross_stitch` for the arguments and for what is shared.
     """
@@ -159,7 +161,7 @@ class CrossStitch(FusedTrunks):
     fused = slice(-4, None)
 
     def fusion(self, channels: int, shares: Sequence[float]) -> nn.Module:
-        """A weighted sum."""
+        """Return a weighted sum."""
         return _Stitch(channels, shares)
 
 
@@ -169,7 +171,7 @@ class _Stitch(nn.Module):
         self.weight = nn.Parameter(torch.tensor(shares)[:, None, None, None].repeat(1, channels, 1, 1))
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        # Under autocast the maps are in half precision, in which they should stay.
+        # Under autocast the maps are in half precision, and should stay so.
         weights = self.weight.to(maps[0].dtype)
         total = weights[0] * maps[0]
         for weight, others in zip(weights[1:], maps[1:], strict=True):

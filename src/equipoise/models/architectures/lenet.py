@@ -1,4 +1,4 @@
-"""The small network for small images of digits."""
+"""LeNet, for small images of digits."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from equipoise._core.registry import register
-from equipoise.models.base import Adapt, MultiTaskModel, Outputs, as_they_are
+from equipoise.models.base import Adapt, MultiTaskModel, Outputs, unchanged
 from equipoise.tasks import Output
 
 WIDTH = 50
-"""Of the vector that the tasks read."""
+"""Length of the vector that the tasks read."""
 
 
 @register("lenet")
 class LeNet(MultiTaskModel):
-    """The network of P2 (Gama and Grassi) for Multi-MNIST; without any task's part it has 21,330 parameters.
+    """The network of Gama & Grassi (2025) for Multi-MNIST; its trunk has 21,330 parameters.
 
     Trunk: 5x5 convolution to 10 channels, max pooling by 2, ReLU; 5x5 convolution to 20, dropout, max pooling by 2,
     ReLU; a linear layer to 50, ReLU. A task with one answer for the image gets 50-50-ReLU-dropout-50-answers (the
-    log-softmax that follows in P2's code is part of our loss), a dense one 50-256-ReLU-dropout-pixels, unbounded. It is
-    the LeNet that multi-objective learning on Multi-MNIST began with (Sener and Koltun, "Multi-Task Learning as
+    log-softmax that follows in the authors' code is part of our loss), a dense one 50-256-ReLU-dropout-pixels,
+    unbounded. Multi-objective learning on Multi-MNIST began with this LeNet (Sener and Koltun, "Multi-Task Learning as
     Multi-Objective Optimization", NeurIPS 2018); their code drops whole channels, and the same ones for all tasks.
 
     Args:
-        tasks: Task name to what is predicted.
+        tasks: The output of each task.
         channels: Channels of the images.
         size: Height and width of the images.
-        dropout: Probability of dropping a value; P2 chose it between 0 and 0.5 for each problem.
+        dropout: Probability of dropping a value; Gama & Grassi chose it between 0 and 0.5 for each problem.
 
     Raises:
-        ValueError: If the images are too small for two convolutions, or `dropout` is no probability.
+        ValueError: The images are too small for two convolutions, or `dropout` is no probability.
     """
 
     default_backbone = None
@@ -67,7 +67,7 @@ class LeNet(MultiTaskModel):
                 else _head(WIDTH, output.channels, dropout, (output.channels,))
             )
 
-    def forward(self, images: Tensor, adapt: Adapt = as_they_are) -> Outputs:
+    def forward(self, images: Tensor, adapt: Adapt = unchanged) -> Outputs:
         """Predict every task from [B, channels, H, W] of the size that the network was built for.
 
         Raises:
@@ -81,7 +81,7 @@ class LeNet(MultiTaskModel):
         return Outputs({task: decoder(*adapt(task, shared)) for task, decoder in self.decoders.items()}, shared)
 
     def last_shared_layer(self) -> nn.Module:
-        """The linear layer."""
+        """Return the linear layer."""
         return self.linear
 
 

@@ -1,4 +1,4 @@
-"""Experts for all tasks, a gate for each."""
+"""MMoE: experts for all tasks, and a gate per task."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from equipoise._core.registry import register
-from equipoise.models.base import Adapt, MultiTaskModel, Outputs, as_they_are
+from equipoise.models.base import Adapt, MultiTaskModel, Outputs, unchanged
 from equipoise.tasks import Output
 
 
 class ExpertLinear(nn.Module):
-    """A linear layer for each of several experts, computed at once; every expert starts as `nn.Linear` does.
+    """A linear layer for each of several experts, computed at once and initialised as `nn.Linear`.
 
     Args:
         experts: Number of experts.
-        inputs: Width of what each reads.
-        outputs: Width of what each puts out.
+        inputs: Length of the vector that each expert reads.
+        outputs: Length of the vector that each expert returns.
     """
 
     def __init__(self, experts: int, inputs: int, outputs: int) -> None:
@@ -30,17 +30,17 @@ class ExpertLinear(nn.Module):
         self.bias = nn.Parameter(torch.empty(experts, outputs).uniform_(-bound, bound))
 
     def forward(self, features: Tensor) -> Tensor:
-        """[B, experts, inputs] to [B, experts, outputs]."""
+        """Map [B, experts, inputs] to [B, experts, outputs]."""
         return torch.einsum("bei,eio->beo", features, self.weight) + self.bias
 
 
 class Experts(nn.Module):
-    """Networks of linear layers, each with a ReLU, that read the same vector.
+    """Several networks of linear layers with ReLU that read the same vector.
 
     Args:
         experts: Number of networks.
-        inputs: Width of the vector.
-        widths: Width after each layer; the last one is that of the result.
+        inputs: Length of the vector.
+        widths: Width of each layer; the last one is the length of the result.
     """
 
     def __init__(self, experts: int, inputs: int, widths: Sequence[int]) -> None:
@@ -49,7 +49,7 @@ class Experts(nn.Module):
         self.layers = nn.ModuleList(ExpertLinear(experts, *pair) for pair in pairwise((inputs, *widths)))
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """[B, inputs] to [B, experts, widths[-1]]."""
+        """Map [B, inputs] to [B, experts, widths[-1]]."""
         features = vectors[:, None].expand(-1, self.experts, -1)
         for layer in self.layers:
             features = layer(features).relu()
@@ -57,10 +57,10 @@ class Experts(nn.Module):
 
 
 class Gate(nn.Module):
-    """Mixes experts by weights that it computes from a vector: softmax of a linear layer.
+    """A gate that mixes experts; its weights are the softmax of a linear layer on a vector.
 
     Args:
-        inputs: Width of the vector.
+        inputs: Length of the vector.
         experts: Number of experts to mix.
     """
 
@@ -69,12 +69,12 @@ class Gate(nn.Module):
         self.score = nn.Linear(inputs, experts)
 
     def forward(self, vectors: Tensor, experts: Tensor) -> Tensor:
-        """Vectors [B, inputs] and results of experts [B, experts, d] to mixtures [B, d]."""
+        """Return mixtures [B, d] of the experts' results [B, experts, d], with weights from vectors [B, inputs]."""
         return torch.einsum("be,bed->bd", self.score(vectors).softmax(dim=1), experts)
 
 
 def tower(widths: Sequence[int]) -> nn.Sequential:
-    """Linear layers from each width to the next, with a ReLU between two."""
+    """Return linear layers from each width to the next, with a ReLU between two."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(widths):
         layers += [nn.Linear(inputs, outputs), nn.ReLU()]
@@ -82,16 +82,16 @@ def tower(widths: Sequence[int]) -> nn.Sequential:
 
 
 def check_widths(outputs: Mapping[str, Output], inputs: int, widths: Sequence[int], **counts: int) -> None:
-    """See that a mixture of experts can be built.
+    """Check the options of a mixture of experts.
 
     Args:
-        outputs: What is predicted, by task.
+        outputs: The output of each task.
         inputs: The option of that name.
         widths: The option `expert_widths`.
         counts: Options that must be positive, by name.
 
     Raises:
-        ValueError: It cannot.
+        ValueError: A task is dense, there are no widths, or a number is not positive.
     """
     for task, output in outputs.items():
         if output.dense:
@@ -107,15 +107,15 @@ def check_widths(outputs: Mapping[str, Output], inputs: int, widths: Sequence[in
 
 
 def flattened(inputs: Tensor, width: int) -> Tensor:
-    """Inputs [B, ...] as vectors [B, width].
+    """Flatten inputs [B, ...] to vectors [B, width].
 
     Raises:
-        ValueError: They have another width.
+        ValueError: The vectors have another length.
     """
     vectors = inputs.flatten(1)
     if vectors.shape[1] != width:
         raise ValueError(
-            f"The architecture's `inputs` should be {vectors.shape[1]}, the width of what it is given (of the shape "
+            f"The architecture's `inputs` should be {vectors.shape[1]}, the number of values of its input (shape "
             f"{list(inputs.shape)}). Found `inputs = {width}`."
         )
     return vectors
@@ -123,22 +123,22 @@ def flattened(inputs: Tensor, width: int) -> Tensor:
 
 @register("mmoe")
 class Mmoe(MultiTaskModel):
-    """Multi-gate mixture of experts (Ma et al., "Modeling Task Relationships in Multi-task Learning with Multi-gate
-    Mixture-of-Experts", KDD 2018, figure 1c and equations 5 to 7), for vectors and, flattened, small images.
+    """Multi-gate mixture of experts, for vectors and (flattened) small images.
 
-    Experts, networks of linear layers with ReLU, read the input; the gate of every task, a softmax of a linear layer on
-    the same input, mixes them for the task's tower. The mixture is made of what `adapt` makes of the experts' results,
-    [B, experts, width], which are where the trunk ends. Gates and towers belong to their tasks, experts to all.
+    Ma et al., "Modeling Task Relationships in Multi-task Learning with Multi-gate Mixture-of-Experts", KDD 2018, figure
+    1c and equations 5 to 7. Experts are networks of linear layers with ReLU that read the input. The gate of every
+    task, a softmax of a linear layer on the same input, mixes them for the task's tower. The trunk ends with the
+    experts' results, [B, experts, width]; a gate mixes the output of `adapt`. Each task owns its gate and its tower.
 
     Args:
-        tasks: Task name to what is predicted, not dense.
-        inputs: Width of the vectors, or number of values of an image.
+        tasks: The output of each task, not dense.
+        inputs: Length of the vectors, or number of values of an image.
         experts: Number of experts.
-        expert_widths: Width after each layer of an expert.
-        tower_widths: Widths between an expert's and the prediction; with none a tower is one linear layer.
+        expert_widths: Width of each layer of an expert.
+        tower_widths: Widths of a tower's hidden layers; with none, a tower is one linear layer.
 
     Raises:
-        ValueError: If a task is dense, or a number is not positive.
+        ValueError: A task is dense, or a number is not positive.
     """
 
     default_backbone = None
@@ -160,7 +160,7 @@ class Mmoe(MultiTaskModel):
         for task, outputs in self.tasks.items():
             self.decoders[task] = tower((expert_widths[-1], *tower_widths, outputs))
 
-    def forward(self, images: Tensor, adapt: Adapt = as_they_are) -> Outputs:
+    def forward(self, images: Tensor, adapt: Adapt = unchanged) -> Outputs:
         """Predict every task from [B, inputs], or [B, ...] with as many values."""
         vectors = flattened(images, self.inputs)
         shared = [self.experts(vectors)]
@@ -171,9 +171,9 @@ class Mmoe(MultiTaskModel):
         return Outputs(predictions, shared)
 
     def last_shared_layer(self) -> nn.Module:
-        """The last layer of the experts."""
+        """Return the last layer of the experts."""
         return self.experts.layers[-1]
 
     def task_modules(self, task: str) -> Iterable[nn.Module]:
-        """Gate and tower."""
+        """Return the task's gate and tower."""
         return [self.gates[task], self.decoders[task]]

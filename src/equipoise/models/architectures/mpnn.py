@@ -1,4 +1,4 @@
-"""The message-passing network for molecules."""
+"""A message-passing network for molecules."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from equipoise._core.extras import imported
+from equipoise._core.extras import import_extra
 from equipoise._core.registry import register
-from equipoise.models.base import Adapt, MultiTaskModel, Outputs, as_they_are
+from equipoise.models.base import Adapt, MultiTaskModel, Outputs, unchanged
 from equipoise.tasks import Output
 
 
@@ -29,13 +29,13 @@ class Edges(NamedTuple):
 
 
 class EdgeMessages(nn.Module):
-    """Gilmer et al., "Neural Message Passing for Quantum Chemistry" (ICML 2017), equation for "edge networks".
+    """Messages along edges (Gilmer et al., "Neural Message Passing for Quantum Chemistry", ICML 2017, "edge networks").
 
-    A node t with the state h_t gets R h_t + b + the mean over its edges (s, t) of A(e_st) h_s, where the matrix A is
-    put out by a network of two layers that reads the edge's features. It computes what `torch_geometric.nn.NNConv` does
-    with `aggr="mean"`, and has the same parameters, but makes no matrix for an edge: the network's second layer is
-    linear, A(e) = sum_k g_k(e) A_k, so A_k h_s is made once for each node and weighted by the edges. On the complete
-    graphs of QM9 it takes less than a tenth of the time on a CPU.
+    A node t with the state h_t receives R h_t + b + the mean over its edges (s, t) of A(e_st) h_s. A network of two
+    layers computes the matrix A from the edge's features. Result and parameters are those of
+    `torch_geometric.nn.NNConv` with `aggr="mean"`, but no matrix is made per edge: the network's second layer is
+    linear, A(e) = sum_k g_k(e) A_k, so A_k h_s is computed once per node and weighted by the edges. On the complete
+    graphs of QM9 this takes less than a tenth of the time on a CPU.
 
     Args:
         edge_features: Width of the edges' features.
@@ -66,7 +66,7 @@ class EdgeMessages(nn.Module):
         return Edges(laid_out, degrees[:, None], (graphs.batch, place))
 
     def forward(self, states: Tensor, edges: Edges) -> Tensor:
-        """States [N, width] to what the nodes get, [N, width]."""
+        """Return what the nodes receive, [N, width], from their states, [N, width]."""
         batch, longest, _, parts = edges.hidden.shape
         width = states.shape[1]
         matrices = torch.cat([self.matrices.weight.T, self.matrices.bias[None]]).reshape(parts, width, width)
@@ -78,16 +78,16 @@ class EdgeMessages(nn.Module):
 
 @register("mpnn")
 class Mpnn(MultiTaskModel):
-    """The network of P2 (Gama and Grassi) for QM9: message passing, set-to-set pooling, a linear layer for each task.
+    """The network of Gama & Grassi (2025) for QM9: message passing, set-to-set pooling, a linear layer per task.
 
     Gilmer et al., "Neural Message Passing for Quantum Chemistry", ICML 2017: a linear embedding of the nodes; several
-    times the same step, messages (see `EdgeMessages`) with a ReLU that update the state by a GRU; then set-to-set
+    times the same step, in which messages (see `EdgeMessages`) with a ReLU update the state by a GRU; then set-to-set
     pooling (Vinyals et al., "Order Matters", ICLR 2016) and a linear layer with ReLU, where the trunk ends. Gilmer et
-    al. sum the messages; the mean is P2's and its predecessors'. With its defaults the trunk has 616,960 parameters,
-    and each task one linear layer of 65. It needs the extra `graphs`.
+    al. sum the messages; Gama & Grassi and their predecessors take the mean. With the defaults the trunk has 616,960
+    parameters, and each task one linear layer of 65. The network needs the extra `graphs`.
 
     Args:
-        tasks: Task name to what is predicted, not dense.
+        tasks: The output of each task, not dense.
         node_features: Width of the nodes' features.
         edge_features: Width of the edges' features.
         width: Width of the nodes' states.
@@ -96,7 +96,7 @@ class Mpnn(MultiTaskModel):
         pooling_steps: Steps of the set-to-set pooling.
 
     Raises:
-        ValueError: If a task is dense, or torch-geometric is not installed.
+        ValueError: A task is dense, or torch-geometric is not installed.
     """
 
     default_backbone = None
@@ -118,7 +118,7 @@ class Mpnn(MultiTaskModel):
             raise ValueError(
                 f"`tasks` should have one prediction for a whole graph. Found the dense task `{dense[0]}`."
             )
-        geometric = imported("torch_geometric.nn", extra="graphs", purpose="Architecture `mpnn`")
+        geometric = import_extra("torch_geometric.nn", extra="graphs", purpose="Architecture `mpnn`")
         self.steps = steps
         self.embedding = nn.Linear(node_features, width)
         self.messages = EdgeMessages(edge_features, width, edge_width)
@@ -128,20 +128,20 @@ class Mpnn(MultiTaskModel):
         for task, outputs in self.tasks.items():
             self.decoders[task] = nn.Linear(width, outputs)
 
-    def forward(self, images: Any, adapt: Adapt = as_they_are) -> Outputs:
+    def forward(self, images: Any, adapt: Adapt = unchanged) -> Outputs:
         """Predict every task for the graphs of a `torch_geometric.data.Batch` (`x`, `edge_index`, `edge_attr`)."""
         graphs = images
         states = self.embedding(graphs.x).relu()
-        memory = states[None]
+        hidden = states[None]
         edges = self.messages.prepare(graphs)
         for _ in range(self.steps):
             messages = self.messages(states, edges).relu()
-            states, memory = self.update(messages[None], memory)
+            states, hidden = self.update(messages[None], hidden)
             states = states[0]
         pooled = self.pooling(states, graphs.batch)
         shared: list[Tensor] = [self.linear(pooled).relu()]
         return Outputs({task: decoder(*adapt(task, shared)) for task, decoder in self.decoders.items()}, shared)
 
     def last_shared_layer(self) -> nn.Module:
-        """The linear layer after the pooling."""
+        """Return the linear layer after the pooling."""
         return self.linear

@@ -1,4 +1,4 @@
-"""One trunk, from which every task picks features by attention at every layer."""
+"""MTAN: every task selects features of the shared trunk by attention at every layer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from equipoise._core.registry import register
 from equipoise.models import decoders
 from equipoise.models.backbone import Backbone
-from equipoise.models.base import Adapt, MultiTaskModel, Outputs, as_they_are
+from equipoise.models.base import Adapt, MultiTaskModel, Outputs, unchanged
 from equipoise.models.layers import bottleneck, resize
 from equipoise.tasks import Output
 
@@ -21,33 +21,34 @@ from equipoise.tasks import Output
 class MTAN(MultiTaskModel):
     """The multi-task attention network on a ResNet.
 
-    Liu, Johns and Davison, "End-to-End Multi-Task Learning with Attention", CVPR 2019, figure 2, in the form that its
-    first author later gave it on ResNets, which dense benchmarks and paper one use. Of each layer k of the trunk, u_k
-    is what its blocks but the last give and p_k what the last one gives. For each task:
+    Liu, Johns and Davison, "End-to-End Multi-Task Learning with Attention", CVPR 2019, figure 2, in the form that the
+    first author later gave it on ResNets. Dense benchmarks and Guo et al. (2025) use this form. In each layer k of the
+    trunk, p_k is the output of the last block and u_k that of the block before it. For each task:
 
         mask_k = attention_k(concat(u_k, r_{k-1}))      1x1 convolution to a quarter, BN, ReLU, 1x1, BN, sigmoid
         a_k    = mask_k * p_k                           (equation 1)
         r_k    = pool(refine_k(a_k))                    a bottleneck to the next layer's channels; 2x2 maximum
 
-    with no r before the first layer and none after the last; it is pooled where the next layer is coarser. The decoder
-    reads a_4. Attention is a task's own, the refinements are shared by the tasks (as in the paper: "the feature
-    extractor f is shared"), and see batch statistics of one task at a time.
+    There is no r before the first layer and none after the last; it is pooled where the next layer is coarser. The
+    decoder reads a_4. Each task has its own attention. The tasks share the refinements (as in the paper: "the feature
+    extractor f is shared"), which see batch statistics of one task at a time.
 
-    `Outputs.shared` are u_k and p_k of all layers, from the first to the last. The refinements lie behind them: they
-    are shared parameters that methods which look at features treat like any other parameter that several tasks reach.
+    `Outputs.shared` holds u_k and p_k of all layers, from the first to the last. The refinements come after them. They
+    are shared parameters; methods that measure at features treat them like any other parameter that several tasks
+    reach.
 
     Args:
-        tasks: Task name to the number of channels of its prediction.
+        tasks: The output of each task.
         backbone: Name of a timm ResNet with at least two blocks a layer.
         pretrained: False, True (timm's weights) or a file of weights; see `Backbone`.
-        decoder: Name of the decoder that every task gets; see `equipoise.models.decoders`. One that reads several
-            features reads what the task attends to in these layers. A task that is not dense gets `pooled`.
+        decoder: Name of the decoder of every task; see `equipoise.models.decoders`. A decoder on several features reads
+            the a_k of these layers. A task that is not dense gets `pooled`.
         output_stride: Stride of the trunk's last features; see `Backbone`.
         decoder_options: Options of the decoder.
         backbone_options: Further arguments of timm's constructor.
 
     Raises:
-        ValueError: If a name, an option or the weights do not fit.
+        ValueError: A name, an option or the weights do not fit.
     """
 
     examples = ({"backbone": "resnet18"}, {"backbone": "resnet50"})
@@ -91,14 +92,14 @@ class MTAN(MultiTaskModel):
                 output, decoder, [channels[number] for number in self._read], decoder_options
             )
 
-    def forward(self, images: Tensor, adapt: Adapt = as_they_are) -> Outputs:
-        """Predict every task; the attention of a task reads what `adapt` makes for it."""
+    def forward(self, images: Tensor, adapt: Adapt = unchanged) -> Outputs:
+        """Predict every task; the attention of a task reads the output of `adapt` for it."""
         maps = self.backbone.stage(0, images)
         shared: list[Tensor] = []
         for *blocks, last in self._layers():
             for block in blocks:
                 maps = block(maps)
-            # Views, because the trunk goes on from them.
+            # Views: the trunk computes later maps from them.
             shared.append(maps.view_as(maps))
             maps = last(maps)
             shared.append(maps.view_as(maps))
@@ -110,22 +111,22 @@ class MTAN(MultiTaskModel):
         return Outputs(predictions, shared)
 
     def last_shared_layer(self) -> nn.Module:
-        """The last convolution of the trunk's last layer."""
+        """Return the last convolution of the trunk's last layer."""
         return self.backbone.last_layer()
 
     def task_modules(self, task: str) -> Iterable[nn.Module]:
-        """The task's attention modules and its decoder."""
+        """Return the task's attention modules and its decoder."""
         return [self.attentions[task], self.decoders[task]]
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """As in the base class; the trunk is compiled block by block, since it is read between blocks."""
+        """Compile as in the base class; the trunk block by block, since features are read between blocks."""
         blocks = [*self.backbone.stages()[0], *(block for layer in self._layers() for block in layer)]
         attentions = [module for modules in self.attentions.children() for module in modules.children()]
         for part in (*blocks, *attentions, *self.refinements, *self.decoders.values()):
             part.compile(*args, **kwargs)
 
     def _layers(self) -> list[list[nn.Module]]:
-        """The blocks of each layer of the trunk."""
+        """Return the blocks of each layer of the trunk."""
         return [list(cast(nn.Sequential, layer)) for (layer,) in self.backbone.stages()[1:]]
 
     def _attended(self, task: str, shared: list[Tensor]) -> list[Tensor]:

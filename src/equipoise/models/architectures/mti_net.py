@@ -1,4 +1,4 @@
-"""MTI-Net: tasks inform each other at four scales."""
+"""MTI-Net: messages between tasks at four scales."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ from equipoise._core.registry import register
 from equipoise.models import decoders
 from equipoise.models.architectures.pad_net import Distillation
 from equipoise.models.backbone import Backbone
-from equipoise.models.base import Adapt, MultiTaskModel, Outputs, as_they_are
+from equipoise.models.base import Adapt, MultiTaskModel, Outputs, unchanged
 from equipoise.models.layers import basic_block, require_dense, resize
 from equipoise.tasks import Output
 
 Softmax = Literal["task", "upstream"]
-"""Over which channels the attention of a `FeaturePropagation` is normalised."""
+"""The channels over which the attention of a `FeaturePropagation` is normalised."""
 
 REDUCTION = 16
-"""How many times narrower the squeeze-and-excitation blocks are inside (Hu et al., CVPR 2018)."""
+"""The factor by which squeeze-and-excitation blocks are narrower inside (Hu et al., CVPR 2018)."""
 
 
 class FeaturePropagation(nn.Module):
     """Feature propagation module (Vandenhende et al., "MTI-Net", arXiv 2001.06902, section 3.3, figure 3).
 
-    The features of the N tasks side by side, N x C channels, go through a function f: two residual blocks of a quarter
-    of the channels and a 1x1 convolution back. A softmax over the tasks, for each channel and pixel, makes that an
-    attention mask ("task": the paper). What it lets pass goes through a residual block to C channels, which all tasks
-    share. Each task weighs those channels by squeeze-and-excitation and adds its own features.
+    The features of the N tasks are concatenated to N x C channels and go through a function f: two residual blocks of a
+    quarter of the channels and a 1x1 convolution back. A softmax over the tasks, for each channel and pixel, turns the
+    result into an attention mask ("task": the paper). The masked features go through a residual block to C channels,
+    which all tasks share. Each task weighs these channels by squeeze-and-excitation and adds its own features.
 
-    The public code means the same but groups other channels ("upstream", what the published numbers were made with):
-    with the channels of the first task first, those of the second next and so on, each N consecutive channels are one
-    group, which are mostly channels of one and the same task.
+    The public code groups other channels ("upstream"; the published numbers were made with it). The channels of the
+    first task come first, those of the second next and so on; each N consecutive channels are one group. Most groups
+    thus hold channels of one task alone.
 
-    With one task there is nothing to compare: the softmax of one number is 1, and f could not receive a gradient. It is
-    left out there, and what remains is residual block, squeeze-and-excitation and the addition.
+    With one task there is nothing to compare: the softmax of one number is 1, and f would receive no gradient. The mask
+    is then left out; residual block, squeeze-and-excitation and the addition remain.
 
     Squeeze-and-excitation is 16 times narrower inside, which leaves two channels for an HRNet-W18's 36. With PyTorch's
-    initial weights one task in four would start with both where ReLU has no gradient. Here they start at 1 for every
+    initial weights, both would start where ReLU has no gradient in one task of four. Here they start at 1 for every
     input (weights 0, bias 1), and learn from the first step on.
 
     Args:
         tasks: The number N of tasks.
         channels: Channels C of each task's features.
-        softmax: Over which channels the mask is normalised.
+        softmax: The channels over which the mask is normalised.
 
     Raises:
-        ValueError: If there is no such softmax.
+        ValueError: There is no such softmax.
     """
 
     def __init__(self, tasks: int, channels: int, softmax: Softmax = "task") -> None:
@@ -69,7 +69,7 @@ class FeaturePropagation(nn.Module):
         self.weigh = nn.ModuleList(_squeeze_excitation(channels) for _ in range(tasks))
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """The features of every task, [B, C, h, w], to what every task hands on, of the same shape and order."""
+        """Return the features that each task passes to the next scale, from those of each task, [B, C, h, w]."""
         together = torch.cat(list(features), dim=1)
         if self.compare is not None:
             together = together * self.mask(self.compare(together), len(features))
@@ -77,7 +77,7 @@ class FeaturePropagation(nn.Module):
         return [feature + weigh(shared) for feature, weigh in zip(features, self.weigh, strict=True)]
 
     def mask(self, scores: Tensor, tasks: int) -> Tensor:
-        """Scores [B, N * C, h, w], the channels of the first task first, to the attention mask of the same shape."""
+        """Return the attention mask of scores [B, N * C, h, w], the channels of the first task first."""
         if self.softmax == "task":
             return scores.unflatten(1, (tasks, -1)).softmax(dim=1).flatten(1, 2)
         return scores.unflatten(1, (-1, tasks)).softmax(dim=2).flatten(1, 2)
@@ -92,7 +92,7 @@ def _squeeze_excitation(channels: int) -> SqueezeExcitation:
 
 
 SCALES = 4
-"""Of how many sizes the features are that it works on."""
+"""The number of scales."""
 
 
 @register("mti_net")
@@ -100,39 +100,42 @@ class MTINet(MultiTaskModel):
     """Multi-scale task interaction network.
 
     Vandenhende et al., "MTI-Net: Multi-Scale Task Interaction Networks for Multi-Task Learning", ECCV 2020, arXiv
-    2001.06902, figure 2. The backbone's last four features are the scales. From the coarsest on, at each scale: two
-    residual blocks make features for each task, of the backbone's feature and of what the next coarser scale hands on
-    for this task, resized; a 1x1 convolution makes a first prediction of them, supervised by the task's loss at all
-    four scales (`Outputs.auxiliary`); `FeaturePropagation` makes what is handed on to the next finer scale (section
-    3.3); and `Distillation` lets each task's features take over from the others' (section 3.2). The head of HRNet
-    (`decoders.concat`) aggregates a task's four scales to its prediction (section 3.4).
+    2001.06902, figure 2. The backbone's last four features are the scales. At each scale, from the coarsest on:
 
-    The public code resizes by a factor of two, which excludes images whose sides are no multiples of 32; here it goes
-    by size. It groups the channels in its feature propagation in a way of its own (`fpm_softmax="upstream"`).
+    - Two residual blocks compute features for each task, from the backbone's feature and from the resized features that
+      the next coarser scale passes on for this task.
+    - A 1x1 convolution computes a first prediction from them, supervised by the task's loss at all four scales
+      (`Outputs.auxiliary`).
+    - `FeaturePropagation` computes the features for the next finer scale (section 3.3).
+    - `Distillation` adds messages from the other tasks to each task's features (section 3.2).
 
-    HRNets have features of many depths at every scale. A ResNet does not, and is wide where it is coarse, which makes
+    The head of HRNet (`decoders.concat`) aggregates a task's four scales to its prediction (section 3.4).
+
+    The public code resizes by a factor of two, which excludes images whose sides are no multiples of 32; here features
+    are resized to a size. The public feature propagation groups channels differently (`fpm_softmax="upstream"`).
+
+    HRNets have features of many depths at every scale. A ResNet does not, and its coarse features are wide, which makes
     the network very large (189 million parameters for ResNet-18 and four tasks). The paper puts a feature pyramid (Lin
-    et al., CVPR 2017: 1x1 convolutions, sums from coarse to fine, 3x3 convolutions) on it: `pyramid` is its width. No
-    public code has that; 128 channels is what we suggest. The pyramid is a part of the trunk.
+    et al., CVPR 2017: 1x1 convolutions, sums from coarse to fine, 3x3 convolutions) on it; `pyramid` is its width. No
+    public code has that; we suggest 128 channels. The pyramid is a part of the trunk.
 
-    What a task reads of the trunk, at all scales, is what `adapt` makes of it for this task. With several tasks the
-    features of each reach the predictions of all: the blocks that make them and the feature propagation belong to no
-    task and count as shared, as the trunk does, though they lie behind `Outputs.shared`. A task owns what makes its
-    first predictions of its features, its distillation and its decoder. Built with one task (paper one, figure 4:
-    feature propagation, deep supervision and self-distillation), propagation goes without the comparison of tasks and
-    each scale's features take over from themselves.
+    A task reads the output of `adapt` for it, at all scales. With several tasks, the features of each reach the
+    predictions of all. The blocks that compute them and the feature propagation then belong to no task and count as
+    shared, like the trunk, although they come after `Outputs.shared`. A task owns the convolutions of its first
+    predictions, its distillation and its decoder. With one task (Guo et al., 2025, figure 4: feature propagation, deep
+    supervision and self-distillation), the propagation does not compare tasks, and each scale sends the message to
+    itself.
 
     Args:
-        tasks: Task name to what the network puts out for it; the order lays out the channels of the feature
-            propagation.
+        tasks: The output of each task; their order is that of the channels in the feature propagation.
         backbone: Name of a timm model with at least four features.
         pretrained: False, True (timm's weights) or a file of weights; see `Backbone`.
-        fpm_softmax: Over which channels the feature propagation's attention is normalised; see `FeaturePropagation`.
+        fpm_softmax: The channels over which the propagation's attention is normalised; see `FeaturePropagation`.
         pyramid: Channels of a feature pyramid on the backbone, or None: the backbone's features as they are.
         backbone_options: Further arguments of timm's constructor.
 
     Raises:
-        ValueError: If a name, an option or the weights do not fit, or a task is not dense.
+        ValueError: A name, an option or the weights do not fit, or a task is not dense.
     """
 
     default_backbone: ClassVar[str | None] = "hrnet_w18_small_v2"
@@ -161,51 +164,53 @@ class MTINet(MultiTaskModel):
         self.pyramid = None if pyramid is None else FeaturePyramidNetwork(channels, pyramid)
         channels = channels if pyramid is None else [pyramid] * SCALES
         number = len(self.tasks)
-        # What the coarser scale hands on has that scale's channels; the coarsest one is handed nothing.
-        handed = [*channels[1:], 0]
+        # The features from the coarser scale have that scale's channels; the coarsest scale receives none.
+        received = [*channels[1:], 0]
         self.initial = nn.ModuleDict()
         self.predict_initially = nn.ModuleDict()
         self.distillation = nn.ModuleDict()
         for scale, width in enumerate(channels):
             for task, outputs in self.tasks.items():
                 key = _key(task, scale)
-                self.initial[key] = nn.Sequential(basic_block(width + handed[scale], width), basic_block(width, width))
+                self.initial[key] = nn.Sequential(
+                    basic_block(width + received[scale], width), basic_block(width, width)
+                )
                 self.predict_initially[key] = nn.Conv2d(width, outputs, 1)
                 self.distillation[key] = Distillation(width, number - 1)
         self.propagation = nn.ModuleList(FeaturePropagation(number, width, fpm_softmax) for width in channels[1:])
         for task, outputs in self.tasks.items():
             self.decoders[task] = decoders.create("concat", channels, outputs)
 
-    def forward(self, images: Tensor, adapt: Adapt = as_they_are) -> Outputs:
+    def forward(self, images: Tensor, adapt: Adapt = unchanged) -> Outputs:
         """Predict every task; `images` is [B, 3, H, W]."""
         shared = self._scales(images)
         size = images.shape[-2:]
         read = {task: adapt(task, shared) for task in self.tasks}
         refined: dict[str, list[Tensor]] = {task: [] for task in self.tasks}
         auxiliary: dict[str, list[Tensor]] = {task: [] for task in self.tasks}
-        handed: dict[str, Tensor] = {}
+        received: dict[str, Tensor] = {}
         for scale in reversed(range(SCALES)):
             own: dict[str, Tensor] = {}
             for task in self.tasks:
                 feature = read[task][scale]
-                if task in handed:
-                    feature = torch.cat([feature, resize(handed[task], feature.shape[-2:])], dim=1)
+                if task in received:
+                    feature = torch.cat([feature, resize(received[task], feature.shape[-2:])], dim=1)
                 own[task] = self.initial[_key(task, scale)](feature)
                 auxiliary[task].insert(0, resize(self.predict_initially[_key(task, scale)](own[task]), size))
             for task in self.tasks:
                 others = [own[other] for other in self.tasks if other != task]
                 refined[task].insert(0, self.distillation[_key(task, scale)](own[task], others))
             if scale > 0:
-                handed = dict(zip(own, self.propagation[scale - 1](list(own.values())), strict=True))
+                received = dict(zip(own, self.propagation[scale - 1](list(own.values())), strict=True))
         predictions = {task: resize(decoder(refined[task]), size) for task, decoder in self.decoders.items()}
         return Outputs(predictions, shared, auxiliary)
 
     def last_shared_layer(self) -> nn.Module:
-        """The pyramid's last convolutions, or the backbone's last layer: what writes all branches of an HRNet."""
+        """Return the pyramid's last convolutions, or the backbone's last layer; see `Backbone.last_layer`."""
         return self.backbone.last_layer() if self.pyramid is None else self.pyramid.layer_blocks
 
     def task_modules(self, task: str) -> list[nn.Module]:
-        """What only the loss of this task reaches; of a single task everything but the trunk."""
+        """Return the modules that only the loss of this task reaches; with one task, everything but the trunk."""
         parts = [self.predict_initially, self.distillation] + ([self.initial] if len(self.tasks) == 1 else [])
         modules = [part[_key(task, scale)] for part in parts for scale in range(SCALES)]
         return [*modules, self.decoders[task], *(self.propagation if len(self.tasks) == 1 else [])]
@@ -215,7 +220,7 @@ class MTINet(MultiTaskModel):
         if self.pyramid is not None:
             pyramid = self.pyramid({str(scale): feature for scale, feature in enumerate(features)})
             return list(pyramid.values())
-        # Views, because a backbone may go on from its earlier features: one would otherwise be an ancestor of the next.
+        # Views: a backbone may compute later features from earlier ones, so one would be an ancestor of the next.
         return [feature.view_as(feature) for feature in features]
 
 

@@ -1,4 +1,4 @@
-"""A trunk for each task, mixed by 1x1 convolutions."""
+"""NDDR-CNN: a trunk per task, mixed by 1x1 convolutions."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from equipoise.models.architectures.cross_stitch import FusedTrunks
 
 @register("nddr")
 class NDDR(FusedTrunks):
-    """NDDR-CNN: after every stage, a task goes on from all tasks' maps, reduced to its width by a 1x1 convolution.
+    """NDDR-CNN: after every stage, a task continues from all tasks' maps, reduced to its width by a 1x1 convolution.
 
     Gao et al., "NDDR-CNN: Layerwise Feature Fusing in Multi-Task CNNs by Neural Discriminative Dimensionality
     Reduction", CVPR 2019, figure 1: concatenation, 1x1 convolution without bias, batch normalisation (momentum 0.05),
-    ReLU; the convolution starts as `alpha` times a task's own maps plus what is left of the others'. On a ResNet the
-    stages are the stem with its pooling and layers 1 to 4. The convolution of the concatenation is computed as the sum
-    of one convolution a task, which is the same and does not hold the concatenation. The paper's variant with shortcuts
-    to the last stage is not built.
+    ReLU. The convolution starts as `alpha` times a task's own maps plus equal shares of the others' (1 - alpha
+    together). On a ResNet the stages are the stem with its pooling and layers 1 to 4. The convolution of the
+    concatenation is computed as a sum of one convolution per task, which gives the same and needs no memory for the
+    concatenation. The paper's variant with shortcuts to the last stage is left out.
 
-    Its cost grows with the square of the number of tasks and of the channels.
+    The cost grows with the square of the number of tasks and of the channels.
 
     See `equipoise.models.architectures.cross_stitch` for the arguments and for what is shared.
     """
@@ -31,7 +31,7 @@ class NDDR(FusedTrunks):
     fused = slice(None)
 
     def fusion(self, channels: int, shares: Sequence[float]) -> nn.Module:
-        """The layer of dimensionality reduction."""
+        """Return the layer of dimensionality reduction."""
         return _Reduction(channels, shares)
 
 

@@ -1,4 +1,4 @@
-"""PAD-Net: predict first, then let the features of the predictions inform each other."""
+"""PAD-Net: intermediate predictions, then messages between the features of the tasks."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from equipoise._core.registry import register
 from equipoise.models.backbone import Backbone
-from equipoise.models.base import Adapt, MultiTaskModel, Outputs, as_they_are
-from equipoise.models.layers import bottleneck, require_dense, resize, side_by_side
+from equipoise.models.base import Adapt, MultiTaskModel, Outputs, unchanged
+from equipoise.models.layers import bottleneck, concatenate, require_dense, resize
 from equipoise.tasks import Output
 
 Gate = Literal["source", "target"]
-"""Which feature decides how much of a message passes."""
+"""The feature from which the gate of a message is computed."""
 
 
 class Distillation(nn.Module):
@@ -26,24 +26,24 @@ class Distillation(nn.Module):
 
     .. math:: F'_k = F_k + \sum_{l \ne k} \sigma(W_{kl} * F_l) \odot (V_{kl} * F_l)
 
-    for ``gate = "source"`` (Vandenhende et al., "MTI-Net", ECCV 2020, arXiv 2001.06902, section 3.2), or
+    for `gate = "source"` (Vandenhende et al., "MTI-Net", ECCV 2020, arXiv 2001.06902, section 3.2), or
 
     .. math:: F'_k = F_k + \sigma(W_k * F_k) \odot \sum_{l \ne k} V_{kl} * F_l
 
-    for ``gate = "target"``, one gate for all messages (Xu et al., "PAD-Net", CVPR 2018, arXiv 1805.04409, distillation
+    for `gate = "target"`, one gate for all messages (Xu et al., "PAD-Net", CVPR 2018, arXiv 1805.04409, distillation
     module C, section 3.4). W and V are 3x3 convolutions without bias or normalisation. The public PAD-Net has the first
     form.
 
-    A task without others takes over from itself ("self-distillation", the single-task counterpart of paper one, figure
-    4): the sum then has the one term l = k. The public code fails there.
+    With one task, the sum has the one term l = k ("self-distillation", the single-task counterpart in Guo et al., 2025,
+    figure 4). The public code fails there.
 
     Args:
         channels: Channels of every feature.
-        sources: How many other tasks there are.
-        gate: Which feature decides how much of a message passes.
+        sources: Number of other tasks.
+        gate: The feature from which the gate of a message is computed.
 
     Raises:
-        ValueError: If there is no such gate.
+        ValueError: There is no such gate.
     """
 
     def __init__(self, channels: int, sources: int, gate: Gate = "source") -> None:
@@ -57,7 +57,7 @@ class Distillation(nn.Module):
         self.messages = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1, bias=False) for _ in range(messages))
 
     def forward(self, target: Tensor, sources: Sequence[Tensor]) -> Tensor:
-        """The features of the task and of all others, in an order that stays, [B, C, h, w] each, to its new ones."""
+        """Return the new features of the task, from its own and the others' in a fixed order, [B, C, h, w] each."""
         sources = sources or [target]
         messages = [layer(source) for layer, source in zip(self.messages, sources, strict=True)]
         if self.gate == "target":
@@ -72,35 +72,35 @@ class PADNet(MultiTaskModel):
     """Prediction-and-distillation network.
 
     Xu et al., "PAD-Net: Multi-Tasks Guided Prediction-and-Distillation Network for Simultaneous Depth Estimation and
-    Scene Parsing", CVPR 2018, arXiv 1805.04409, figure 2, in the form of the public Multi-Task-Learning-PyTorch, which
-    all published numbers on HRNets are from. The backbone's last four features are fused into one map (side by side at
-    the size of the finest, 1x1 convolution, batch normalisation, ReLU), where the trunk ends. For each task two
-    bottleneck blocks make features of it and a 1x1 convolution a first prediction, supervised by the task's loss
-    (`Outputs.auxiliary`). Then each task's features take over from the others' (`Distillation`), and two more
-    bottleneck blocks and a 1x1 convolution make the prediction.
+    Scene Parsing", CVPR 2018, arXiv 1805.04409, figure 2, in the form of the public Multi-Task-Learning-PyTorch, from
+    which all published numbers on HRNets are. The backbone's last four features are fused into one map (concatenated at
+    the size of the finest, 1x1 convolution, batch normalisation, ReLU), where the trunk ends. For each task, two
+    bottleneck blocks compute features and a 1x1 convolution a first prediction, supervised by the task's loss
+    (`Outputs.auxiliary`). Then each task receives messages from the others (`Distillation`), and two more bottleneck
+    blocks and a 1x1 convolution compute the prediction.
 
-    The paper's own network is another one: a ResNet-50 whose last three stages are joined, deconvolutions in the place
-    of the bottleneck blocks, and gates that are computed from the features of the task that receives (`gate="target"`,
-    smaller by T (T - 2) gates for T tasks). Its intermediate tasks may be more than its final ones; here they are the
-    same. On a dilated ResNet, `output_stride=8, fuse=False`, the trunk ends with the backbone's last feature.
+    The paper's own network differs: a ResNet-50 whose last three stages are joined, deconvolutions in place of the
+    bottleneck blocks, and gates that are computed from the features of the receiving task (`gate="target"`, smaller by
+    T (T - 2) gates for T tasks). It may have more intermediate tasks than final ones; here they are the same. On a
+    dilated ResNet, `output_stride=8, fuse=False`, the trunk ends with the backbone's last feature.
 
-    What a task reads of the trunk, its features and its first prediction, is what `adapt` makes of it for this task.
-    With several tasks the features of each reach the predictions of all: the blocks that make them belong to no task
-    and count as shared, as the trunk does, though they lie behind `Outputs.shared`. A task owns what makes its first
-    prediction of its features, its distillation and its decoder. Built with one task, it takes over from itself.
+    A task computes its features and its first prediction from the output of `adapt` for it. With several tasks, the
+    features of each reach the predictions of all. The blocks that compute them then belong to no task and count as
+    shared, like the trunk, although they come after `Outputs.shared`. A task owns the convolution of its first
+    prediction, its distillation and its decoder. With one task, the task sends the message to itself.
 
     Args:
-        tasks: Task name to what the network puts out for it.
+        tasks: The output of each task.
         backbone: Name of a timm model.
         pretrained: False, True (timm's weights) or a file of weights; see `Backbone`.
         width: Channels of each task's features, a multiple of 4.
-        gate: Which feature decides how much of a message passes; see `Distillation`.
+        gate: The feature from which the gate of a message is computed; see `Distillation`.
         fuse: Whether the trunk ends with the fused features, or with the backbone's last one.
         output_stride: Stride of the backbone's last features, reached by dilation; None leaves it as it is.
         backbone_options: Further arguments of timm's constructor.
 
     Raises:
-        ValueError: If a name, an option or the weights do not fit, or a task is not dense.
+        ValueError: A name, an option or the weights do not fit, or a task is not dense.
     """
 
     default_backbone: ClassVar[str | None] = "hrnet_w18_small_v2"
@@ -138,10 +138,10 @@ class PADNet(MultiTaskModel):
                 bottleneck(width, width), bottleneck(width, width), nn.Conv2d(width, outputs, 1)
             )
 
-    def forward(self, images: Tensor, adapt: Adapt = as_they_are) -> Outputs:
+    def forward(self, images: Tensor, adapt: Adapt = unchanged) -> Outputs:
         """Predict every task; `images` is [B, 3, H, W]."""
         features = self.backbone(images)
-        shared = [features[-1] if self.fuse is None else self.fuse(side_by_side(features[-4:]))]
+        shared = [features[-1] if self.fuse is None else self.fuse(concatenate(features[-4:]))]
         size = images.shape[-2:]
         own: dict[str, Tensor] = {}
         predictions: dict[str, Tensor] = {}
@@ -156,11 +156,11 @@ class PADNet(MultiTaskModel):
         return Outputs(predictions, shared, auxiliary)
 
     def last_shared_layer(self) -> nn.Module:
-        """The convolution that fuses the features, or the backbone's last layer where nothing is fused."""
+        """Return the convolution that fuses the features, or without it the backbone's last layer."""
         return self.backbone.last_layer() if self.fuse is None else self.fuse[0]
 
     def task_modules(self, task: str) -> list[nn.Module]:
-        """What only the loss of this task reaches; of a single task everything but the trunk."""
+        """Return the modules that only the loss of this task reaches; with one task, everything but the trunk."""
         modules = [self.predict_initially[task], self.distillation[task], self.decoders[task]]
         return modules if len(self.tasks) > 1 else [self.initial[task], *modules]
 

@@ -1,4 +1,4 @@
-"""Experts for all tasks and experts for one, in several levels."""
+"""PLE: experts for all tasks and experts for one, in several levels."""
 
 from __future__ import annotations
 
@@ -10,37 +10,38 @@ from torch import Tensor, nn
 
 from equipoise._core.registry import register
 from equipoise.models.architectures.mmoe import Experts, Gate, check_widths, flattened, tower
-from equipoise.models.base import Adapt, MultiTaskModel, Outputs, as_they_are
+from equipoise.models.base import Adapt, MultiTaskModel, Outputs, unchanged
 from equipoise.tasks import Output
 
 
 @register("ple")
 class Ple(MultiTaskModel):
-    """Progressive layered extraction (Tang et al., "Progressive Layered Extraction: A Novel Multi-Task Learning Model
-    for Personalized Recommendations", RecSys 2020, figure 5), for vectors and, flattened, small images.
+    """Progressive layered extraction, for vectors and (flattened) small images.
 
-    At every level there are experts for all tasks and experts for each. A task's gate mixes its own experts and the
-    common ones; on all levels but the last a common gate mixes all experts of all tasks (section 4.2). Experts and gate
-    of a task read the task's mixture of the level before, common experts and common gate the common mixture, and at the
-    first level all read the input. With one level it is customized gate control (section 4.1, figure 4).
+    Tang et al., "Progressive Layered Extraction: A Novel Multi-Task Learning Model for Personalized Recommendations",
+    RecSys 2020, figure 5. Every level has experts for all tasks and experts for each task. A task's gate mixes its own
+    experts and the common ones; on all levels but the last a common gate mixes all experts of all tasks (section 4.2).
+    Experts and gate of a task read the task's mixture of the level before; common experts and common gate read the
+    common mixture. At the first level all read the input. With one level it is customized gate control (section 4.1,
+    figure 4).
 
     LibMTL's code has no common gate: there the common experts of a level read each task's own mixture in turn.
 
-    Through the common gates the experts of a task reach all tasks, those of the last level excepted. So what belongs to
-    a task alone is: its tower, its experts of the last level, and its gates of the last two levels. The trunk ends with
-    the common experts of the last level and what the tasks' gates of the level before read.
+    Through the common gates the experts of a task reach all tasks, except those of the last level. A task therefore
+    owns its tower, its experts of the last level, and its gates of the last two levels. The trunk ends with the results
+    of the common experts of the last level, and with the tensors that the tasks' gates of the level before read.
 
     Args:
-        tasks: Task name to what is predicted, not dense.
-        inputs: Width of the vectors, or number of values of an image.
+        tasks: The output of each task, not dense.
+        inputs: Length of the vectors, or number of values of an image.
         levels: Number of levels.
         common_experts: Experts for all tasks at each level.
         own_experts: Experts for each task at each level.
-        expert_widths: Width after each layer of an expert.
-        tower_widths: Widths between an expert's and the prediction; with none a tower is one linear layer.
+        expert_widths: Width of each layer of an expert.
+        tower_widths: Widths of a tower's hidden layers; with none, a tower is one linear layer.
 
     Raises:
-        ValueError: If a task is dense, or a number is not positive.
+        ValueError: A task is dense, or a number is not positive.
     """
 
     default_backbone = None
@@ -73,7 +74,7 @@ class Ple(MultiTaskModel):
     def _levels(self) -> list[Level]:
         return cast("list[Level]", list(self.levels))
 
-    def forward(self, images: Tensor, adapt: Adapt = as_they_are) -> Outputs:
+    def forward(self, images: Tensor, adapt: Adapt = unchanged) -> Outputs:
         """Predict every task from [B, inputs], or [B, ...] with as many values."""
         common = flattened(images, self.inputs)
         own = common[:, None].expand(-1, len(self.tasks), -1)
@@ -84,7 +85,7 @@ class Ple(MultiTaskModel):
             if level is not levels[-1]:
                 own = torch.stack([level.mix(task, own, experts) for task in self.tasks], dim=1)
             else:
-                # Views, because the trunk goes on from these tensors to the common experts of the last level.
+                # Views: the common experts of the last level are computed from these tensors.
                 ends = [experts.view_as(experts)]
                 if level is not levels[0]:
                     ends.append(own.view_as(own))
@@ -101,24 +102,24 @@ class Ple(MultiTaskModel):
         return Outputs(predictions, shared)
 
     def last_shared_layer(self) -> nn.Module:
-        """The last layer of the common experts of the last level."""
+        """Return the last layer of the common experts of the last level."""
         return self._levels[-1].common.layers[-1]
 
     def task_modules(self, task: str) -> Iterable[nn.Module]:
-        """The tower, the task's experts of the last level and its gates of the last two."""
+        """Return the tower, the task's experts of the last level and its gates of the last two."""
         levels = self._levels
         return [self.decoders[task], levels[-1].own[task], *(level.gates[task] for level in levels[-2:])]
 
 
 class Level(nn.Module):
-    """Experts for all tasks, experts for each, and each task's gate.
+    """A level: experts for all tasks, experts for each task, and each task's gate.
 
     Args:
         tasks: The names of the tasks.
-        width: Width of what experts and gates read.
+        width: Length of the vectors that experts and gates read.
         common_experts: Number of experts for all tasks.
         own_experts: Number of experts for each.
-        expert_widths: Width after each layer of an expert.
+        expert_widths: Width of each layer of an expert.
     """
 
     def __init__(
@@ -136,21 +137,21 @@ class Level(nn.Module):
         return sum(self.counts)
 
     def forward(self, common: Tensor, own: Tensor) -> Tensor:
-        """The results of all experts, [B, experts, d]: the common ones, then those of each task.
+        """Return the results of all experts, [B, experts, d]: the common ones, then those of each task.
 
         Args:
-            common: What the common experts read, [B, width].
-            own: What each task's experts read, [B, T, width].
+            common: Input of the common experts, [B, width].
+            own: Input of each task's experts, [B, T, width].
         """
         results = [experts(own[:, index]) for index, experts in enumerate(self.own.values())]
         return torch.cat([self.common(common), *results], dim=1)
 
     def mix(self, task: str, own: Tensor, experts: Tensor) -> Tensor:
-        """The mixture of a task, [B, d], of the common experts and its own.
+        """Return the mixture of the common experts and a task's own, [B, d].
 
         Args:
             task: The task.
-            own: What each task's gate reads, [B, T, width].
+            own: Input of each task's gate, [B, T, width].
             experts: The results of all experts.
         """
         index = list(self.gates).index(task)

@@ -1,4 +1,4 @@
-"""One trunk for all tasks, one decoder each."""
+"""Hard parameter sharing: one trunk for all tasks, one decoder per task."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from equipoise._core.registry import register
 from equipoise.models import decoders
 from equipoise.models.backbone import Backbone
-from equipoise.models.base import Adapt, MultiTaskModel, Outputs, as_they_are
+from equipoise.models.base import Adapt, MultiTaskModel, Outputs, unchanged
 from equipoise.models.layers import resize
 from equipoise.tasks import Output
 
@@ -20,22 +20,22 @@ from equipoise.tasks import Output
 class Shared(MultiTaskModel):
     """Hard parameter sharing: the multi-task baseline and, built with one task, the single-task baseline.
 
-    With its defaults and a ResNet backbone it is the dilated ResNet (output stride 8) with one DeepLab head a task that
-    multi-task dense prediction is usually compared on.
+    With its defaults and a ResNet backbone it is the usual baseline of multi-task dense prediction: a dilated ResNet
+    (output stride 8) with one DeepLab head per task.
 
     Args:
-        tasks: Task name to the number of channels of its prediction.
+        tasks: The output of each task.
         backbone: Name of a timm model.
         pretrained: False, True (timm's weights) or a file of weights; see `Backbone`.
-        decoder: Name of the decoder that every task gets; see `equipoise.models.decoders`. A task that is not dense
+        decoder: Name of the decoder of every task; see `equipoise.models.decoders`. A task that is not dense
             gets `pooled`, which reads the same features.
         output_stride: Stride of the trunk's last features, reached by dilation. None leaves the backbone as timm builds
-            it, which is what backbones that cannot be dilated need.
+            it; backbones that cannot be dilated need that.
         decoder_options: Options of the decoder.
         backbone_options: Further arguments of timm's constructor, for example `{"drop_path_rate": 0.1}`.
 
     Raises:
-        ValueError: If a name, an option or the weights do not fit.
+        ValueError: A name, an option or the weights do not fit.
     """
 
     examples = (
@@ -69,9 +69,9 @@ class Shared(MultiTaskModel):
         for task, output in self.outputs.items():
             self.decoders[task] = decoders.for_task(output, decoder, channels, decoder_options)
 
-    def forward(self, images: Tensor, adapt: Adapt = as_they_are) -> Outputs:
-        """Predict every task; `images` is [B, 3, H, W], and the decoder of a task reads what `adapt` makes for it."""
-        # Views, because the trunk goes on from its earlier features: one would otherwise be an ancestor of the next.
+    def forward(self, images: Tensor, adapt: Adapt = unchanged) -> Outputs:
+        """Predict every task; `images` is [B, 3, H, W]. The decoder of a task reads the output of `adapt` for it."""
+        # Views: the trunk computes later features from earlier ones, so one would be an ancestor of the next.
         shared = [feature.view_as(feature) for feature in self.backbone(images)[self.levels]]
         size = images.shape[-2:]
         predictions = {}
@@ -81,5 +81,5 @@ class Shared(MultiTaskModel):
         return Outputs(predictions, shared)
 
     def last_shared_layer(self) -> nn.Module:
-        """The backbone's last layer; for a ResNet the last convolution of layer4."""
+        """Return the backbone's last layer; for a ResNet the last convolution of layer4."""
         return self.backbone.last_layer()

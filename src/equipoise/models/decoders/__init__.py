@@ -1,4 +1,4 @@
-"""Decoders, from shared features to one task's prediction: one file each, known by the name of its file."""
+"""Decoders: from shared features to the prediction of one task."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ from equipoise._core.options import check_options, option_types
 from equipoise._core.registry import Registry
 from equipoise.tasks import Output
 
+__all__ = ["Decoder", "available", "create", "for_task", "get"]
+
 
 class Decoder(nn.Module, ABC):
-    """Turns shared features into one task's prediction.
+    """Base class of decoders, which turn shared features into the prediction of one task.
 
     The options of a subclass are the keyword-only arguments of its constructor.
 
     Args:
-        channels: Channels of the features that it reads, which are the backbone's `channels[levels]`.
+        channels: Channels of the features that it reads: the backbone's `channels[levels]`.
         outputs: Channels of the prediction.
     """
 
     levels: ClassVar[slice] = slice(-1, None)
-    """Which of the backbone's stages it reads, from fine to coarse; the last one unless a subclass says otherwise."""
+    """The stages of the backbone that it reads, from fine to coarse; by default the last one."""
 
     @abstractmethod
     def __init__(self, channels: Sequence[int], outputs: int) -> None:
@@ -32,32 +34,34 @@ class Decoder(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, features: list[Tensor]) -> Tensor:
-        """Features [B, C, h, w], one for each of `channels`, to [B, outputs, h, w] at the size of the finest.
+        """Predict.
 
-        A decoder for tasks that are not dense puts out [B, outputs].
+        Args:
+            features: One map [B, C, h, w] for each of `channels`, from fine to coarse.
+
+        Returns:
+            [B, outputs, h, w], mostly at the size of the finest map; [B, outputs] for a task that is not dense.
         """
-
-
-__all__ = ["available", "create", "for_task", "get"]
 
 
 decoders: Registry[Decoder] = Registry("decoder", Decoder, package=__name__, group="equipoise.decoders")
 
 
 def available() -> list[str]:
-    """The names of the decoders.
+    """Return the names of the decoders.
 
-    >>> "conv" in available()
-    True
+    Example:
+        >>> "conv" in available()
+        True
     """
     return list(decoders)
 
 
 def get(name: str) -> type[Decoder]:
-    """The class of a decoder.
+    """Return the class of a decoder.
 
     Raises:
-        ValueError: If there is no such decoder.
+        ValueError: There is no such decoder.
     """
     return decoders[name]
 
@@ -66,13 +70,13 @@ def create(name: str, channels: Sequence[int], outputs: int, **options: Any) -> 
     """Build a decoder.
 
     Args:
-        name: One of `available()`.
+        name: One of `available()`, or `module:Class`.
         channels: Channels of the features that it reads.
         outputs: Channels of the prediction.
         options: The decoder's own options.
 
     Raises:
-        ValueError: If there is no such decoder or it has no such option.
+        ValueError: There is no such decoder, or it has no such option.
     """
     decoder = get(name)
     check_options(f"Decoder `{name}`", option_types(decoder), options)
@@ -80,10 +84,10 @@ def create(name: str, channels: Sequence[int], outputs: int, **options: Any) -> 
 
 
 def for_task(output: Output, name: str, channels: Sequence[int], options: Mapping[str, Any] | None = None) -> Decoder:
-    """The decoder of a task: the one asked for, or `pooled`, which reads the same features, if the task is not dense.
+    """Build the decoder of a task: the named one, or `pooled` on the same features if the task is not dense.
 
     Raises:
-        ValueError: If there is no such decoder or it has no such option.
+        ValueError: There is no such decoder, or it has no such option.
     """
     if not output.dense:
         return create("pooled", channels, output.channels)

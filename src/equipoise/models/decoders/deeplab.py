@@ -18,14 +18,14 @@ class DeepLab(Decoder):
 
     Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation", arXiv 1706.05587. Five branches of
     `width` channels (1x1, three dilated 3x3, the image's mean) are joined by a 1x1 convolution and dropout; a 3x3 and a
-    1x1 convolution follow. Every convolution but the last has batch normalisation and ReLU. Weights start as PyTorch
-    initialises them. Where the dilations exceed the map, as they do on small images, the dilated convolutions see
-    little but their centre. Some implementations drop nothing (`dropout=0`) or align corners when they resize.
+    1x1 convolution follow. Every convolution but the last has batch normalisation and ReLU. The weights have PyTorch's
+    initialisation. On small images the dilations exceed the map; the dilated convolutions then see little but their
+    centre. Some implementations have no dropout (`dropout=0`) or align corners when they resize.
 
     Args:
         channels: Channels of the feature, one number.
         outputs: Channels of the prediction.
-        width: Channels in between.
+        width: Channels of each branch.
         dilations: Dilations of the 3x3 branches; the defaults suit output stride 8.
         dropout: Probability of dropping a value after the pyramid.
     """
@@ -55,7 +55,7 @@ class DeepLab(Decoder):
         """One feature [B, C, h, w] to [B, outputs, h, w].
 
         Raises:
-            ValueError: If it trains on a batch of one image, whose mean has no variance to normalise by.
+            ValueError: It trains on a batch of one image, whose mean has no variance to normalise by.
         """
         (feature,) = features
         if (

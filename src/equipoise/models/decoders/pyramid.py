@@ -1,4 +1,4 @@
-"""A light head that sees details: the features from the second on, summed at the finest of them."""
+"""Decoders on several features, which see details."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Pyramid(Decoder):
 
     The semantic head of a feature pyramid (Kirillov et al., "Panoptic Feature Pyramid Networks", CVPR 2019, figure 3),
     with one convolution after the sum where the paper has several before it. On a ResNet it works at stride 4, which
-    edges need: small images have nothing left of them at stride 16.
+    edges need: at stride 16, small images have lost theirs.
 
     Args:
         channels: Channels of each feature, from fine to coarse.
@@ -76,9 +76,9 @@ class Depths(Decoder):
 
     The head of SAK (Lu, Cao and Wang, "Swiss Army Knife: Synergizing Biases in Knowledge from Vision Foundation Models
     for Multi-Task Learning", ICLR 2025) on the tokens after a quarter, a half, three quarters and all of the blocks.
-    Each is reduced to its share of the channels by a linear layer; at a quarter of the image's size they make up as
-    many channels as the tokens have. Being at stride 4, it costs several times what the head on the last tokens
-    (`plain`) costs: it is more than three quarters of a four-task ViT-B.
+    A linear layer reduces each to its share of the channels; together they have as many channels as the tokens, at a
+    quarter of the image's size. At stride 4 the head costs several times as much as the head on the last tokens
+    (`plain`): it makes up more than three quarters of a four-task ViT-B.
 
     Args:
         channels: Channels of each feature, one number several times; the features have one size.

@@ -1,4 +1,4 @@
-"""A light head."""
+"""Decoders on the last feature, and the one for tasks that are not dense."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from equipoise.models.layers import conv_bn_relu
 class Conv(Decoder):
     """3x3 convolution, batch normalisation, ReLU, 1x1 convolution, on the last feature.
 
-    It is ours, from no paper: small enough that a miniature spends its time in the trunk, where tasks meet.
+    It is from no paper. It is so small that a miniature network spends its time in the trunk, where tasks meet.
 
     Args:
         channels: Channels of the feature, one number.
@@ -39,9 +39,9 @@ class Conv(Decoder):
 class Plain(Decoder):
     """3x3 convolution that keeps the channels, batch normalisation, GELU, 1x1 convolution, on the last feature.
 
-    The head of the vanilla multi-task ViT. Paper one does not describe its own; this is the one that TaskPrompter (Ye
-    and Xu, ICLR 2023) puts on its features, whose 3x3 convolution has a bias and starts from a truncated normal
-    distribution (0.02), and it has a quarter of the cost of the head on four depths (`depths`).
+    The head of the vanilla multi-task ViT. Guo et al. (2025) do not describe theirs. This is the head that TaskPrompter
+    (Ye and Xu, ICLR 2023) puts on its features: the 3x3 convolution has a bias and starts from a truncated normal
+    distribution (0.02). It has a quarter of the cost of the head on four depths (`depths`).
 
     Args:
         channels: Channels of the feature, one number.
@@ -65,7 +65,7 @@ class Plain(Decoder):
 class Pooled(Decoder):
     """The mean of every feature over its positions, side by side, then a linear layer.
 
-    The usual head of a network for classification. A network gives it to tasks that are not dense.
+    The usual head of a classification network. Architectures give it to tasks that are not dense.
 
     Args:
         channels: Channels of each feature.

@@ -1,4 +1,4 @@
-"""What `equipoise bench --dry-run` prints: the runs of a study and what they will take."""
+"""The output of `equipoise bench --dry-run`: the runs of a study and their cost."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,18 +6,20 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
+from equipoise._core.text import duration
 from equipoise.config import SINGLE
 from equipoise.studies import PlannedRun, unfinished_runs
 from equipoise.studies.plan.estimate import RunCost
+from equipoise.studies.results.groups import group
 
 
 def run_table(planned: Sequence[PlannedRun], root: Path, costs: Mapping[str, RunCost] | None = None) -> Table:
-    """The runs as a table for a terminal, a row for the seeds of one network.
+    """Return the runs as a table for a terminal. All seeds of a network share a row.
 
     Args:
         planned: The runs that are known.
-        root: The directory that all studies share, to tell which are finished.
-        costs: What each run takes by its key, where that is known.
+        root: The directory that all studies share, to find which runs are finished.
+        costs: The cost of each run by its key, as far as it is known.
     """
     unfinished = {run.key for run in unfinished_runs(planned, root)}
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
@@ -25,9 +27,9 @@ def run_table(planned: Sequence[PlannedRun], root: Path, costs: Mapping[str, Run
         table.add_column(name, overflow="fold")
     for name in ("runs", "finished", *(("time of one", "memory") if costs else ())):
         table.add_column(name, justify="right", no_wrap=True)
-    for group in _groups(planned):
-        first, keys = group[0], {run.key for run in group}
-        seeds = sorted({run.config.seed for run in group})
+    for runs in _networks(planned):
+        first, keys = runs[0], {run.key for run in runs}
+        seeds = sorted({run.config.seed for run in runs})
         cells = [
             first.variant or "",
             first.title + (" (trials)" if first.trial else ""),
@@ -43,17 +45,17 @@ def run_table(planned: Sequence[PlannedRun], root: Path, costs: Mapping[str, Run
     return table
 
 
-def outlook(
+def cost_summary(
     planned: Sequence[PlannedRun], root: Path, costs: Mapping[str, RunCost], in_all: int, jobs: int
 ) -> list[str]:
-    """What the runs that are left will take in all, in sentences.
+    """Return sentences on the cost of all runs that are left.
 
     Args:
         planned: The runs that are known.
         root: The directory that all studies share.
-        costs: What each run takes by its key; empty if nothing was measured.
-        in_all: How many runs there will have been in the end.
-        jobs: How many are made at a time.
+        costs: The cost of each run by its key; empty if nothing was measured.
+        in_all: Number of runs of the finished study.
+        jobs: Number of runs at a time.
     """
     left = unfinished_runs(planned, root)
     known = len({run.key for run in planned})
@@ -81,22 +83,14 @@ def outlook(
     return lines
 
 
-def duration(seconds: float) -> str:
-    """Seconds, minutes, hours or days, whichever reads best."""
-    for unit, size in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
-        if seconds >= 1.5 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s"
-
-
 def amount(size: int) -> str:
-    """Bytes, in the unit that reads best."""
+    """Return a number of bytes in the unit that reads best, MB or GB."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
-def _groups(planned: Sequence[PlannedRun]) -> list[list[PlannedRun]]:
-    groups: dict[tuple[object, ...], list[PlannedRun]] = {}
-    for run in planned:
-        tasks = run.config.tasks if run.title == SINGLE else ()
-        groups.setdefault((run.variant, run.title, tasks, run.trial), []).append(run)
-    return list(groups.values())
+def _networks(planned: Sequence[PlannedRun]) -> list[list[PlannedRun]]:
+    """Group the runs of one network, which differ in their seeds."""
+    found = group(
+        planned, lambda run: (run.variant, run.title, run.config.tasks if run.title == SINGLE else (), run.trial)
+    )
+    return list(found.values())

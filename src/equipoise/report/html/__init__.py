@@ -1,4 +1,4 @@
-"""The page of a study: one HTML file that holds all it shows and asks nothing of any network."""
+"""The page of a study: one HTML file that holds all it shows and makes no network request."""
 
 from equipoise.report.html.render import PAGE, write_page
 

@@ -1,4 +1,4 @@
-"""Everything that the page of a study shows."""
+"""The content of the page of a study."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,33 +9,34 @@ import yaml
 
 from equipoise._core.version import __version__
 from equipoise.config import Recipe
-from equipoise.report.figures import gallery
-from equipoise.report.html.charts import change_chart, epoch_chart, gradient_chart, method_looks, task_looks
-from equipoise.report.html.pictures import EmbeddedFigure, plate, prediction_viewer
-from equipoise.report.html.summary import Fact, RunState, facts, row_command, run_states, versions, whole_command
-from equipoise.report.html.tables import (
-    PageTable,
-    Searched,
-    Verdicts,
-    every_metric,
-    published,
-    results,
-    searches,
-    sureness,
-    verdicts,
-)
-from equipoise.report.predictions import predicted
+from equipoise.report.figures import draw_figures
+from equipoise.report.html import tables
+from equipoise.report.html.charts import change_chart, chart_methods, chart_tasks, epoch_chart, gradient_chart
+from equipoise.report.html.commands import row_command, study_command
+from equipoise.report.html.pictures import EmbeddedFigure, embed_figure, prediction_viewer
+from equipoise.report.html.runs import RunState, run_states, versions
+from equipoise.report.html.summary import Fact, summary
+from equipoise.report.html.tables import PageTable, SearchTables
+from equipoise.report.html.verdicts import PageVerdicts, verdicts
+from equipoise.report.predictions import predict_samples
 from equipoise.report.tables.comparison import PROTOCOLS
 from equipoise.studies import Study
+from equipoise.studies.results.groups import by_method
 from equipoise.studies.results.study import RECIPE
 
 _IMAGES = 4
-"""Test images of which predictions are shown."""
+"""Number of test images with predictions."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """How to make a row again."""
+    """The command that makes a row again.
+
+    Attributes:
+        variant: Label of the variant; `None` in a study without variants.
+        method: Label of the method.
+        line: The command.
+    """
 
     variant: str | None
     method: str
@@ -44,28 +45,28 @@ class Command:
 
 @dataclass(frozen=True)
 class Content:
-    """The content of a page; what there is none of is none or empty.
+    """The content of a page; a part that a study lacks is `None` or empty.
 
     Attributes:
         study: The study.
         made: When the page was made.
-        version: Of Equipoise, that made it.
-        facts: Numbers for its head.
-        results: The main table; none while no run of it is known.
-        sureness: How sure its order is.
-        published: Measured beside published.
+        version: The version of Equipoise that made it.
+        facts: The numbers at its head.
+        results: The main table; `None` while no run of it is known.
+        certainty: How certain the order of methods is.
+        published: Measured beside published numbers.
         metrics: Every metric.
-        searches: What searches for loss weights have found.
+        searches: The results of searches for loss weights.
         verdicts: What is out of balance.
-        plates: Figures.
+        figures: The figures.
         states: All runs.
-        left_out: Why predictions of a run are not there.
-        versions: Of the software of the runs.
-        whole: The command that makes the study again.
-        commands: Those that make single rows again.
-        recipe: What was asked for, without what is so by default.
-        saved_recipe: All of it, as it is in the study's directory.
-        data: For the charts, by name.
+        left_out: Why the predictions of a run are missing.
+        versions: The software that made the runs.
+        study_command: The command that makes the study again.
+        commands: The commands that make single rows again.
+        recipe: The recipe without defaults.
+        saved_recipe: The recipe with all defaults, as it is in the study's directory.
+        data: The data of the charts, by name.
     """
 
     study: Study
@@ -73,16 +74,16 @@ class Content:
     version: str
     facts: list[Fact]
     results: PageTable | None
-    sureness: PageTable | None
+    certainty: PageTable | None
     published: PageTable | None
     metrics: PageTable | None
-    searches: list[Searched]
-    verdicts: Verdicts
-    plates: list[EmbeddedFigure]
+    searches: list[SearchTables]
+    verdicts: PageVerdicts
+    figures: list[EmbeddedFigure]
     states: list[RunState]
     left_out: dict[str, str]
     versions: list[str]
-    whole: str
+    study_command: str
     commands: list[Command]
     recipe: str
     saved_recipe: str
@@ -99,67 +100,68 @@ class Content:
         return [
             ("results", "Results"),
             *([("search", "Loss-weight search")] if self.searches else []),
-            *([("verdicts", "Verdicts")] if self.verdicts.opinions else []),
+            *([("verdicts", "Verdicts")] if self.verdicts.methods else []),
             *([("training", "While it trained")] if self.data["gradients"]["runs"] or self.data["epochs"] else []),
             *([("predictions", "Predictions")] if self.data["samples"] or self.left_out else []),
-            *([("figures", "Figures")] if self.plates else []),
+            *([("figures", "Figures")] if self.figures else []),
             ("reproduce", "How to make it again"),
         ]
 
 
 def gather(study: Study, progress: Callable[[str], None]) -> Content:
-    """Read all that a study's runs have left behind.
+    """Collect the content of the page from the directories of a study and its runs.
 
     Args:
         study: The study.
-        progress: Told what is being done.
+        progress: Called with the name of each step.
     """
     progress("Reading the runs")
-    records, recipe = study.records, study.recipe
-    sure = sureness(study) if records else None
-    methods = list(dict.fromkeys((record.variant, record.balancer) for record in records))
+    records, recipe = study.rows, study.recipe
+    certainty = tables.certainty(study) if records else None
     data: dict[str, Any] = {
-        "tasks": task_looks(study.directions),
-        "methods": method_looks(records),
+        "tasks": chart_tasks(study.directions),
+        "methods": chart_methods(records),
         "variants": [variant for variant in dict.fromkeys(record.variant for record in records) if variant is not None],
         "changes": change_chart(study),
         "gradients": gradient_chart(study),
         "epochs": epoch_chart(study),
     }
-    progress("Judging the balance")
-    judged = verdicts(study)
+    progress("Diagnosing the balance")
+    found_verdicts = verdicts(study)
     progress("Predicting some test images")
-    shown = predicted(records, study.root, _IMAGES)
-    data["samples"] = prediction_viewer(shown)
-    plates = []
-    for drawn in gallery(records, study.root) if records else ():
+    predictions = predict_samples(records, study.root, _IMAGES)
+    data["samples"] = prediction_viewer(predictions)
+    figures = []
+    for drawn in draw_figures(records, study.root) if records else ():
         progress(f"Drawing: {drawn.title}")
-        plates.append(plate(f"figure-{drawn.name}", drawn.title, drawn.caption, drawn.figure))
+        figures.append(embed_figure(f"figure-{drawn.name}", drawn.title, drawn.caption, drawn.figure))
     return Content(
         study=study,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=__version__,
-        facts=facts(study, sure.table if sure else None),
-        results=results(study) if records else None,
-        sureness=sure,
-        published=published(study) if records else None,
-        metrics=every_metric(study) if records else None,
-        searches=searches(study),
-        verdicts=judged,
-        plates=plates,
+        facts=summary(study, certainty.table if certainty else None),
+        results=tables.results(study) if records else None,
+        certainty=certainty,
+        published=tables.published(study) if records else None,
+        metrics=tables.every_metric(study) if records else None,
+        searches=tables.searches(study),
+        verdicts=found_verdicts,
+        figures=figures,
         states=run_states(study),
-        left_out=shown.left_out,
+        left_out=predictions.left_out,
         versions=versions(study),
-        whole=whole_command(),
-        commands=[Command(variant, method, row_command(recipe, variant, method)) for variant, method in methods],
-        recipe=_written(recipe),
+        study_command=study_command(),
+        commands=[Command(*method, row_command(recipe, *method)) for method in by_method(records)],
+        recipe=_short_yaml(recipe),
         saved_recipe=(study.directory / RECIPE).read_text(encoding="utf-8"),
         data=data,
     )
 
 
-def _written(recipe: Recipe) -> str:
-    """A recipe as people write it: the name first, nothing that is so by default, small things on one line."""
+def _short_yaml(recipe: Recipe) -> str:
+    """Return a recipe as people write it: the name first, no defaults, small mappings on one line."""
     content = recipe.model_dump(mode="json", exclude_defaults=True)
-    first = {key: content[key] for key in ("name", "description") if key in content}
+    if recipe.imports:
+        content["import"] = [module.entry for module in recipe.imports]
+    first = {key: content[key] for key in ("name", "description", "import") if key in content}
     return yaml.safe_dump(first | content, sort_keys=False, allow_unicode=True, width=100, default_flow_style=None)

@@ -1,4 +1,4 @@
-"""Pictures that are a part of the page itself."""
+"""Pictures that are embedded in the page."""
 
 import base64
 import io
@@ -13,10 +13,14 @@ from PIL import Image
 
 from equipoise.report.predictions import Predictions
 
-_HEAVY = 120_000
-"""Bytes from which on a drawing of many lines is embedded as an image of points."""
+_MAX_SVG_BYTES = 120_000
+"""A larger drawing is embedded as PNG."""
 _WIDE = 800
-"""Pixels from which on a figure has small letters in half a page."""
+"""A figure with more pixels takes the whole width: its letters would be small in half a page."""
+_PIXELS = 8_000_000
+"""Pixels of all predictions together, so that the page of a study of many methods can still be opened."""
+_SIDES = 96, 384
+"""The smallest and the largest longer side of a prediction in pixels."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +30,10 @@ class EmbeddedFigure:
     Attributes:
         identifier: Its anchor on the page.
         title: Its heading.
-        caption: What is seen.
+        caption: What it shows.
         source: The picture as a `data:` URI.
-        width: In CSS pixels.
-        height: Likewise.
+        width: Its width in CSS pixels.
+        height: Its height in CSS pixels.
     """
 
     identifier: str
@@ -41,71 +45,29 @@ class EmbeddedFigure:
 
     @property
     def wide(self) -> bool:
-        """Whether it wants the whole width of a page."""
+        """Whether it needs the whole width of the page."""
         return self.width > _WIDE
 
 
-def plate(identifier: str, title: str, caption: str, figure: Figure) -> EmbeddedFigure:
-    """A matplotlib figure for the page: as SVG, which is sharp at every size, or as PNG where that would be heavy."""
+def embed_figure(identifier: str, title: str, caption: str, figure: Figure) -> EmbeddedFigure:
+    """Return a matplotlib figure for the page: as SVG, which is sharp at every size, or as PNG if that is smaller."""
     source, kind = _saved(figure, "svg", metadata={"Date": None}), "svg+xml"
-    if len(source) > _HEAVY:
-        # It is laid out by now, which takes about as long as drawing.
+    if len(source) > _MAX_SVG_BYTES:
+        # The layout is done by now; to repeat it takes about as long as drawing.
         figure.set_layout_engine("none")
         source, kind = _few_colours(_saved(figure, "png", dpi=144)), "png"
     width, height = (round(96 * inches) for inches in figure.get_size_inches())
     return EmbeddedFigure(identifier, title, caption, _uri(source, kind), width, height)
 
 
-def picture_uri(picture: np.ndarray, side: int, *, labels: bool) -> str:
-    """A picture, uint8 `[3, H, W]`, as a `data:` URI.
-
-    Args:
-        picture: The picture.
-        side: Pixels of the longer side at most.
-        labels: Whether its colours mean something, so that none may be mixed from others.
-    """
-    image = Image.fromarray(np.ascontiguousarray(np.moveaxis(picture, 0, -1)))
-    smaller = min(1.0, side / max(image.size))
-    if smaller < 1:
-        size = max(1, round(image.width * smaller)), max(1, round(image.height * smaller))
-        image = image.resize(size, Image.Resampling.NEAREST if labels else Image.Resampling.BOX)
-    file = io.BytesIO()
-    image.save(file, "PNG", optimize=True)
-    return _uri(file.getvalue(), "png")
-
-
-def _saved(figure: Figure, kind: str, **options: Any) -> bytes:
-    file = io.BytesIO()
-    # The same figure makes the same file: no date, and no identifiers from chance.
-    with matplotlib.rc_context({"svg.hashsalt": "equipoise"}):
-        figure.savefig(file, format=kind, **options)
-    return file.getvalue()
-
-
-def _few_colours(png: bytes) -> bytes:
-    """A drawing has few colours and their shades: a palette of 128 shows the same with a third of the bytes."""
-    file = io.BytesIO()
-    Image.open(io.BytesIO(png)).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
-    return file.getvalue()
-
-
-def _uri(content: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
-
-
-_BUDGET = 8_000_000
-"""Pixels of all pictures together, so that the page of a study of many methods can still be opened."""
-_SIDES = 96, 384
-
-
 def prediction_viewer(predictions: Predictions) -> list[dict[str, Any]]:
-    """The images, and by task the label's picture and that of every method's prediction."""
+    """Return the images, and by task the picture of the label and of every method's prediction."""
     pictures = sum(
         len(sample.labels) + sum(len(of_method) for of_method in sample.predictions.values())
         for sample in predictions.samples
     )
     smallest, largest = _SIDES
-    side = min(largest, max(smallest, round(math.sqrt(_BUDGET / max(1, pictures)))))
+    side = min(largest, max(smallest, round(math.sqrt(_PIXELS / max(1, pictures)))))
     return [
         {
             "identifier": sample.identifier,
@@ -120,3 +82,40 @@ def prediction_viewer(predictions: Predictions) -> list[dict[str, Any]]:
         }
         for sample in predictions.samples
     ]
+
+
+def picture_uri(picture: np.ndarray, side: int, *, labels: bool) -> str:
+    """Return a picture as a `data:` URI.
+
+    Args:
+        picture: uint8 `[3, H, W]`.
+        side: Maximum pixels of the longer side.
+        labels: Whether its colours have a meaning, so that none may be mixed from others.
+    """
+    image = Image.fromarray(np.ascontiguousarray(np.moveaxis(picture, 0, -1)))
+    smaller = min(1.0, side / max(image.size))
+    if smaller < 1:
+        size = max(1, round(image.width * smaller)), max(1, round(image.height * smaller))
+        image = image.resize(size, Image.Resampling.NEAREST if labels else Image.Resampling.BOX)
+    file = io.BytesIO()
+    image.save(file, "PNG", optimize=True)
+    return _uri(file.getvalue(), "png")
+
+
+def _saved(figure: Figure, kind: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    # The same figure makes the same file: without a date, and without random identifiers.
+    with matplotlib.rc_context({"svg.hashsalt": "equipoise"}):
+        figure.savefig(file, format=kind, **options)
+    return file.getvalue()
+
+
+def _few_colours(png: bytes) -> bytes:
+    """Return a drawing with a palette of 128 colours, which looks the same with a third of the bytes."""
+    file = io.BytesIO()
+    Image.open(io.BytesIO(png)).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
+def _uri(content: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

@@ -1,4 +1,4 @@
-"""The page's HTML, from its content."""
+"""The page of a study as HTML."""
 
 import base64
 import hashlib
@@ -12,17 +12,37 @@ from markupsafe import Markup, escape
 
 from equipoise._core.files import json_safe, write_text
 from equipoise.report.html.content import Content, gather
-from equipoise.studies import open_study
+from equipoise.studies import Study
 
+PAGE = "report.html"
+"""The name of the page in the directory of a study."""
 _SCRIPTS = ("elements", "filters", "tables", "lines", "changes", "gradients", "epochs", "predictions", "page")
 _PACKAGE = "equipoise.report.html"
 
 
-def render(content: Content) -> str:
-    """The whole page.
+def write_page(study: Study, output: Path | None = None, progress: Callable[[str], None] = lambda step: None) -> Path:
+    """Write the page of a study as it is now, finished or not.
 
-    All text is escaped, data for scripts too; a policy in its head forbids the browser every request, and every script
-    and style but those of this room, by their hashes.
+    Args:
+        study: The study, see `equipoise.studies.open_study`.
+        output: The file; `report.html` in the study's directory by default.
+        progress: Called with the name of each step.
+
+    Returns:
+        The path of the page.
+    """
+    page = study.directory / PAGE if output is None else output
+    content = gather(study, progress)
+    page.parent.mkdir(parents=True, exist_ok=True)
+    write_text(page, render(content))
+    return page
+
+
+def render(content: Content) -> str:
+    """Return the whole page as HTML.
+
+    All text is escaped, also the data for scripts. A policy in the head forbids the browser every request, and every
+    script and style but those of this package, by their hashes.
     """
     environment = Environment(
         loader=PackageLoader(_PACKAGE, "assets"),
@@ -35,7 +55,7 @@ def render(content: Content) -> str:
     environment.filters["prose"] = _prose
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
     style = _asset("page.css")
-    # One scope for all, and none of their names outside.
+    # One scope for all scripts, so that none of their names is global.
     script = '(() => {\n"use strict";\n' + "\n".join(_asset(f"{name}.js") for name in _SCRIPTS) + "})();\n"
     policy = (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src data:; "
@@ -43,7 +63,7 @@ def render(content: Content) -> str:
     )
     return environment.get_template("page.html.j2").render(
         page=content,
-        # The loader escapes what is text. These two are code of this package.
+        # The environment escapes text. These two are code of this package.
         style=Markup(style),
         script=Markup(script),
         policy=policy,
@@ -60,36 +80,9 @@ def _hash(text: str) -> str:
 
 
 def _prose(text: str) -> Markup:
-    """Text with what stands in backticks as code."""
+    """Escape a text, and show the parts in backticks as code."""
     return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _data_uri(text: str, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(text.encode()).decode()}"
-
-
-PAGE = "report.html"
-"""In the directory of a study."""
-
-
-def write_page(
-    directory: Path, output: Path | None = None, progress: Callable[[str], None] = lambda doing: None
-) -> Path:
-    """Write the page of a study as it is now, whether it is finished or not.
-
-    Args:
-        directory: Of the study, such as `studies/quickstart`.
-        output: The file; `report.html` in the study's directory if left out.
-        progress: Told what is being done.
-
-    Returns:
-        Where the page is.
-
-    Raises:
-        ConfigError: It is no directory of a study.
-    """
-    page = directory / PAGE if output is None else output
-    content = gather(open_study(directory), progress)
-    page.parent.mkdir(parents=True, exist_ok=True)
-    write_text(page, render(content))
-    return page

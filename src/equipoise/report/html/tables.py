@@ -3,21 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from equipoise.report.figures.gradients import study_verdict_figure
-from equipoise.report.html.pictures import EmbeddedFigure, plate
-from equipoise.report.tables.comparison import certainty, comparison
-from equipoise.report.tables.published import beside_published
-from equipoise.report.tables.search import pasteable, strategies_table, trials_table
+from equipoise import report
+from equipoise.report.tables.search import recipe_entry, strategies_table, trials_table
 from equipoise.report.tables.table import Table
-from equipoise.report.verdict_text import LEGEND, VerdictText, tell
 from equipoise.studies import Study
-from equipoise.studies.results.diagnose import MethodVerdict, StudyVerdict, diagnose_study
-from equipoise.studies.search import SearchRecord, read_records
+from equipoise.studies.search import SearchResult, read_searches
 
 
 @dataclass(frozen=True)
 class PageTable:
-    """A table with what stands above it.
+    """A table with its heading.
 
     Attributes:
         identifier: Its anchor on the page.
@@ -31,11 +26,11 @@ class PageTable:
 
 
 @dataclass(frozen=True)
-class Searched:
-    """What searches for loss weights have found on one problem.
+class SearchTables:
+    """The results of searches for loss weights on one problem.
 
     Attributes:
-        strategies: What each strategy reached, and what it cost.
+        strategies: The result and the cost of each strategy.
         trials: The trials of each.
     """
 
@@ -44,56 +39,57 @@ class Searched:
 
 
 def results(study: Study) -> PageTable:
-    """The main metrics, delta_m and weights of every method."""
-    return PageTable("table", "Every method", comparison(study.records, study.directions))
+    """Return the main metrics, delta_m and weights of every method."""
+    return PageTable("table", "Every method", report.comparison(study.rows, study.directions))
 
 
-def sureness(study: Study) -> PageTable | None:
-    """How sure the order of the methods is; none where one seed or one method alone is finished."""
-    table = certainty(study.records, study.directions)
+def certainty(study: Study) -> PageTable | None:
+    """Return how certain the order of the methods is; `None` if a single seed or method is finished."""
+    table = report.certainty(study.rows, study.directions)
     return None if table is None else PageTable("certainty", "How sure the order is", table)
 
 
 def published(study: Study) -> PageTable | None:
-    """Measured beside published; none where the recipe names no table to compare with."""
+    """Return measured beside published numbers; `None` if the recipe names no table to compare with."""
     rows = study.recipe.published_rows
     if not rows:
         return None
-    return PageTable("published", "Measured beside published", beside_published(study.records, study.directions, rows))
+    table = report.beside_published(study.rows, study.directions, rows)
+    return PageTable("published", "Measured beside published", table)
 
 
 def every_metric(study: Study) -> PageTable | None:
-    """All metrics that were measured; none where there are no more than the main ones."""
-    measured = {key for record in study.records for key in record.metrics}
+    """Return all metrics that were measured; `None` if these are the main ones."""
+    measured = {key for record in study.rows for key in record.metrics}
     directions = {key: higher for key, higher in _all_directions(study).items() if key in measured}
     if directions.keys() <= study.directions.keys():
         return None
-    return PageTable(
-        "metrics", "Every metric", _without_weights(comparison(study.records, directions), len(directions))
-    )
+    table = _first_columns(report.comparison(study.rows, directions), len(directions))
+    return PageTable("metrics", "Every metric", table)
 
 
-def searches(study: Study) -> list[Searched]:
-    """What `equipoise search` has found for this study."""
-    # Where a recipe has variants, each has its own directory below that of the study.
+def searches(study: Study) -> list[SearchTables]:
+    """Return the results of `equipoise search` for this study."""
+    # If a recipe has variants, each has its own directory below that of the study.
     folders = [study.directory, *sorted(path for path in study.directory.iterdir() if path.is_dir())]
     found = [
         (folder.name if folder != study.directory else "", records)
         for folder in folders
-        for records in read_records(folder).values()
+        for records in read_searches(folder).values()
     ]
-    return [_searched(f"search-{number}", variant, records) for number, (variant, records) in enumerate(found)]
+    return [_search(f"search-{number}", variant, records) for number, (variant, records) in enumerate(found)]
 
 
-def _searched(identifier: str, variant: str, records: list[SearchRecord]) -> Searched:
+def _search(identifier: str, variant: str, records: list[SearchResult]) -> SearchTables:
     of = f", {variant}" if variant else ""
     trials = []
     for record in records:
         table = trials_table(record)
-        notes = (*table.notes, f"The best weights, for the `balancers` of a recipe: `{pasteable(record)}`")
+        notes = (*table.notes, f"The best weights, for the `balancers` of a recipe: `{recipe_entry(record)}`")
         title = f"Every trial of the strategy {record.strategy}{of}"
         trials.append(PageTable(f"{identifier}-{record.strategy}", title, replace(table, notes=notes)))
-    return Searched(PageTable(identifier, f"What every strategy reached{of}", strategies_table(records)), trials)
+    strategies = PageTable(identifier, f"The result of every strategy{of}", strategies_table(records))
+    return SearchTables(strategies, trials)
 
 
 def _all_directions(study: Study) -> Mapping[str, bool | None]:
@@ -105,64 +101,7 @@ def _all_directions(study: Study) -> Mapping[str, bool | None]:
     }
 
 
-def _without_weights(table: Table, metrics: int) -> Table:
-    """The columns of metrics and nothing else: the rest stands in the main table, and so do the notes."""
-    rows = tuple(replace(row, values=row.values[:metrics]) for row in table.rows)
-    return Table(table.columns[:metrics], rows, table.notes[:1], table.names)
-
-
-@dataclass(frozen=True)
-class Opinion:
-    """The verdict on a method.
-
-    Attributes:
-        variant: Of the study, if it has variants.
-        method: Its label.
-        text: What its runs have in common.
-        seed: Of the run that is told in full: see `StudyVerdict.telling`.
-        told: The verdict on that run; none where it has recorded nothing.
-        missing: Why not.
-    """
-
-    variant: str | None
-    method: str
-    text: str
-    seed: int
-    told: VerdictText | None
-    missing: str | None
-
-
-@dataclass(frozen=True)
-class Verdicts:
-    """The verdicts on a study.
-
-    Attributes:
-        opinions: One a method.
-        legend: Explains their tables.
-        plate: Who owns the update with every method; none where no run has recorded anything.
-    """
-
-    opinions: list[Opinion]
-    legend: str
-    plate: EmbeddedFigure | None
-
-
-def verdicts(study: Study) -> Verdicts:
-    """The verdicts on the multi-task networks of a study, unfinished ones too."""
-    found = diagnose_study(study)
-    drawn = None
-    if any(method.shares for method in found.methods):
-        drawn = plate(
-            "figure-verdict",
-            "Who owns the update",
-            "The share of the shared network's update that each task owns with every method, over the judged steps, "
-            "mean over seeds. Dashed lines are equal shares.",
-            study_verdict_figure(found),
-        )
-    return Verdicts([_opinion(found, method) for method in found.methods], LEGEND, drawn)
-
-
-def _opinion(found: StudyVerdict, method: MethodVerdict) -> Opinion:
-    run = found.telling(method)
-    told = None if run.verdict is None else tell(run.verdict)
-    return Opinion(method.variant, method.balancer, method.text, run.seed, told, run.missing)
+def _first_columns(table: Table, count: int) -> Table:
+    """Return the columns of metrics with the first note; the main table has the rest."""
+    rows = tuple(replace(row, values=row.values[:count]) for row in table.rows)
+    return replace(table, columns=table.columns[:count], rows=rows, notes=table.notes[:1])

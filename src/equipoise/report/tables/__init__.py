@@ -1,1 +1,1 @@
-"""."""
+"""Tables: of results, of weight searches, of methods and networks."""

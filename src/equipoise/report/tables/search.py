@@ -1,4 +1,4 @@
-"""What a weight search found: its trials, its weights ready to paste, and how strategies compare."""
+"""The tables of a weight search: its trials, its best weights ready to paste, and strategies compared."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,13 +6,12 @@ from dataclasses import replace
 
 import yaml
 
-from equipoise.report.tables.table import Column, Row, Table
-from equipoise.studies.results.statistics import Interval
-from equipoise.studies.search import Outcome, SearchRecord
+from equipoise.report.tables.table import Column, Row, Table, plain_number
+from equipoise.studies.search import SearchResult, Trial
 
 
-def trials_table(record: SearchRecord) -> Table:
-    """The trials of a strategy in their order, the notes saying what was found and what it cost."""
+def trials_table(record: SearchResult) -> Table:
+    """Return the trials of a strategy in their order. The notes state what was found and what it cost."""
     tasks = list(dict.fromkeys(task for trial in record.trials for task in trial.weights))
     columns = (
         *(Column(f"weight {task}") for task in tasks),
@@ -27,10 +26,10 @@ def trials_table(record: SearchRecord) -> Table:
             1,
             1,
             (
-                *(_number(trial.weights.get(task)) for task in tasks),
-                _number(trial.score if trial.status == "finished" else None),
-                _number(trial.epochs),
-                _number(trial.seconds / 3600),
+                *(plain_number(trial.weights.get(task)) for task in tasks),
+                plain_number(trial.score if trial.status == "finished" else None),
+                plain_number(trial.epochs),
+                plain_number(trial.seconds / 3600),
             ),
         )
         for number, trial in enumerate(record.trials, 1)
@@ -38,11 +37,11 @@ def trials_table(record: SearchRecord) -> Table:
     return Table(columns, rows, (*_found(record), *_failures(record)), "trial")
 
 
-def strategies_table(records: Sequence[SearchRecord]) -> Table:
-    """What each strategy reached, and what it cost.
+def strategies_table(records: Sequence[SearchResult]) -> Table:
+    """Return the result and the cost of each strategy.
 
     Args:
-        records: Of the same problem.
+        records: Searches on the same problem.
     """
     tasks = list(dict.fromkeys(task for record in records for trial in record.trials for task in trial.weights))
     columns = (
@@ -59,29 +58,33 @@ def strategies_table(records: Sequence[SearchRecord]) -> Table:
         best = record.best
         weights: Mapping[str, float] = best.weights if best else {}
         values = (
-            _number(best.value if best else None),
-            _number(record.test),
-            _number(len(record.trials)),
-            _number(sum(trial.cached for trial in record.trials)),
-            _number(record.hours),
-            _number(record.cached_hours),
-            *(_number(weights.get(task)) for task in tasks),
+            plain_number(best.value if best else None),
+            plain_number(record.test),
+            plain_number(len(record.trials)),
+            plain_number(sum(trial.cached for trial in record.trials)),
+            plain_number(record.hours),
+            plain_number(record.cached_hours),
+            *(plain_number(weights.get(task)) for task in tasks),
         )
         rows.append(Row(None, record.strategy, 1, 1, values))
     notes = (
         "The best weights of each strategy, chosen on validation"
-        + (", here the test split itself as in paper one." if _on_test(records[0]) else "; test was read once."),
-        "Cost is that of all trials; cached are those of them that were there before the strategy asked for them. "
+        + (
+            ", here the test split itself, as in Guo et al. (2025)."
+            if _on_test(records[0])
+            else "; test was read once."
+        ),
+        "Cost counts all trials. Cached trials were there before the strategy asked for them. "
         "Single-task networks are not counted.",
         f"One seed ({records[0].seed}): differences may be chance. Put the weights into a recipe with several seeds.",
     )
     return Table(columns, tuple(rows), notes, "strategy")
 
 
-def pasteable(record: SearchRecord) -> str:
-    """The best weights as an entry of a recipe's `balancers`; empty where there are none.
+def recipe_entry(record: SearchResult) -> str:
+    """Return the best weights as an entry of a recipe's `balancers`; an empty text if there are none.
 
-    The numbers are exactly those that were trained with, so that `bench` takes the run that is there.
+    The numbers have every digit of those that were trained with, so that `bench` finds the run and does not repeat it.
     """
     if record.best is None:
         return ""
@@ -89,14 +92,14 @@ def pasteable(record: SearchRecord) -> str:
     return "- " + yaml.safe_dump(entry, default_flow_style=True, sort_keys=False, width=math.inf).rstrip("\n")
 
 
-def with_weights(table: Table, record: SearchRecord) -> Table:
-    """The table with one more note, the best weights in Markdown, where there are such."""
-    weights = pasteable(record)
+def with_weights(table: Table, record: SearchResult) -> Table:
+    """Return the table with the best weights in Markdown as one more note, if there are any."""
+    weights = recipe_entry(record)
     note = f"The best weights, for the `balancers` of a recipe:\n\n```yaml\n{weights}\n```"
     return replace(table, notes=(*table.notes, note)) if weights else table
 
 
-def _found(record: SearchRecord) -> list[str]:
+def _found(record: SearchResult) -> list[str]:
     best = record.best
     cached = sum(trial.cached for trial in record.trials)
     cost = f"{len(record.trials)} trials, {record.hours:.3g} hours of training"
@@ -106,24 +109,20 @@ def _found(record: SearchRecord) -> list[str]:
     if best is None:
         return ["No trial has finished.", cost]
     test = "not known" if record.test is None else f"{record.test:.2f} %"
-    split = "the test split, on which it was chosen as in paper one," if _on_test(record) else "validation"
+    split = "the test split, on which it was chosen as in Guo et al. (2025)," if _on_test(record) else "validation"
     return [f"Best: delta_m {best.value:.2f} % on {split} and {test} on test (seed {record.seed}).", cost]
 
 
-def _failures(record: SearchRecord) -> list[str]:
+def _failures(record: SearchResult) -> list[str]:
     return [f"Trial {number} failed: {trial.error}" for number, trial in enumerate(record.trials, 1) if trial.error]
 
 
-def _remark(trial: Outcome) -> str:
+def _remark(trial: Trial) -> str:
     remarks = [] if trial.balancer == "fixed" else [trial.balancer]
     remarks += [] if trial.status == "finished" else [trial.status]
     remarks += ["cached"] if trial.cached else []
     return f"({', '.join(remarks)})" if remarks else ""
 
 
-def _on_test(record: SearchRecord) -> bool:
+def _on_test(record: SearchResult) -> bool:
     return record.protocol == "paper_one"
-
-
-def _number(value: float | None) -> Interval | None:
-    return None if value is None or not math.isfinite(value) else Interval(float(value), math.nan, math.nan, 1)

@@ -1,27 +1,37 @@
-"""What a table of numbers is, before it is written anywhere."""
+"""A table of numbers: which of them are bold, and how it is written as text, Markdown, LaTeX, CSV and HTML."""
 
 import csv
+import html
 import io
+import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich import box
+from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from equipoise._core.files import write_text
 from equipoise.studies.results.statistics import Interval
 
+# How the best (1) and the second best (2) number of a column look. `Table.rank` says which these are.
+_MARKDOWN = {1: "**%s**", 2: "*%s*"}
+_LATEX = {1: r"\textbf{%s}", 2: r"\underline{%s}"}
+_HTML = {1: "<strong>%s</strong>", 2: "<u>%s</u>"}
+_TERMINAL = {1: "bold", 2: "underline"}
+
 
 @dataclass(frozen=True)
 class Column:
-    """One column.
+    """A column of numbers.
 
     Attributes:
-        title: What it shows.
-        higher_is_better: Which direction is better, if one is.
-        decimals: How many; by default as many as give the largest number of the column four digits.
+        title: The name of the quantity.
+        higher_is_better: Which direction is better; `None` if neither is.
+        decimals: Number of decimals. By default the largest number of the column gets four digits.
     """
 
     title: str
@@ -30,20 +40,20 @@ class Column:
 
     @property
     def heading(self) -> str:
-        """The title with an arrow to where it is better."""
+        """The title with an arrow in the better direction."""
         return self.title + {True: " ↑", False: " ↓", None: ""}[self.higher_is_better]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row.
+    """A row of numbers, most often those of a method.
 
     Attributes:
-        variant: The variant of the study that it belongs to, if the study has variants.
-        name: Of the method.
-        runs: How many runs it has in the study.
-        finished: How many of them are finished; the numbers are means over these.
-        values: The number of each column, with its interval over seeds, or none.
+        variant: Label of the variant; `None` in a study without variants.
+        name: Name of the method.
+        runs: Number of its runs in the study.
+        finished: Number of its finished runs. The numbers are means over these.
+        values: A number for each column, with its interval over seeds; `None` for a gap.
     """
 
     variant: str | None
@@ -54,55 +64,47 @@ class Row:
 
     @property
     def title(self) -> str:
-        """The name, with a remark if some of its runs are not finished."""
+        """The name, with a remark if some runs are not finished."""
         return self.name if self.finished == self.runs else f"{self.name} ({self.finished}/{self.runs} runs)"
 
 
-@dataclass(frozen=True)
+def plain_number(value: float | None) -> Interval | None:
+    """Return a number without an interval as a cell; `None` if it is missing or not finite."""
+    return None if value is None or not math.isfinite(value) else Interval(float(value), math.nan, math.nan, 1)
+
+
+@dataclass(frozen=True, repr=False)
 class Table:
-    """A table of numbers with names.
+    """A table of numbers.
+
+    It prints as text in a terminal and as HTML in a notebook.
 
     Attributes:
-        columns: One a number.
-        rows: One a method.
-        notes: Sentences to stand below.
-        names: What the names of the rows are.
+        columns: The columns.
+        rows: The rows.
+        notes: Sentences below the table.
+        row_kind: What a row stands for, such as a method; the heading of the names.
     """
 
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
-    names: str = "method"
+    row_kind: str = "method"
 
     @property
     def has_variants(self) -> bool:
         """Whether rows belong to variants."""
         return any(row.variant for row in self.rows)
 
-    def begins(self, row: int) -> bool:
-        """Whether a row is the first of its variant."""
+    def starts_variant(self, row: int) -> bool:
+        """Return whether a row is the first of its variant."""
         return self.has_variants and (row == 0 or self.rows[row].variant != self.rows[row - 1].variant)
 
-    def number(self, row: int, column: int) -> str:
-        """The mean of a cell as text, or a dash."""
-        value = self.rows[row].values[column]
-        return "–" if value is None else self._text(value.mean, column)
+    def rank(self, row: int, column: int) -> int | None:
+        """Return the rank of a number in its column: 1 for the best, which is bold, 2 for the second best.
 
-    def cell(self, row: int, column: int) -> str:
-        """The mean of a cell with its interval, as far as there are such."""
-        return f"{self.number(row, column)} {self.interval(row, column)}".rstrip()
-
-    def interval(self, row: int, column: int) -> str:
-        """The interval of a cell in brackets; empty where there is none."""
-        value = self.rows[row].values[column]
-        if value is None or not value.known:
-            return ""
-        return f"[{self._text(value.low, column)}, {self._text(value.high, column)}]"
-
-    def place(self, row: int, column: int) -> int | None:
-        """1 for the best number of a column, 2 for the second best, ...; none where no direction is better.
-
-        A column with a single number has no best. Equal numbers share a place.
+        Returns:
+            `None` if no direction is better, or if the column has a single number. Equal numbers share a rank.
         """
         higher = self.columns[column].higher_is_better
         value = self.rows[row].values[column]
@@ -110,6 +112,42 @@ class Table:
         if higher is None or value is None or len(found) < 2:
             return None
         return 1 + sum(other > value.mean if higher else other < value.mean for other in found)
+
+    def number(self, row: int, column: int) -> str:
+        """Return the mean of a cell as text; a dash for a gap."""
+        value = self.rows[row].values[column]
+        return "–" if value is None else self._text(value.mean, column)
+
+    def interval(self, row: int, column: int) -> str:
+        """Return the interval of a cell in brackets; an empty text if there is none."""
+        value = self.rows[row].values[column]
+        if value is None or not value.known:
+            return ""
+        return f"[{self._text(value.low, column)}, {self._text(value.high, column)}]"
+
+    def cell(self, row: int, column: int) -> str:
+        """Return the mean of a cell with its interval, if there is one."""
+        return f"{self.number(row, column)} {self.interval(row, column)}".rstrip()
+
+    def write(self, path: Path) -> None:
+        """Write the table in the format that the ending of the path names.
+
+        Args:
+            path: A file that ends in `.md`, `.tex` or `.csv`.
+        """
+        write_text(path, _FORMATS[path.suffix](self))
+
+    def __str__(self) -> str:
+        console = Console(file=io.StringIO(), width=1000, color_system=None)
+        with console.capture() as captured:
+            console.print(terminal_table(self))
+        lines = [line.rstrip() for line in captured.get().splitlines()]
+        return "\n".join([*lines, *(["", *self.notes] if self.notes else [])])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return html_table(self)
 
     def _text(self, number: float, column: int) -> str:
         decimals = self.columns[column].decimals
@@ -120,75 +158,80 @@ class Table:
         return f"{round(number, decimals) + 0.0:.{decimals}f}"
 
 
-def on_console(table: Table, intervals: bool = False) -> RichTable:
-    """The table for a terminal; the best of a column is bold, the second best underlined.
+def terminal_table(table: Table, intervals: bool = False) -> RichTable:
+    """Return the table for a terminal, with the best of a column bold and the second best underlined.
 
     Args:
-        table: What to show.
-        intervals: Whether means are followed by their intervals, which take room.
+        table: The table.
+        intervals: Whether intervals follow the means. They need room.
     """
     shown = RichTable(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1) if intervals else 0)
-    shown.add_column(table.names)
+    shown.add_column(table.row_kind)
     for column in table.columns:
         # Two lines of title, so that five tasks fit into 80 columns.
         shown.add_column(column.heading.replace(" ", "\n", 1), justify="right", no_wrap=True)
-    styles = {1: "bold", 2: "underline"}
+    write = table.cell if intervals else table.number
     for row, line in enumerate(table.rows):
-        write = table.cell if intervals else table.number
         cells = [
-            Text(write(row, column), style=styles.get(table.place(row, column) or 0, ""))
+            Text(write(row, column), style=_TERMINAL.get(table.rank(row, column) or 0, ""))
             for column in range(len(table.columns))
         ]
-        if table.begins(row):
+        if table.starts_variant(row):
             shown.add_row(Text(line.variant or "", style="italic"))
         shown.add_row(Text(f"  {line.title}" if table.has_variants else line.title), *cells)
     return shown
 
 
-def write_markdown(table: Table, path: Path) -> None:
-    """Write the table as Markdown; the best of a column is bold, the second best italic."""
-    names = ["variant", table.names] if table.has_variants else [table.names]
+def markdown(table: Table) -> str:
+    """Return the table in Markdown, with the best of a column bold and the second best italic."""
+    names = ["variant", table.row_kind] if table.has_variants else [table.row_kind]
     lines = ["| " + " | ".join([*names, *(column.heading for column in table.columns)]) + " |"]
     lines.append("|" + "---|" * len(names) + "---:|" * len(table.columns))
-    marks = {1: "**", 2: "*"}
     for row, line in enumerate(table.rows):
-        cells = []
-        for column in range(len(table.columns)):
-            mark = marks.get(table.place(row, column) or 0, "")
-            cells.append(f"{mark}{table.cell(row, column)}{mark}")
         own = [line.variant or "", line.title] if table.has_variants else [line.title]
+        cells = _marked(table, row, _MARKDOWN)
         lines.append("| " + " | ".join([*(name.replace("|", r"\|") for name in own), *cells]) + " |")
-    write_text(path, "\n".join([*lines, "", *(f"{note}\n" for note in table.notes)]))
+    return "\n".join([*lines, "", *(f"{note}\n" for note in table.notes)])
 
 
-def write_latex(table: Table, path: Path) -> None:
-    r"""Write the table for LaTeX with the package booktabs; the best of a column is bold, the second best underlined.
+def latex(table: Table) -> str:
+    r"""Return the table in LaTeX for the package booktabs.
 
-    The file is an environment `tabular`, for `\input` inside `table`; the notes are comments above it.
+    The best of a column is bold, the second best underlined. The text is an environment `tabular`, for `\input` inside
+    `table`; the notes are comments above it.
     """
     lines = [f"% {note}" for note in table.notes]
     lines += [rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}", r"\toprule"]
     arrows = {True: r" $\uparrow$", False: r" $\downarrow$", None: ""}
-    titles = (_latex(column.title) + arrows[column.higher_is_better] for column in table.columns)
-    lines += [" & ".join([table.names, *titles]) + r" \\", r"\midrule"]
-    marks = {1: r"\textbf{%s}", 2: r"\underline{%s}"}
+    titles = (_latex_text(column.title) + arrows[column.higher_is_better] for column in table.columns)
+    lines += [" & ".join([table.row_kind, *titles]) + r" \\", r"\midrule"]
     for row, line in enumerate(table.rows):
-        if table.begins(row):
-            lines += [*([r"\midrule"] if row else []), _latex(line.variant or "") + r" \\"]
-        cells = [
-            marks.get(table.place(row, column) or 0, "%s") % _latex(table.cell(row, column))
-            for column in range(len(table.columns))
-        ]
-        name = (r"\quad " if table.has_variants else "") + _latex(line.title)
-        lines.append(" & ".join([name, *cells]) + r" \\")
-    write_text(path, "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""]))
+        if table.starts_variant(row):
+            lines += [*([r"\midrule"] if row else []), _latex_text(line.variant or "") + r" \\"]
+        name = (r"\quad " if table.has_variants else "") + _latex_text(line.title)
+        lines.append(" & ".join([name, *_marked(table, row, _LATEX, _latex_text)]) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
-def write_csv(table: Table, path: Path) -> None:
-    """Write the table at full precision; an empty field where there is no number.
+def html_table(table: Table) -> str:
+    """Return the table as an HTML fragment for notebooks."""
+    headings = [*(["variant"] if table.has_variants else []), table.row_kind, *(c.heading for c in table.columns)]
+    head = "".join(f"<th>{html.escape(heading)}</th>" for heading in headings)
+    lines = []
+    for row, line in enumerate(table.rows):
+        own = [line.variant or "", line.title] if table.has_variants else [line.title]
+        names = "".join(f"<th>{html.escape(name)}</th>" for name in own)
+        cells = "".join(f"<td>{cell}</td>" for cell in _marked(table, row, _HTML, html.escape))
+        lines.append(f"<tr>{names}{cells}</tr>")
+    notes = "".join(f"<p><small>{html.escape(note)}</small></p>" for note in table.notes)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>{notes}"
 
-    Means are over `finished` runs. Columns with `_low` and `_high` have the ends of the intervals over seeds, where a
-    column has any.
+
+def csv_text(table: Table) -> str:
+    """Return the table as CSV at full precision, with an empty field for a gap.
+
+    Means are over `finished` runs. If a column has intervals over seeds, columns with `_low` and `_high` hold their
+    ends.
     """
     names = [column.title.replace(" %", "").replace(" ", "_") for column in table.columns]
     spread = [
@@ -200,7 +243,7 @@ def write_csv(table: Table, path: Path) -> None:
         titles += [name, f"{name}_low", f"{name}_high"] if has else [name]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*(["variant"] if table.has_variants else []), table.names, *titles, "runs", "finished"])
+    writer.writerow([*(["variant"] if table.has_variants else []), table.row_kind, *titles, "runs", "finished"])
     for row in table.rows:
         fields: list[str] = []
         for value, has in zip(row.values, spread, strict=True):
@@ -208,13 +251,23 @@ def write_csv(table: Table, path: Path) -> None:
             if has:
                 fields += [repr(value.low), repr(value.high)] if value is not None and value.known else ["", ""]
         writer.writerow([*([row.variant] if table.has_variants else []), row.name, *fields, row.runs, row.finished])
-    write_text(path, text.getvalue())
+    return text.getvalue()
 
+
+_FORMATS = {".md": markdown, ".tex": latex, ".csv": csv_text}
 
 _SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--"} | {
     character: rf"\{character}" for character in "&%$#_{}"
 }
 
 
-def _latex(text: str) -> str:
+def _latex_text(text: str) -> str:
     return re.sub("|".join(map(re.escape, _SPECIAL)), lambda found: _SPECIAL[found.group()], text)
+
+
+def _marked(table: Table, row: int, marks: dict[int, str], escape: Callable[[str], str] = str) -> list[str]:
+    """Return the cells of a row with the best and the second best number marked."""
+    return [
+        marks.get(table.rank(row, column) or 0, "%s") % escape(table.cell(row, column))
+        for column in range(len(table.columns))
+    ]

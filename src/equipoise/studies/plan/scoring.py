@@ -1,35 +1,34 @@
-"""How well a finished run does on the split that checkpoints are chosen on."""
+"""Scores of finished runs on the split that checkpoints are chosen on."""
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
-from equipoise.tasks import Task
+from equipoise.studies.plan.planned_run import PlannedRun, run_directory
 from equipoise.training import RunResult, read_result
 from equipoise.training.evaluation import Evaluation
 from equipoise.training.selection import FALLBACK, Selection, main_metrics
 
 
-def validation_score(directory: Path, singles: Sequence[Path] = ()) -> float | None:
-    """How good the checkpoint of a run is on the split that it was chosen on; higher is better.
+def validation_score(run: PlannedRun, root: Path) -> float | None:
+    """Return the score of the chosen checkpoint of a run; higher is better.
 
-    For a network of several tasks delta_m in percent, for one of a single task its main metric with the sign that makes
-    more of it better.
+    The score of a network of several tasks is delta_m in percent. That of a network of one task is its main metric,
+    with the sign that makes higher values better.
 
     Args:
-        directory: Of the run.
-        singles: Of the single-task networks that a network of several tasks is compared with.
+        run: The run.
+        root: The directory that all studies share.
 
     Returns:
-        Minus infinity where it cannot be had: a metric is not finite, as of a network that diverged, or one of a
-        single-task network is not above 0, so that nothing is relative to it; none where the run or a network that it
-        is compared with is not finished.
+        None if the run, or a single-task network that it is compared with, is not finished. Minus infinity if there is
+        no score: a metric is not finite, as in a network that diverged, or one of a single-task network is not above 0,
+        so that nothing is relative to it.
     """
-    result = read_result(directory)
+    result = run.result(root)
     if result is None:
         return None
-    tasks, single = _tasks(result), {}
-    for needed in _finished(singles):
+    tasks, single = run.config.data.tasks(run.config.tasks), {}
+    for needed in _finished_singles(run, root):
         single |= needed.validation
     if len(tasks) > 1 and not main_metrics(tasks).keys() <= single.keys():
         return None
@@ -37,27 +36,32 @@ def validation_score(directory: Path, singles: Sequence[Path] = ()) -> float | N
     return -math.inf if selection.criterion == FALLBACK else selection.score(_evaluation(result))
 
 
-def loss_score(directory: Path, singles: Sequence[Path] = ()) -> float | None:
-    """The same by losses, where there is no delta_m: their mean over tasks relative to the single-task networks'.
+def loss_score(run: PlannedRun, root: Path) -> float | None:
+    """Return the score of a run by its losses, for runs without a delta_m; higher is better.
 
-    With a minus sign. It stands in as the mean relative loss does in `Selection`; but runs that are compared with each
-    other need losses relative to the same, which their own first evaluations are not.
+    It is minus the mean over tasks of the loss relative to that of the single-task network. It stands in for delta_m as
+    the mean relative loss does in `Selection`. Runs that are compared with each other need losses relative to the same
+    values, so the first evaluation of each run would not do.
+
+    Args:
+        run: The run.
+        root: The directory that all studies share.
+
+    Returns:
+        None if the run is not finished.
     """
-    result = read_result(directory)
+    result = run.result(root)
     if result is None:
         return None
     losses: dict[str, float] = {}
-    for needed in _finished(singles):
+    for needed in _finished_singles(run, root):
         losses |= needed.losses
-    return Selection(_tasks(result), None, losses).score(_evaluation(result))
+    return Selection(run.config.data.tasks(run.config.tasks), None, losses).score(_evaluation(result))
 
 
-def _tasks(result: RunResult) -> dict[str, Task]:
-    return result.config.data.tasks(result.config.tasks)
-
-
-def _finished(singles: Sequence[Path]) -> list[RunResult]:
-    return [result for single in singles if (result := read_result(single)) is not None]
+def _finished_singles(run: PlannedRun, root: Path) -> list[RunResult]:
+    found = (read_result(run_directory(root, key)) for key in run.needs)
+    return [result for result in found if result is not None]
 
 
 def _evaluation(result: RunResult) -> Evaluation:

@@ -1,4 +1,4 @@
-"""Verdicts on runs: on one directory, and on all runs of a study beside what single-task networks reached."""
+"""Verdicts on one run, and on all runs of a study beside the results of single-task networks."""
 
 import math
 from collections import Counter
@@ -9,26 +9,35 @@ from statistics import fmean
 import polars
 from pydantic import BaseModel, ConfigDict
 
-from equipoise.config import SINGLE
 from equipoise.diagnosis import Verdict, judge, read
 from equipoise.metrics import delta_m
-from equipoise.studies.results.aggregate import RunRow
+from equipoise.studies.results.groups import (
+    by_method,
+    finished,
+    group,
+    mean_by_key,
+    mean_metrics,
+    method_of,
+    multi_task,
+    single_task,
+)
+from equipoise.studies.results.rows import RunRow
 from equipoise.studies.results.study import RECIPE, Study, open_study
-from equipoise.studies.search import read_record
+from equipoise.studies.search import read_search, search_strategies
 from equipoise.training.session import PROBE
 
 
 class RunVerdict(BaseModel):
-    """One multi-task run of a study.
+    """The verdict on one multi-task run of a study.
 
     Attributes:
-        variant: Of the study, if it has variants.
-        balancer: The method's label.
-        seed: Of the run.
-        directory: Where it is.
-        verdict: None where there are no records.
-        missing: Why not.
-        changes: By task, percent against the single-task networks, positive where better.
+        variant: Label of the variant of the study; none if it has no variants.
+        balancer: Label of the method.
+        seed: Seed of the run.
+        directory: Directory of the run.
+        verdict: The verdict; none if the run has recorded no gradients.
+        missing: Why there is no verdict.
+        changes: Change against the single-task networks by task, in percent, positive if better.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -43,19 +52,19 @@ class RunVerdict(BaseModel):
 
 
 class MethodVerdict(BaseModel):
-    """The runs of one method.
+    """The verdicts on the runs of one method, counted and averaged.
 
     Attributes:
-        variant: Of the study, if it has variants.
-        balancer: The method's label.
-        runs: How many have records.
-        statuses: How many runs have each status.
-        causes: How many runs have each main cause.
-        starved: In how many runs each task is starved.
-        dominating: In how many runs each task dominates.
-        shares: The share of the update of each task, mean over runs.
-        changes: By task, percent against the single-task networks, mean over runs.
-        text: In words, with whether the starved tasks are those that lost.
+        variant: Label of the variant of the study; none if it has no variants.
+        balancer: Label of the method.
+        runs: Number of runs that have recorded gradients.
+        statuses: Number of runs by status.
+        causes: Number of runs by main cause.
+        starved: Number of runs in which a task is starved, by task.
+        dominating: Number of runs in which a task dominates, by task.
+        shares: Share of the update by task, mean over runs.
+        changes: Change against the single-task networks by task, in percent, mean over runs.
+        text: The same in words; it says whether the starved tasks are those that lost.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -73,7 +82,14 @@ class MethodVerdict(BaseModel):
 
 
 class StudyVerdict(BaseModel):
-    """A study: its runs, and what they say of each method."""
+    """The verdicts on all multi-task runs of a study.
+
+    Attributes:
+        name: Name of the study's directory.
+        runs: One verdict a run.
+        methods: One verdict a method.
+        version: Version of this format.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -83,38 +99,38 @@ class StudyVerdict(BaseModel):
     version: int = 1
 
     def of_method(self, method: MethodVerdict) -> list[RunVerdict]:
-        """The runs of a method."""
-        return [run for run in self.runs if (run.variant, run.balancer) == (method.variant, method.balancer)]
+        """Return the runs of a method."""
+        return by_method(self.runs)[method_of(method)]
 
-    def telling(self, method: MethodVerdict) -> RunVerdict:
-        """The run of a method that is told in full: the first with a verdict, if one has."""
+    def representative(self, method: MethodVerdict) -> RunVerdict:
+        """Return the run that stands for a method: the first with a verdict, else the first."""
         runs = self.of_method(method)
         return next((run for run in runs if run.verdict is not None), runs[0])
 
 
 def diagnose(path: Path, candidates: Mapping[str, Mapping[str, float]] | None = None) -> Verdict | StudyVerdict:
-    """The verdict on a run or a study.
+    """Return the verdict on a run or a study.
 
     Args:
-        path: The directory of a run (finished or not), that of a study, or a file that a probe has written.
-        candidates: Further static weights to look at, by name.
+        path: The directory of a run, finished or not; the directory of a study; or a file that a probe has written.
+        candidates: Further static weights to examine, by name.
 
     Raises:
-        ValueError: It is none of these, or holds no records that can be read.
+        ValueError: The path is none of these, or no gradients were recorded.
     """
     if (path / RECIPE).exists():
         return diagnose_study(open_study(path), candidates)
-    return judge(recorded(path), candidates)
+    return judge(read_probe(path), candidates)
 
 
-def recorded(path: Path) -> polars.DataFrame:
-    """What the probe of a run has recorded, also of one that is still being made.
+def read_probe(path: Path) -> polars.DataFrame:
+    """Return the gradients that the probe of a run has recorded, also while the run goes on.
 
     Args:
         path: The directory of the run, or the probe's file.
 
     Raises:
-        ValueError: It is neither, nothing was recorded, or the file is damaged.
+        ValueError: The path is neither, nothing was recorded, or the file is damaged.
     """
     if path.is_file():
         return read(path)
@@ -134,79 +150,75 @@ def recorded(path: Path) -> polars.DataFrame:
 
 
 def diagnose_study(study: Study, candidates: Mapping[str, Mapping[str, float]] | None = None) -> StudyVerdict:
-    """The verdicts on the multi-task runs of a study, unfinished ones too.
+    """Return the verdicts on the multi-task runs of a study, including unfinished ones.
 
-    The weights of its runs with fixed weights are looked at in all others of their variant, under their label; those
-    that `equipoise search` has found for a study without variants as `STRATEGY search`.
+    Two kinds of weights are examined in every run besides the candidates: those of the runs with fixed weights of the
+    same variant, by their label; and those that `equipoise search` has found for a study without variants, as
+    `STRATEGY search`.
 
     Args:
         study: From `open_study`.
-        candidates: Further static weights to look at, by name.
+        candidates: Further static weights to examine, by name.
     """
-    multi = [record for record in study.records if record.balancer != SINGLE and len(record.tasks) > 1]
-    known = dict(candidates or {}) | _searched(study.directory)
-    runs = []
-    for record in multi:
-        directory = Path(record.directory)
-        if record.status == "finished" or (directory / PROBE).exists():
-            runs.append(_run(record, study, known | _fixed(study, record.variant)))
-    names = dict.fromkeys((run.variant, run.balancer) for run in runs)
-    methods = [_method([run for run in runs if (run.variant, run.balancer) == name]) for name in names]
+    known = dict(candidates or {}) | _searched_weights(study.directory)
+    runs = [
+        _run_verdict(row, study, known | _fixed_weights(study, row.variant))
+        for row in multi_task(study.rows)
+        if len(row.tasks) > 1 and (row.status == "finished" or (Path(row.directory) / PROBE).exists())
+    ]
+    methods = [_method_verdict(of_method) for of_method in by_method(runs).values()]
     return StudyVerdict(name=study.directory.name, runs=tuple(runs), methods=tuple(methods))
 
 
-def _run(record: RunRow, study: Study, candidates: Mapping[str, Mapping[str, float]]) -> RunVerdict:
+def _run_verdict(row: RunRow, study: Study, candidates: Mapping[str, Mapping[str, float]]) -> RunVerdict:
     verdict, missing = None, None
     try:
-        verdict = judge(recorded(Path(record.directory)), candidates)
+        verdict = judge(read_probe(Path(row.directory)), candidates)
     except ValueError as error:
         missing = str(error)
     return RunVerdict(
-        variant=record.variant,
-        balancer=record.balancer,
-        seed=record.seed,
-        directory=record.directory,
+        variant=row.variant,
+        balancer=row.balancer,
+        seed=row.seed,
+        directory=row.directory,
         verdict=verdict,
         missing=missing,
-        changes=_changes(record, study),
+        changes=_changes(row, study),
     )
 
 
-def _fixed(study: Study, variant: str | None) -> dict[str, dict[str, float]]:
-    """The weights of the runs of a variant with fixed ones, by label; one run stands for all seeds."""
-    pairs = zip(study.planned, study.records, strict=True)
-    fixed = [record for run, record in pairs if run.config.balancer.name == "fixed" and record.variant == variant]
-    return {record.balancer: record.weights for record in fixed if record.status == "finished"}
+def _fixed_weights(study: Study, variant: str | None) -> dict[str, dict[str, float]]:
+    """Return the weights of the runs of a variant with fixed weights, by label; one run stands for all seeds."""
+    pairs = zip(study.planned, study.rows, strict=True)
+    fixed = [row for run, row in pairs if run.config.balancer.name == "fixed" and row.variant == variant]
+    return {row.balancer: row.weights for row in finished(fixed)}
 
 
-def _searched(directory: Path) -> dict[str, dict[str, float]]:
-    """The best weights of every strategy that was run on the study."""
-    names = sorted(path.stem.removeprefix("search-") for path in directory.glob("search-*.json"))
-    records = {name: read_record(directory, name) for name in names}
+def _searched_weights(directory: Path) -> dict[str, dict[str, float]]:
+    """Return the best weights of every search on a study, by `STRATEGY search`."""
+    found = {name: read_search(directory, name) for name in search_strategies(directory)}
     return {
-        f"{name} search": dict(record.best.weights)
-        for name, record in records.items()
-        if record is not None and record.best is not None
+        f"{name} search": dict(search.best.weights)
+        for name, search in found.items()
+        if search is not None and search.best is not None
     }
 
 
-def _changes(record: RunRow, study: Study) -> dict[str, float]:
-    found: dict[str, list[float]] = {}
+def _changes(row: RunRow, study: Study) -> dict[str, float]:
+    """Return the change of every task against the single-task networks, in percent; a mean over several metrics."""
+    single = mean_metrics(single_task(study.rows, row.reference))
+    changes: dict[str, float] = {}
     for key, higher in study.directions.items():
-        single = [
-            other.metrics[key]
-            for other in study.records
-            if other.balancer == SINGLE and other.variant == record.reference and key in other.metrics
-        ]
-        own, base = record.metrics.get(key, math.nan), fmean(single) if single else math.nan
+        own, base = row.metrics.get(key, math.nan), single.get(key, math.nan)
         if math.isfinite(own) and math.isfinite(base) and base > 0:
-            found.setdefault(key.split(".")[0], []).append(delta_m({key: own}, {key: base}, {key: higher}))
-    return {task: fmean(changes) for task, changes in found.items()}
+            changes[key] = delta_m({key: own}, {key: base}, {key: higher})
+    of_tasks = group(changes, lambda key: key.split(".")[0])
+    return {task: fmean(changes[key] for key in keys) for task, keys in of_tasks.items()}
 
 
-def _method(runs: Sequence[RunVerdict]) -> MethodVerdict:
+def _method_verdict(runs: Sequence[RunVerdict]) -> MethodVerdict:
     verdicts = [run.verdict for run in runs if run.verdict is not None]
-    changes = _means([run.changes for run in runs])
+    changes = mean_by_key(run.changes for run in runs)
     starved = _count(task for verdict in verdicts for task in verdict.starved)
     return MethodVerdict(
         variant=runs[0].variant,
@@ -216,7 +228,7 @@ def _method(runs: Sequence[RunVerdict]) -> MethodVerdict:
         causes=_count(verdict.cause for verdict in verdicts if verdict.cause is not None),
         starved=starved,
         dominating=_count(task for verdict in verdicts for task in verdict.dominating),
-        shares=_means([{row.task: row.share for row in verdict.tasks} for verdict in verdicts]),
+        shares=mean_by_key({row.task: row.share for row in verdict.tasks} for verdict in verdicts),
         changes=changes,
         text=_text(verdicts, starved, changes),
     )
@@ -224,15 +236,6 @@ def _method(runs: Sequence[RunVerdict]) -> MethodVerdict:
 
 def _count(names: Iterable[str]) -> dict[str, int]:
     return dict(Counter(names))
-
-
-def _means(rows: Sequence[Mapping[str, float | None]]) -> dict[str, float]:
-    values: dict[str, list[float]] = {}
-    for row in rows:
-        for task, value in row.items():
-            if value is not None:
-                values.setdefault(task, []).append(value)
-    return {task: fmean(found) for task, found in values.items()}
 
 
 def _text(verdicts: Sequence[Verdict], starved: Mapping[str, int], changes: Mapping[str, float]) -> str:

@@ -1,10 +1,10 @@
-"""The numbers that the two papers print, to stand beside measured ones.
+"""The results that the two papers print, for comparison with measured ones.
 
-The tables are files of the folder `published_tables`. Those of paper one ("Revisit the Imbalance Optimization in
-Multi-task Learning: An Experimental Analysis", 2025) hold metrics, from which delta_m is computed anew: some of the
-printed ones do not follow from the cells beside them. Those of paper two ("Uniform Loss vs. Specialized Optimization",
-2025) hold relative changes against the single-task networks, in percent, in columns that end in `_change`; delta_m over
-some of them is computed anew.
+The tables are the files of the folder `published_tables`. Those of Guo et al. (2025, "Revisit the Imbalance
+Optimization in Multi-task Learning: An Experimental Analysis") hold metrics. Their delta_m is computed anew, because
+some printed values do not follow from the cells beside them. Those of Gama & Grassi (2025, "Uniform Loss vs.
+Specialized Optimization") hold relative changes against the single-task networks, in percent, in columns that end in
+`_change`. Their delta_m is computed anew if it is over some of the columns.
 """
 
 import csv
@@ -18,7 +18,7 @@ from equipoise.config import SINGLE, PublishedConfig
 from equipoise.metrics import delta_m_within_tasks, mean_within_tasks
 
 _SPELLINGS = {"nashmtl": "nash_mtl"}
-"""Names of methods as a paper's table has them, where they are not ours."""
+"""Names of methods as a paper's table spells them, with ours."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,10 @@ class PublishedRow:
     """One row of a published table.
 
     Attributes:
-        values: Metrics by `task.metric`, as far as there are any.
-        changes: Relative changes in percent likewise.
-        delta_m: In percent, over the metrics asked for where the table has them all, else as printed.
+        values: Metrics by `task.metric`; empty if the table has none.
+        changes: Relative changes in percent by `task.metric`; empty if the table has none.
+        delta_m: Percent. It is computed over the metrics asked for if the table has all of them. Otherwise the printed
+            value is used.
     """
 
     values: Mapping[str, float]
@@ -37,19 +38,20 @@ class PublishedRow:
 
 
 def tables() -> list[str]:
-    """The names of the published tables.
+    """Return the names of the published tables.
 
-    >>> "paper_one_table2_nyud" in tables()
-    True
+    Example:
+        >>> "paper_one_table2_nyud" in tables()
+        True
     """
     return sorted(_files())
 
 
 def read(published: PublishedConfig, directions: Mapping[str, bool]) -> dict[str, PublishedRow]:
-    """The rows of a published table by method.
+    """Return the rows of a published table by method.
 
     Args:
-        published: The table, which of its rows, and which single-task row they are compared with.
+        published: The table, the rows to read, and the single-task row that they are compared with.
         directions: The main metric of every task as `task.metric`, and whether a higher value is better.
 
     Raises:
@@ -67,7 +69,7 @@ def read(published: PublishedConfig, directions: Mapping[str, bool]) -> dict[str
         computed = float(entry["delta_m"])
         if single is not None and values.keys() == directions.keys():
             computed = delta_m_within_tasks(values, single, directions)
-        # What is printed is over all changes of the table.
+        # The printed value is over all changes of the table.
         elif changes.keys() == directions.keys() and len(changes) < sum(key.endswith("_change") for key in entry):
             computed = mean_within_tasks(changes)
         found[_SPELLINGS.get(entry["method"], entry["method"])] = PublishedRow(values, changes, computed)
@@ -86,7 +88,7 @@ def _where(
     if not found:
         there = {key: sorted({entry.get(key, "") for entry in entries}) for key in wanted}
         raise ValueError(
-            f"`published` should choose rows of {published.table}. Found `{dict(wanted)}`, it has {there}."
+            f"`published` should choose rows of {published.table}. Found `{dict(wanted)}`; the table has {there}."
         )
     return found
 

@@ -1,4 +1,4 @@
-"""How sure a study can be: intervals over seeds, paired differences, ranks."""
+"""Statistics over seeds: bootstrap intervals, mean ranks and their critical difference, agreement of orders."""
 
 import itertools
 import math
@@ -10,19 +10,19 @@ from typing import Any, cast
 import numpy as np
 from scipy import stats
 
-EXACT = 6
-"""Up to this many values all resamples of a bootstrap are gone through; beyond, 9999 are drawn."""
+_EXACT = 6
+"""Up to this many values the bootstrap uses all resamples; with more values it draws 9999."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and where it may lie.
+    """A mean with its confidence interval.
 
     Attributes:
-        mean: Of the values.
-        low: The lower end; NaN where there is one value alone, from which no spread can be told.
-        high: The upper end, likewise.
-        count: The number of values.
+        mean: Mean of the values.
+        low: Lower end; NaN for a single value, which has no spread.
+        high: Upper end; NaN for a single value.
+        count: Number of values.
     """
 
     mean: float
@@ -37,22 +37,23 @@ class Interval:
 
 
 def bootstrap(values: Sequence[float], confidence: float = 0.95) -> Interval:
-    """The mean of values and its bootstrap interval (Efron's percentile method).
+    """Return the mean of values and its bootstrap interval (Efron's percentile method).
 
-    The interval holds the middle `confidence` of the means of all resamples with repetition. From few values it is too
-    narrow: with three, it contains the true mean of normal values in about three of four cases, not in 95 of 100.
+    The interval holds the middle `confidence` of the means of all resamples with repetition. It is too narrow for few
+    values: with three, it contains the true mean of normal values in about three of four cases, not in 95 of 100.
 
     Args:
         values: One or more numbers.
-        confidence: In (0, 1).
+        confidence: A number in (0, 1).
 
     Raises:
-        ValueError: If there is no value, or `confidence` is out of range.
+        ValueError: There is no value, or `confidence` is out of range.
 
-    >>> bootstrap([1.0, 2.0, 3.0])
-    Interval(mean=2.0, low=1.0, high=3.0, count=3)
-    >>> bootstrap([1.0]).known
-    False
+    Example:
+        >>> bootstrap([1.0, 2.0, 3.0])
+        Interval(mean=2.0, low=1.0, high=3.0, count=3)
+        >>> bootstrap([1.0]).known
+        False
     """
     if not values:
         raise ValueError("`values` should hold one number at least. Found `values = []`.")
@@ -62,13 +63,13 @@ def bootstrap(values: Sequence[float], confidence: float = 0.95) -> Interval:
     if count == 1:
         return Interval(float(values[0]), math.nan, math.nan, 1)
     array = np.asarray(values, dtype=float)
-    if count <= EXACT:
+    if count <= _EXACT:
         choices = np.array(list(itertools.product(range(count), repeat=count)))
     else:
         choices = np.random.default_rng(0).integers(count, size=(9999, count))
     means = array[choices].mean(axis=1)
     tail = (1 - confidence) / 2
-    # The ends are means that occur: with three values an interpolated end would lie between two of 27.
+    # The ends are means that occur. With three values, an interpolated end would lie between two of 27 means.
     low = np.quantile(means, tail, method="inverted_cdf")
     high = np.quantile(means, 1 - tail, method="inverted_cdf")
     return Interval(float(array.mean()), float(low), float(high), count)
@@ -76,13 +77,13 @@ def bootstrap(values: Sequence[float], confidence: float = 0.95) -> Interval:
 
 @dataclass(frozen=True)
 class Ranks:
-    """Mean ranks, 1 being the best.
+    """Mean ranks of methods; 1 is the best.
 
     Attributes:
-        mean: The mean rank by name.
+        mean: Mean rank by name.
         critical_difference: Two mean ranks that are farther apart than this differ at the 5 % level (Nemenyi's test, as
             in Demšar, "Statistical Comparisons of Classifiers over Multiple Data Sets", JMLR 2006).
-        blocks: The number of comparisons.
+        blocks: Number of comparisons.
     """
 
     mean: Mapping[str, float]
@@ -91,23 +92,24 @@ class Ranks:
 
 
 def mean_ranks(blocks: Sequence[Mapping[str, float]]) -> Ranks:
-    """Rank methods in several comparisons.
+    """Rank methods in several comparisons, and return their mean ranks.
 
-    Ties share the mean of their ranks. The critical difference is
+    Tied methods share the mean of their ranks. The critical difference is
 
     .. math:: q \\sqrt{k (k + 1) / (6 n)}
 
-    with k methods, n comparisons and q the studentised range of k and infinity at 5 %, over the root of two. It takes
-    comparisons for independent; those of tasks of one network are not quite.
+    with k methods and n comparisons; q is the studentised range of k and infinity at 5 %, divided by the root of two.
+    It assumes independent comparisons, which the tasks of one network are not quite.
 
     Args:
-        blocks: For each comparison a score by method; higher is better. All have the same methods.
+        blocks: A score by method for every comparison; higher is better. All have the same methods.
 
     Raises:
-        ValueError: If there is no comparison, they have different methods, or there are fewer than two methods.
+        ValueError: There is no comparison, methods differ between comparisons, or there are fewer than two methods.
 
-    >>> mean_ranks([{"a": 2.0, "b": 1.0}, {"a": 3.0, "b": 3.0}]).mean
-    {'a': 1.25, 'b': 1.75}
+    Example:
+        >>> mean_ranks([{"a": 2.0, "b": 1.0}, {"a": 3.0, "b": 3.0}]).mean
+        {'a': 1.25, 'b': 1.75}
     """
     methods = list(blocks[0]) if blocks else []
     if len(methods) < 2 or any(set(block) != set(methods) for block in blocks):
@@ -123,18 +125,22 @@ def mean_ranks(blocks: Sequence[Mapping[str, float]]) -> Ranks:
 
 
 def order_agreement(first: Mapping[str, float], second: Mapping[str, float]) -> float:
-    """Kendall's tau-b of two scores of the same things: 1 for the same order, -1 for the reverse, NaN for fewer than 2.
+    """Return Kendall's tau-b of two scores: 1 for the same order, -1 for the reverse order.
 
     Args:
         first: A score by name.
-        second: Another; names that only one of them has are left out.
+        second: Another score by name. Names that only one of them has are left out.
 
-    >>> order_agreement({"a": 1.0, "b": 2.0, "c": 3.0}, {"a": 10.0, "b": 30.0, "c": 20.0})  # doctest: +ELLIPSIS
-    0.333...
+    Returns:
+        NaN if they share fewer than two names.
+
+    Example:
+        >>> order_agreement({"a": 1.0, "b": 2.0, "c": 3.0}, {"a": 10.0, "b": 30.0, "c": 20.0})  # doctest: +ELLIPSIS
+        0.333...
     """
     names = [name for name in first if name in second]
     if len(names) < 2:
         return math.nan
-    # SciPy's stubs do not know the fields of what its tests return.
+    # SciPy's type stubs do not declare the fields of the result.
     found = cast(Any, stats.kendalltau([first[name] for name in names], [second[name] for name in names]))
     return float(found.statistic)

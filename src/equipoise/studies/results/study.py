@@ -1,4 +1,4 @@
-"""A study on disk: the recipe in its directory, by which its runs are found again."""
+"""A study on disk: the recipe and the fingerprints in its directory, by which its runs are found again."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,9 +6,13 @@ from pathlib import Path
 import yaml
 
 from equipoise._core.files import write_text
+from equipoise._core.imports import write_copies
 from equipoise.config import ConfigError, Recipe, load
-from equipoise.studies.plan.matrix import PlannedRun, plan
-from equipoise.studies.results.aggregate import RunRow, collect
+from equipoise.studies.plan.keys import Fingerprints
+from equipoise.studies.plan.matrix import plan
+from equipoise.studies.plan.planned_run import IMPORTS, PlannedRun
+from equipoise.studies.results.aggregate import collect
+from equipoise.studies.results.rows import RunRow
 from equipoise.studies.run.execute import unfinished_runs
 from equipoise.training.selection import main_metrics
 
@@ -18,20 +22,20 @@ RECIPE = "study.yaml"
 
 @dataclass(frozen=True)
 class Study:
-    """A study as it is now, finished or not.
+    """A study in its present state, finished or not.
 
     Attributes:
-        directory: Its own; runs lie beside it, wherever both have been moved to.
-        recipe: What it compares.
+        directory: Directory of the study. The runs are beside it, wherever both have been moved to.
+        recipe: The recipe.
         planned: The runs of its table that are known by now.
-        records: What each of them has found, in the same order.
-        left: How many known runs are not finished, trials of grids among them.
+        rows: The result of each of them, in the same order.
+        left: Number of known runs that are not finished, including trials of grids.
     """
 
     directory: Path
     recipe: Recipe
     planned: tuple[PlannedRun, ...]
-    records: tuple[RunRow, ...]
+    rows: tuple[RunRow, ...]
     left: int
 
     @property
@@ -45,17 +49,29 @@ class Study:
         return main_metrics(self.recipe.data.tasks(self.recipe.tasks))
 
 
-def save_recipe(recipe: Recipe, directory: Path) -> None:
-    """Write the recipe of a study into its directory, which is made if it is missing."""
+def save_recipe(recipe: Recipe, directory: Path, fingerprints: Fingerprints | None = None) -> None:
+    """Write the recipe of a study into its directory, with the fingerprints of its data and weights.
+
+    The sources of the modules that it imports are copied into the folder `imports`.
+
+    Args:
+        recipe: The study.
+        directory: Directory of the study; it is made if it is missing.
+        fingerprints: Fingerprints that are known, for a study whose data are gone.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     write_text(directory / RECIPE, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+    write_copies(recipe.imports, directory / IMPORTS)
+    fingerprints = fingerprints or Fingerprints()
+    plan(recipe, fingerprints=fingerprints)
+    fingerprints.write(directory)
 
 
 def open_study(directory: Path) -> Study:
-    """Look at a study from its directory.
+    """Return a study from its directory. The data and the weights need not be there.
 
     Args:
-        directory: The one that `equipoise bench` has made, such as `studies/quickstart`.
+        directory: The directory that `equipoise bench` has made, such as `studies/quickstart`.
 
     Raises:
         ConfigError: It is no directory of a study.
@@ -67,7 +83,7 @@ def open_study(directory: Path) -> Study:
         )
     place = directory.resolve()
     recipe = load(place / RECIPE, Recipe)
-    planned = plan(recipe, place.parent)
+    planned = plan(recipe, place.parent, Fingerprints.read(place))
     left = len(unfinished_runs(planned, place.parent))
-    of_table = tuple(run for run in planned if not run.trial)
-    return Study(place, recipe, of_table, tuple(collect(of_table, place.parent)), left)
+    in_table = tuple(run for run in planned if not run.trial)
+    return Study(place, recipe, in_table, tuple(collect(in_table, place.parent)), left)

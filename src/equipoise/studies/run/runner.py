@@ -1,6 +1,5 @@
-"""Making one run in this process, wherever that is."""
+"""Makes one run in this process: its lock, its single-task results, its training, its failure."""
 
-import json
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,7 +8,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from equipoise._core.files import write_json
-from equipoise.studies.plan.matrix import FAILURE, PlannedRun, run_directory
+from equipoise._core.imports import write_copies
+from equipoise.studies.plan.planned_run import FAILURE, IMPORTS, PlannedRun, run_directory
 from equipoise.training import Abandoned, Status, read_result, train
 from equipoise.training.selection import FALLBACK, RESULT, Selection, main_metrics
 
@@ -17,22 +17,22 @@ _LOCK = ".lock"
 
 
 def make_run(run: PlannedRun, root: Path, watch: Callable[[Status], None]) -> str | None:
-    """Bring a run to its end; where another process is making it, wait for that and take its result.
+    """Bring a run to its end. If another process is making it, wait for that and take its result.
 
     Args:
         run: The run.
         root: The directory that all studies share.
-        watch: Told how far it is; may raise `Abandoned`.
+        watch: Called with the progress of the run; may raise `Abandoned`.
 
     Returns:
-        Why it failed, which is also written to `failure.json` in its directory; or none.
+        Why the run failed, which is also written to `failure.json` in its directory; none if it did not.
 
     Raises:
-        Abandoned: By `watch`.
+        Abandoned: From `watch`.
     """
     directory = run.directory(root)
     directory.mkdir(parents=True, exist_ok=True)
-    # The lock is the operating system's: it goes with the process, however that ends.
+    # The lock belongs to the operating system: it ends with the process, however that ends.
     lock = FileLock(directory / _LOCK)
     try:
         lock.acquire(timeout=0)
@@ -43,6 +43,7 @@ def make_run(run: PlannedRun, root: Path, watch: Callable[[Status], None]) -> st
         (directory / FAILURE).unlink(missing_ok=True)
         if is_provisional(run, root):
             (directory / RESULT).unlink()
+        write_copies(run.config.imports, directory / IMPORTS)
         train(
             run.config,
             directory,
@@ -61,17 +62,26 @@ def make_run(run: PlannedRun, root: Path, watch: Callable[[Status], None]) -> st
     return None
 
 
+def is_locked(directory: Path) -> bool:
+    """Whether a process is making the run in a directory."""
+    try:
+        with FileLock(directory / _LOCK, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
 def is_provisional(run: PlannedRun, root: Path) -> bool:
-    """Whether a finished run chose its checkpoint for want of single-task networks that are there by now."""
-    result = read_result(run.directory(root))
+    """Whether a finished run chose its checkpoint without single-task networks that are finished by now."""
+    result = run.result(root)
     if result is None or not run.needs or result.selection != FALLBACK:
         return False
     tasks = run.config.data.tasks(run.config.tasks)
     return Selection(tasks, _single_metrics(run, root)).criterion != FALLBACK
 
 
-def note_failure(run: PlannedRun, root: Path, error: str) -> None:
-    """Write down why a run failed that could not do so itself; not where another process is making it, or has."""
+def write_failure(run: PlannedRun, root: Path, error: str) -> None:
+    """Write down why a run failed whose process could not; not if another process is making the run, or has."""
     directory = run.directory(root)
     directory.mkdir(parents=True, exist_ok=True)
     with suppress(Timeout), FileLock(directory / _LOCK, timeout=0):
@@ -79,16 +89,9 @@ def note_failure(run: PlannedRun, root: Path, error: str) -> None:
             write_json(directory / FAILURE, {"error": error})
 
 
-def read_failure(directory: Path) -> str | None:
-    """Why the run in a directory failed; none if it did not (or its file is damaged, or has just been removed)."""
-    try:
-        return json.loads((directory / FAILURE).read_text(encoding="utf-8"))["error"]
-    except (OSError, ValueError, KeyError):
-        return None
-
-
 def _single_metrics(run: PlannedRun, root: Path) -> dict[str, float] | None:
-    """The main metrics of the single-task networks on the split that checkpoints are chosen on, if all are there."""
+    """Return the main metrics of the single-task networks on the split that checkpoints are chosen on; none if one is
+    missing."""
     found: dict[str, float] = {}
     for key in run.needs:
         if (result := read_result(run_directory(root, key))) is not None:
@@ -98,6 +101,6 @@ def _single_metrics(run: PlannedRun, root: Path) -> dict[str, float] | None:
 
 
 def _single_directories(run: PlannedRun, root: Path) -> dict[str, Path]:
-    """Where the finished single-task networks that the run is compared with are, by task."""
+    """Return the directories of the finished single-task networks that the run is compared with, by task."""
     directories = [run_directory(root, key) for key in run.needs]
     return {result.config.tasks[0]: found for found in directories if (result := read_result(found)) is not None}

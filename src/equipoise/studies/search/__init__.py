@@ -1,29 +1,32 @@
-"""Search for the loss weights with the best delta_m on validation; P1's claim is that AvgNorm makes it needless.
+"""Search for the loss weights with the best delta_m on validation.
 
-A strategy is one file of `strategies`. It proposes weights and is told what they reach, see `Problem`; whatever it
-proposes becomes an ordinary run of the study, which is made once however often it is asked for.
+A strategy proposes weights and learns what they reach, see `Problem`. All weights that it proposes become ordinary runs
+of the study, which are made once however often they are asked for. Guo et al. (2025) claim that AvgNorm makes such a
+search needless.
 """
 
 from equipoise.studies.search.driver import Search
-from equipoise.studies.search.problem import Budget, BudgetSpent, Outcome, Problem, Weights
-from equipoise.studies.search.runs import Make, Runs
-from equipoise.studies.search.strategies import Strategy, available, create
-from equipoise.studies.search.trials import SearchRecord, parse_ranges, read_record, read_records
+from equipoise.studies.search.problem import Budget, BudgetSpent, Problem, Trial, Weights
+from equipoise.studies.search.results import SearchResult, parse_ranges, read_search, read_searches, search_strategies
+from equipoise.studies.search.runs import MakeRuns, TrialRuns
+from equipoise.studies.search.strategies import RangeStrategy, Strategy, available, create
 
 __all__ = [
     "Budget",
     "BudgetSpent",
-    "Make",
-    "Outcome",
+    "MakeRuns",
     "Problem",
-    "Runs",
+    "RangeStrategy",
     "Search",
-    "SearchRecord",
+    "SearchResult",
     "Strategy",
+    "Trial",
+    "TrialRuns",
     "Weights",
     "available",
     "create",
     "parse_ranges",
-    "read_record",
-    "read_records",
+    "read_search",
+    "read_searches",
+    "search_strategies",
 ]

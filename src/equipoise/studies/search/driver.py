@@ -1,4 +1,4 @@
-"""A whole search: a strategy, its runs, and the record of both."""
+"""A whole search: a strategy, its runs, and the file of its results."""
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -11,28 +11,29 @@ from equipoise.studies.results.aggregate import collect
 from equipoise.studies.run.execute import unfinished_runs
 from equipoise.studies.run.executors import Watch
 from equipoise.studies.search.problem import Budget, BudgetSpent
-from equipoise.studies.search.runs import Make, Runs, planned_with
+from equipoise.studies.search.results import SearchResult, read_search
+from equipoise.studies.search.runs import MakeRuns, TrialRuns, plan_with
 from equipoise.studies.search.strategies import create
-from equipoise.studies.search.trials import SearchRecord, read_record
 
 
 class Search:
-    """A strategy on a study; goes on where an earlier call with the same directory stopped.
+    """A search for loss weights; it goes on where an earlier call with the same directory stopped.
 
     Args:
-        recipe: Without variants and grid. Trials have its first seed.
+        recipe: A recipe without variants and grid. Trials have its first seed.
         strategy: One of `available()`.
         root: The directory that all studies share.
-        directory: Where the record is kept.
-        options: The strategy's own.
-        budget: What all trials may cost; needed by strategies that do not come to an end by themselves.
+        directory: Directory for the results.
+        options: Options of the strategy.
+        budget: What all trials may cost. Strategies that do not end by themselves need one.
 
     Attributes:
-        singles: The single-task networks that trials are compared with; to be finished before it is conducted.
-        expected: How many trials the strategy makes without a budget, if that can be told.
+        singles: The single-task networks that trials are compared with. They must be finished before `run`.
+        expected: Number of trials that the strategy makes without a budget; none if it is not known.
 
     Raises:
-        ValueError: There is no such strategy or option; it needs a budget; or the recipe is not of one network.
+        ValueError: The strategy or an option is not known; the strategy needs a budget; or the recipe has variants or a
+            grid.
     """
 
     def __init__(
@@ -55,10 +56,10 @@ class Search:
         self._budget = budget or Budget()
         self._strategy = create(strategy, recipe.tasks, **(options or {}))
         if self._strategy.endless and self._budget == Budget():
-            raise ValueError(f"strategy `{strategy}` goes on as long as it may: give it a budget of `runs` or `hours`.")
-        *self.singles, uniform = planned_with(recipe, "uniform")
+            raise ValueError(f"strategy `{strategy}` does not end by itself: give it a budget of `runs` or `hours`.")
+        *self.singles, uniform = plan_with(recipe, "uniform")
         self.expected = self._strategy.expected()
-        self._record = SearchRecord(
+        self._empty = SearchResult(
             strategy=strategy,
             options=dict(options or {}),
             problem=uniform.key,
@@ -67,32 +68,32 @@ class Search:
         )
 
     def check(self) -> None:
-        """Open what the strategy keeps between calls, to find out before anything is trained whether that is possible.
+        """Check, before anything is trained, that the files of the strategy can be opened.
 
         Raises:
-            ValueError: It cannot be opened.
+            ValueError: They cannot be opened.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
-        self._strategy.check(self._directory, self._record.problem)
+        self._strategy.check(self._directory, self._empty.problem)
 
-    def conduct(
+    def run(
         self,
-        make: Make,
+        make_runs: MakeRuns,
         jobs: int = 1,
         *,
-        noted: Callable[[SearchRecord], None] = lambda record: None,
+        on_change: Callable[[SearchResult], None] = lambda result: None,
         watch: Watch = lambda event: None,
-    ) -> SearchRecord:
+    ) -> SearchResult:
         """Search until the strategy has nothing more to try or the budget is spent.
 
-        What is found is written after every trial, so that nothing is lost whenever the process ends. The test split
-        is looked at when the best trial is known, and at that trial's alone.
+        The results are written after every trial, so that nothing is lost if the process ends. The test split is read
+        once, for the best trial alone.
 
         Args:
-            make: Makes runs, as `equipoise.studies.execute` does.
-            jobs: How many runs `make` makes side by side.
-            noted: Told of every change of the record.
-            watch: Told how far runs are.
+            make_runs: Makes runs, as `equipoise.studies.execute` does.
+            jobs: Number of runs that `make_runs` makes side by side.
+            on_change: Called with the results whenever they change.
+            watch: Called with every event of the runs.
 
         Raises:
             ValueError: Single-task networks are missing.
@@ -100,34 +101,34 @@ class Search:
         if missing := unfinished_runs(self.singles, self._root):
             raise ValueError(f"the single-task networks should be finished first. Missing: {missing[0].name}.")
         self._directory.mkdir(parents=True, exist_ok=True)
-        record = self._record
-        before = read_record(self._directory, record.strategy) or record
+        result = self._empty
+        before = read_search(self._directory, result.strategy) or result
 
-        def note(runs: Runs) -> None:
-            nonlocal record
-            record = record.model_copy(update={"trials": tuple(runs.known()), "own": tuple(runs.own())})
-            self._keep(record, noted)
+        def update(runs: TrialRuns) -> None:
+            nonlocal result
+            result = result.model_copy(update={"trials": tuple(runs.trials()), "own": tuple(runs.own())})
+            self._write(result, on_change)
 
-        runs = Runs(
+        runs = TrialRuns(
             self._recipe,
             self._root,
             self._directory,
-            make,
+            make_runs,
             jobs=jobs,
             budget=self._budget,
             earlier=before.trials,
             own=before.own,
-            noted=note,
+            on_change=update,
             watch=watch,
         )
         with suppress(BudgetSpent):
             self._strategy.search(runs)
-        if record.best is not None:
-            best = replace(runs.run(record.best.weights), trial=False)
-            record = record.model_copy(update={"test": collect([*self.singles, best], self._root)[-1].delta_m})
-            self._keep(record, noted)
-        return record
+        if result.best is not None:
+            best = replace(runs.run(result.best.weights), trial=False)
+            result = result.model_copy(update={"test": collect([*self.singles, best], self._root)[-1].delta_m})
+            self._write(result, on_change)
+        return result
 
-    def _keep(self, record: SearchRecord, noted: Callable[[SearchRecord], None]) -> None:
-        record.write(self._directory)
-        noted(record)
+    def _write(self, result: SearchResult, on_change: Callable[[SearchResult], None]) -> None:
+        result.write(self._directory)
+        on_change(result)

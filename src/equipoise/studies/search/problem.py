@@ -1,4 +1,4 @@
-"""What a strategy of weight search is given, and what it gets back."""
+"""The problem that a strategy of weight search solves: it proposes weights and learns what they reach."""
 
 import math
 from abc import ABC, abstractmethod
@@ -10,22 +10,22 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 Weights = dict[str, float]
-"""A loss weight by task."""
+"""Loss weights by task."""
 
 
-class Outcome(BaseModel):
-    """What became of a trial.
+class Trial(BaseModel):
+    """Weights that were tried, and what they reached.
 
     Attributes:
         weights: The loss weights.
-        run: The key of its run; its directory below `runs`.
-        balancer: `fixed`, or the method that found the weights while it trained.
-        status: `finished`; `abandoned` before its end, as it was hopeless or not needed any longer; or `failed`.
-        score: delta_m on validation in percent; of an abandoned trial the best that it had, if any.
-        epochs: How many it was trained for.
-        seconds: Time of its training and evaluation.
-        cached: Whether its run was there before this strategy asked for it.
-        error: Why it failed.
+        run: Key of the run, which is its directory below `runs`.
+        balancer: `fixed`, or the method that found the weights in training.
+        status: `finished`; `abandoned` before its end, because it was hopeless or no longer needed; or `failed`.
+        score: delta_m on validation in percent. Of an abandoned trial it is the best so far, if any.
+        epochs: Number of epochs that were trained.
+        seconds: Duration of training and evaluation.
+        cached: Whether the run was there before this strategy asked for it.
+        error: Why the trial failed.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -42,18 +42,18 @@ class Outcome(BaseModel):
 
     @property
     def value(self) -> float:
-        """What to choose by: the score of a finished trial, else minus infinity."""
+        """The value to compare trials by: the score of a finished trial, else minus infinity."""
         if self.status != "finished" or self.score is None or not math.isfinite(self.score):
             return -math.inf
         return self.score
 
 
-Report = Callable[[int, int, float], bool]
-"""Told number of a trial within its call, epoch and score after an evaluation; returns whether to abandon the trial."""
+ShouldPrune = Callable[[int, int, float], bool]
+"""Decide after an evaluation whether to abandon a trial, from its position in the call, the epoch and the score."""
 
 
-def keep(trial: int, epoch: int, score: float) -> bool:
-    """Abandon nothing."""
+def never_prune(trial: int, epoch: int, score: float) -> bool:
+    """Abandon no trial."""
     return False
 
 
@@ -62,13 +62,13 @@ class BudgetSpent(Exception):
 
 
 class Problem(ABC):
-    """What a strategy tries weights on.
+    """The interface on which a strategy tries weights.
 
     Attributes:
-        tasks: What there are weights for.
-        identity: Names all that decides what weights reach; the same for the same problem on another machine.
-        directory: Where a strategy may keep files of its own.
-        jobs: How many trials are made side by side.
+        tasks: Names of the tasks that have weights.
+        identity: Identifier of everything that decides what weights reach; the same on every machine.
+        directory: Directory in which a strategy may keep files.
+        jobs: Number of trials that are made side by side.
     """
 
     tasks: tuple[str, ...]
@@ -77,54 +77,54 @@ class Problem(ABC):
     jobs: int
 
     @abstractmethod
-    def evaluate(self, candidates: Sequence[Weights], report: Report = keep) -> list[Outcome]:
-        """Try weights; those that have been tried already cost nothing.
+    def evaluate(self, candidates: Sequence[Weights], should_prune: ShouldPrune = never_prune) -> list[Trial]:
+        """Try weights. Weights that were tried before cost nothing.
 
         Args:
             candidates: The weights of each trial.
-            report: Told of evaluations on the way; decides what goes on.
+            should_prune: Called after evaluations; decides which trials go on.
 
         Raises:
-            BudgetSpent: Before all have been tried. Those that have are kept.
+            BudgetSpent: The budget was spent before all were tried. Those that were tried are kept.
         """
 
     @abstractmethod
-    def balance(self, balancer: str, fraction: float) -> Weights:
-        """Train with a balancer for a fraction of the epochs and return the mean weights of these epochs.
+    def mean_weights(self, balancer: str, fraction: float) -> Weights:
+        """Train with a balancer for a fraction of the epochs, and return its mean weights over these epochs.
 
         Raises:
-            BudgetSpent: There is no budget for it.
+            BudgetSpent: The budget does not allow it.
         """
 
     @abstractmethod
-    def known(self) -> list[Outcome]:
-        """Everything tried so far, each trial once."""
+    def trials(self) -> list[Trial]:
+        """Return all trials so far, each once."""
 
     @abstractmethod
-    def recall(self, outcomes: Sequence[Outcome]) -> None:
-        """Count in trials that were made at another time or on another machine."""
+    def add(self, trials: Sequence[Trial]) -> None:
+        """Add trials that were made at another time or on another machine."""
 
     @abstractmethod
-    def room(self) -> int:
-        """How many further trials may begin side by side: as many as there are jobs, or what the budget leaves."""
+    def free_slots(self) -> int:
+        """Return how many further trials may begin side by side: the number of jobs, or less if the budget is short."""
 
     @abstractmethod
-    def left_behind(self, weights: Weights, *, elsewhere: bool) -> bool:
-        """Whether nobody is making the run of weights that an earlier call asked for.
+    def is_orphaned(self, weights: Weights, *, elsewhere: bool) -> bool:
+        """Whether an earlier call asked for the run of these weights and nobody is making it.
 
         Args:
             weights: The weights.
-            elsewhere: Whether other machines make runs too, so that one that was never begun here may be theirs.
+            elsewhere: Whether other machines make runs too, so that a run that was never begun here may be theirs.
         """
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What all trials of a strategy may cost, those of earlier calls and cached ones too.
+    """What all trials of a strategy may cost, including cached ones and those of earlier calls.
 
     Attributes:
-        runs: How many there may be.
-        hours: Hours of training after which no further trial begins; side by side, each counts.
+        runs: Number of trials.
+        hours: Hours of training after which no further trial begins. Trials that run side by side are added up.
     """
 
     runs: int | None = None
@@ -136,8 +136,8 @@ class Budget:
         if self.hours is not None and not self.hours > 0:
             raise ValueError(f"`hours` should be positive. Found `hours = {self.hours}`.")
 
-    def leaves(self, outcomes: Sequence[Outcome], wanted: int) -> int:
-        """How many of the trials that are wanted next may begin."""
-        if self.hours is not None and sum(outcome.seconds for outcome in outcomes) >= 3600 * self.hours:
+    def allows(self, trials: Sequence[Trial], wanted: int) -> int:
+        """Return how many of the trials that are wanted next may begin after these trials."""
+        if self.hours is not None and sum(trial.seconds for trial in trials) >= 3600 * self.hours:
             return 0
-        return wanted if self.runs is None else max(0, min(wanted, self.runs - len(outcomes)))
+        return wanted if self.runs is None else max(0, min(wanted, self.runs - len(trials)))

@@ -1,4 +1,4 @@
-"""Cityscapes: street scenes, as P2 uses them."""
+"""Cityscapes: street scenes, as Gama & Grassi (2025) use them."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -28,46 +28,45 @@ from equipoise.tasks.instance_offsets import InstanceOffsets
 from equipoise.tasks.semantic_segmentation import SemanticSegmentation
 
 SIZE = (256, 512)
-"""Height and width that the official images are reduced to where nothing else is asked for."""
+"""Height and width that the official images are reduced to by default."""
 
 OFFICIAL_COUNTS = {"train": 2975, "val": 500}
+"""How many images the official splits have."""
 
 
 @register("cityscapes")
 class Cityscapes(Dataset):
-    """The finely annotated images of Cityscapes (Cordts et al., CVPR 2016) with the tasks and split of P2, section 3.2.
+    """The finely annotated images of Cityscapes (Cordts et al., CVPR 2016) with the tasks and split of Gama & Grassi.
 
-    On disk either the official directories ``leftImg8bit``, ``gtFine`` and ``disparity`` (see
-    :class:`equipoise.data.datasets.cityscapes.trees.OfficialTree`; the archives may be unpacked into directories of
-    their own, as P2 does), or a ``city_preprocess_W_H`` that P2's code has made of them. The ``.npy`` tree of MTAN's
-    authors, which has no instances and whose depth is a disparity in units that nobody states, is not read.
+    On disk: either the official directories `leftImg8bit`, `gtFine` and `disparity` (see `OfficialTree`; each archive
+    may be unpacked into a directory of its own, as Gama & Grassi do), or a `city_preprocess_W_H` made by their code.
+    The `.npy` tree of MTAN's authors is not read: it has no instances, and its depth is a disparity in an unstated
+    unit.
 
-    Tasks: ``seg``; ``disparity``, (p - 1) / 256 pixels of the full width, scaled to the width that images are reduced
-    to; ``instance``, the way from the middle of each person and vehicle. A group of things that was annotated as one
-    counts as one.
+    Tasks: `seg`; `disparity`, (p - 1) / 256 pixels of the full width, scaled to the width that images are reduced to;
+    `instance`, the offset of each pixel of a person or vehicle from its middle. A group of things that was annotated as
+    one counts as one.
 
-    All are reduced to ``size``, images by averaging and labels to the nearest pixel between pixel centres. (P2 took
-    labels so, but disparities from the corner of each block, two pixels of the full image away from the labels.)
+    All are reduced to `size`: images by averaging, labels to the nearest pixel between pixel centres. (Gama & Grassi
+    reduce labels in this way, but take disparities from the corner of each block, two pixels of the full image away.)
 
-    The official test images have no public labels: the official validation images are ``"test"``, and of the
-    training images a fifth is ``"val"``, in exactly the split of P2 where all 2,975 are there.
+    The official test images have no public labels, so the official validation images are `"test"`. A fifth of the
+    training images is `"val"`. If all 2,975 are there, the split is exactly that of Gama & Grassi (section 3.2).
 
     Args:
         root: The directory.
-        split: ``"train"``, ``"val"`` or ``"test"``.
-        tasks: See :class:`Dataset`.
-        transform: See :class:`Dataset`.
-        classes: 19, or 7 for the categories that they are grouped into.
-        size: (height, width) to reduce to; P2 has (128, 256) and (256, 512). By default the latter, and as stored
-            where P2's code has reduced them already.
+        split: `"train"`, `"val"` or `"test"`.
+        tasks: See `Dataset`.
+        transform: See `Dataset`.
+        classes: 19, or 7 for the categories of the classes.
+        size: (height, width) to reduce to; Gama & Grassi have (128, 256) and (256, 512). The default is the latter, or
+            the stored size if their code has reduced the images already.
 
     Raises:
-        ValueError: ``classes`` or ``size`` is out of range.
-        DatasetError: The directory is not there or lacks a part of the dataset.
+        ValueError: `classes` or `size` is out of range.
+        DatasetError: The directory is missing or lacks a part of the dataset.
     """
 
-    name = "cityscapes"
-    splits = ("train", "val", "test")
     source = (
         "https://www.cityscapes-dataset.com/downloads (leftImg8bit_trainvaltest.zip, gtFine_trainvaltest.zip, "
         "disparity_trainvaltest.zip)"
@@ -107,13 +106,18 @@ class Cityscapes(Dataset):
             InstanceOffsets(name="instance", farthest=width / 16),
         )
 
+    @classmethod
+    def sources(cls, root: Path, options: Mapping[str, Any]) -> list[Path]:
+        """Return the files that the tree names; the archives hold others besides."""
+        return find_tree(root, cls.source).sources()
+
     def identify(self) -> list[str]:
-        """Return ``<official split>/<city>/<city>_<sequence>_<frame>``, or ``<split>/<number>`` of P2's files."""
+        """Return `<official split>/<city>/<city>_<sequence>_<frame>`, or `<split>/<number>` of reduced files."""
         self._tree = find_tree(self.root, self.source)
         return self._tree.identify(self.split)
 
     def faults(self) -> list[DatasetError]:
-        """Return whether images are missing; without all official ones the split is not that of P2."""
+        """Return an error if images are missing. Without all official ones the split is not that of Gama & Grassi."""
         if isinstance(self._tree, PreprocessedTree):
             return self._tree.faults(self.split)
         assert isinstance(self._tree, OfficialTree)
@@ -158,6 +162,6 @@ def _encode_disparity(labels: Tensor) -> Tensor:
 
 
 def _encode_things(labels: Tensor) -> Tensor:
-    """Return the numbers of the things, and infinity elsewhere, see :class:`InstanceOffsets`."""
+    """Return the numbers of people and vehicles, and infinity elsewhere, see `InstanceOffsets`."""
     number = torch.where(labels < 1000, labels, labels // 1000)
     return labels.float().where(torch.isin(number, torch.tensor(THINGS)), torch.inf)[None]

@@ -1,4 +1,4 @@
-"""How Cityscapes lies on disk: as it is downloaded, and as the code of P2 keeps it at a smaller size."""
+"""The two layouts of Cityscapes on disk: as downloaded, and as the code of Gama & Grassi (2025) reduces it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -45,10 +45,9 @@ CATEGORIES = (
     ("human", range(11, 13)),
     ("vehicle", range(13, 19)),
 )
-"""The 7 categories and the classes of each.
+"""The 7 categories and the classes of each, as in Gama & Grassi.
 
-As P2 groups the evaluated classes; parking, tunnels, caravans and others, which officially belong to a category but are
-no evaluated class, stay unlabelled.
+Parking, tunnels, caravans and others officially belong to a category but are no evaluated class; they stay unlabelled.
 """
 
 THINGS = tuple(number for number, _, _ in CLASSES if number >= 24)
@@ -56,7 +55,6 @@ THINGS = tuple(number for number, _, _ in CLASSES if number >= 24)
 
 LARGEST_NUMBER = 33
 """The largest number of a class in a file."""
-
 
 FULL_WIDTH = 2048
 """The width of the images in pixels, in which disparities are measured."""
@@ -69,7 +67,11 @@ class CityscapesTree(ABC):
 
     @abstractmethod
     def identify(self, split: str) -> list[str]:
-        """Return the names of the samples of ``"train"``, ``"val"`` or ``"test"`` in P2's split."""
+        """Return the names of the samples of `"train"`, `"val"` or `"test"` in the split of Gama & Grassi."""
+
+    @abstractmethod
+    def sources(self) -> list[Path]:
+        """Return the files and directories that samples of all splits are read from."""
 
     @abstractmethod
     def file(self, identifier: str, key: str) -> Path:
@@ -81,26 +83,26 @@ class CityscapesTree(ABC):
 
     @abstractmethod
     def image(self, path: Path) -> Tensor:
-        """Return an image, uint8 ``[3, H, W]``."""
+        """Return an image, uint8 `[3, H, W]`."""
 
     @abstractmethod
     def classes(self, path: Path) -> Tensor:
-        """Return the index of each pixel's class among the 19, uint8 ``[H, W]``, 255 where it is none of them."""
+        """Return the index of each pixel's class among the 19, uint8 `[H, W]`; 255 for all other classes."""
 
     @abstractmethod
     def instances(self, path: Path) -> Tensor:
-        """Return 1000 times the number of the class plus that of the instance, or the former alone, int32 ``[H, W]``.
+        """Return 1000 times the number of the class plus that of the instance, or the former alone, int32 `[H, W]`.
 
-        A class number alone stands for what has no instances, and for a group that was not taken apart.
+        A class number alone means that the class has no instances, or that the pixel shows an undivided group.
         """
 
     @abstractmethod
     def disparity(self, path: Path) -> Tensor:
-        """Return the disparity in pixels of the full width, float32 ``[H, W]``, 0 where unknown."""
+        """Return the disparity in pixels of the full width, float32 `[H, W]`, 0 where unknown."""
 
 
 PLACES = ("{name}", "{name}_trainvaltest/{name}", "city_ori/{name}", "city_ori/{name}_trainvaltest/{name}")
-"""Where a directory of the official tree may be: unpacked into one place, or each archive into its own as in P2."""
+"""Places of a directory of the official tree: all archives unpacked together, or each on its own."""
 
 FILES = {
     "image": ("leftImg8bit", "leftImg8bit.png"),
@@ -113,7 +115,7 @@ FILES = {
 
 @dataclass(frozen=True)
 class OfficialTree(CityscapesTree):
-    """``leftImg8bit``, ``gtFine`` and ``disparity``, each ``SPLIT/CITY/CITY_SSSSSS_FFFFFF_*.png``.
+    """`leftImg8bit`, `gtFine` and `disparity`, each `SPLIT/CITY/CITY_SSSSSS_FFFFFF_*.png`.
 
     Attributes:
         directories: Where each of the three is.
@@ -123,7 +125,7 @@ class OfficialTree(CityscapesTree):
 
     @classmethod
     def at(cls, root: Path) -> Self:
-        """Find the three directories in any of ``PLACES``; one that is missing is taken to be in the first."""
+        """Find the three directories in `PLACES`. A missing one is assumed to be in the first place."""
         found = {}
         for name in ("leftImg8bit", "gtFine", "disparity"):
             places = [root / place.format(name=name) for place in PLACES]
@@ -131,7 +133,7 @@ class OfficialTree(CityscapesTree):
         return cls(found)
 
     def all_of(self, official_split: str) -> list[str]:
-        """Return the names of all samples of a split of the authors', those that lack some file included."""
+        """Return the names of all samples of an official split, including those that lack a file."""
         found = set()
         for key in ("image", "seg"):
             folder, ending = FILES[key]
@@ -140,9 +142,10 @@ class OfficialTree(CityscapesTree):
         return sorted(found)
 
     def identify(self, split: str) -> list[str]:
-        """Divide the authors' training images 4 : 1 as P2's code does; the authors' validation images are for testing.
+        """Divide the official training images 4 : 1, as Gama & Grassi do.
 
-        With all 2,975 this gives exactly P2's 2,380 and 595: the generator of numpy's ``RandomState(0)`` never changes.
+        The official validation images are for testing.
+        All 2,975 images give exactly their 2,380 and 595, since numpy's `RandomState(0)` never changes.
         """
         if split == "test":
             return self.all_of("val")
@@ -155,6 +158,15 @@ class OfficialTree(CityscapesTree):
             raise EmptySplitError(self.directories["leftImg8bit"] / "train", f"leaves none of its images to {split!r}")
         return part
 
+    def sources(self) -> list[Path]:
+        """Return all images and labels of the two official splits that are used."""
+        return [
+            path
+            for folder, ending in FILES.values()
+            for split in ("train", "val")
+            for path in (self.directories[folder] / split).glob(f"*/*_{ending}")
+        ]
+
     def file(self, identifier: str, key: str) -> Path:
         """Return the file of an image or target."""
         folder, ending = FILES[key]
@@ -165,13 +177,13 @@ class OfficialTree(CityscapesTree):
         return image_size(path)
 
     def image(self, path: Path) -> Tensor:
-        """Return an image, see :class:`CityscapesTree`, as are all that follow."""
+        """Return an image; see `CityscapesTree` for this and the following methods."""
         return read_colours(path)
 
     def classes(self, path: Path) -> Tensor:
-        """Return the classes: stored are their numbers, 8 bits."""
+        """Return the classes, whose numbers are stored in 8 bits."""
         stored = read_plane(path)
-        # 255 is what some versions write for licence plates, whose official number is -1.
+        # Some versions write 255 for licence plates, whose official number is -1.
         _check_numbers(path, stored[stored != UNLABELLED])
         table = torch.full((256,), UNLABELLED, dtype=torch.uint8)
         for index, (number, _, _) in enumerate(CLASSES):
@@ -179,39 +191,47 @@ class OfficialTree(CityscapesTree):
         return table[stored.long()]
 
     def instances(self, path: Path) -> Tensor:
-        """Return the instances, stored as they are returned, 16 bits."""
+        """Return the instances, which are stored in the same form in 16 bits."""
         stored = read_wide_plane(path)
         _check_numbers(path, torch.where(stored < 1000, stored, stored // 1000))
         return stored
 
     def disparity(self, path: Path) -> Tensor:
-        """Return the disparity: stored is 256 times it plus 1, 16 bits, 0 where unknown."""
+        """Return the disparity d, stored as 256 d + 1 in 16 bits, 0 where unknown."""
         return (read_wide_plane(path).float() - 1).clamp(min=0) / 256
 
 
 @dataclass(frozen=True)
 class PreprocessedTree(CityscapesTree):
-    """P2's ``city_preprocess_W_H``: ``{image,semantic,instance,disparity}/SPLIT/N.npy``.
+    """The `city_preprocess_W_H` of Gama & Grassi: `{image,semantic,instance,disparity}/SPLIT/N.npy`.
 
-    Images are float16 ``[3, H, W]``, normalised, from which the 8 bits are recovered exactly; classes int16, -1 where
-    none; instances int16, so that bicycles' numbers wrapped around; disparities float32 in pixels of the small image.
+    Images are normalised float16 `[3, H, W]`, which still give the 8 bits exactly. Classes are int16, -1 where there is
+    none. Instances are int16, so the numbers of bicycles have wrapped around. Disparities are float32 in pixels of the
+    small image.
 
     Attributes:
-        root: That directory.
+        root: The directory.
     """
 
     root: Path
 
     def identify(self, split: str) -> list[str]:
-        """Return ``<split>/<number>``."""
+        """Return `<split>/<number>`."""
         found = {path.stem for folder in ("image", "semantic") for path in (self.root / folder / split).glob("*.npy")}
         return [f"{split}/{number}" for number in sorted(filter(str.isdecimal, found), key=int)]
 
     def faults(self, split: str) -> list[DatasetError]:
-        """Return whether the list of the official names of the images, a line each, is of another length."""
+        """Return an error if the list of official names, one a line, has another length than the split."""
         path = self.root / f"{split}.txt"
         listed, found = len(read_lines(path)) if path.exists() else None, len(self.identify(split))
         return [] if listed in (None, found) else [DatasetError(path, f"lists {listed} images; there are {found}")]
+
+    def sources(self) -> list[Path]:
+        """Return the four folders and the lists."""
+        return [
+            *(self.root / folder for folder in ("image", "semantic", "instance", "disparity")),
+            *self.root.glob("*.txt"),
+        ]
 
     def file(self, identifier: str, key: str) -> Path:
         """Return the file of an image or target."""
@@ -231,14 +251,14 @@ class PreprocessedTree(CityscapesTree):
         return ((stored * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
 
     def classes(self, path: Path) -> Tensor:
-        """Return the classes, -1 turned into 255."""
+        """Return the classes, with 255 for the stored -1."""
         stored = self._whole(path).long()
         if ((stored < -1) | (stored >= len(CLASSES))).any():
             raise DatasetError(path, f"should hold classes from -1 to 18; it holds {_extremes(stored)}")
         return stored.where(stored >= 0, UNLABELLED).to(torch.uint8)
 
     def instances(self, path: Path) -> Tensor:
-        """Return the instances without sign."""
+        """Return the instances, with their wrapped numbers restored."""
         stored = self._whole(path).int() % 65536
         _check_numbers(path, torch.where(stored < 1000, stored, stored // 1000))
         return stored
@@ -263,17 +283,17 @@ class PreprocessedTree(CityscapesTree):
 
 
 def find_tree(root: Path, source: str) -> CityscapesTree:
-    """Find out which layout a directory has.
+    """Return the tree of a directory, in the layout that it has.
 
     Raises:
-        DatasetError: None of the known ones.
+        DatasetError: It has neither.
     """
     official = OfficialTree.at(root)
     if official.directories["leftImg8bit"].is_dir():
         return official
     if (root / "image").is_dir() and (root / "semantic").is_dir():
         return PreprocessedTree(root)
-    raise DatasetError(root, f"holds neither `leftImg8bit` nor P2's `image` and `semantic`. Get it from {source}")
+    raise DatasetError(root, f"holds neither `leftImg8bit` nor `image` and `semantic`. Get it from {source}")
 
 
 def _check_numbers(path: Path, numbers: Tensor) -> None:

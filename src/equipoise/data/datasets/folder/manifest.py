@@ -1,4 +1,4 @@
-"""What a user's own data are: the manifest of the dataset `folder`."""
+"""The manifest of the dataset `folder`: where its images and labels are, and what the labels mean."""
 
 import csv
 from collections.abc import Mapping
@@ -18,34 +18,34 @@ from equipoise.data.storage.files import read_text
 from equipoise.tasks import Task
 
 NAMES = ("manifest.yaml", "manifest.yml", "manifest.csv")
-"""How a manifest is called where nothing else is said."""
+"""The default names of a manifest."""
 
 IMAGE, SPLIT = "image", "split"
-"""The columns of a table that are no task's."""
+"""The columns of a table that belong to no task."""
 
 
-class _Strict(BaseModel):
+class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Labels(BaseModel):
-    """Where the labels of a task are and how they are written; further keys are fields of its kind's class."""
+    """The labels of a task: where they are and how they are stored. Further keys are fields of the kind's class."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     kind: str
     """One of `equipoise.tasks.available()`."""
     labels: str | None = None
-    """The directory, or the column of the table; the task's name if left out."""
+    """The directory, or the column of the table; the task's name by default."""
     factor: float | tuple[float, ...] | None = None
-    """What stored values are multiplied by, one number or one a channel."""
+    """The factor of stored values, one number or one a channel."""
     shift: float | tuple[float, ...] | None = None
-    """What is added then."""
+    """The number that is added then, one number or one a channel."""
     unlabelled: float | tuple[float, ...] = ()
     """Stored values that mean "no label"."""
     classes: tuple[str, ...] | dict[int, str] = ()
-    """The names of the classes by their stored values; a list counts from 0. Other values of a mapping's task mean "no
-    label"."""
+    """The names of the classes by their stored values; a list counts from 0. Values that a mapping lacks are
+    no labels."""
 
     def task(self, name: str) -> Task:
         """Return the task.
@@ -64,10 +64,10 @@ class Labels(BaseModel):
         return TypeAdapter(kind).validate_python({"name": name, **given})
 
     def target(self, values: Tensor, task: Task) -> Tensor:
-        """Turn the values of a label file, [C, H, W], into a target.
+        """Return the target for the values of a label file, `[C, H, W]`.
 
         Raises:
-            ValueError: They have a shape that the task cannot have.
+            ValueError: The task cannot have values of this shape.
         """
         unknown = torch.zeros(values.shape[-2:], dtype=torch.bool)
         for value in self.unlabelled if isinstance(self.unlabelled, tuple) else (self.unlabelled,):
@@ -87,34 +87,37 @@ class Labels(BaseModel):
         return task.from_map(values).masked_fill(unknown, task.ignore)
 
 
-class Splits(_Strict):
-    """Which samples are in which split: by lists of their names, or by shares of all."""
+class Splits(_Section):
+    """The splits: lists of the samples' names, or shares of all samples."""
 
     train: str | None = None
-    """A file with one name a line; with shares all that is left."""
-    val: float | str | None = Field(default=None)
-    test: float | str | None = Field(default=None)
+    """A file with one name a line; with shares, all samples that are left."""
+    val: float | str | None = None
+    test: float | str | None = None
     seed: int = 0
-    """Which samples, where shares are given."""
+    """The seed that chooses the samples if shares are given."""
+
+    def lists(self) -> list[str]:
+        """Return the names of the files that list samples."""
+        return [name for name in (self.train, self.val, self.test) if isinstance(name, str)]
 
     @model_validator(mode="after")
     def _of_one_sort(self) -> Self:
         shares = [share for share in (self.val, self.test) if isinstance(share, float)]
-        lists = [name for name in (self.train, self.val, self.test) if isinstance(name, str)]
-        if shares and lists:
+        if shares and self.lists():
             raise ValueError("`splits` should hold shares for `val` and `test`, or lists for all; not both")
         if shares and not (min(shares) >= 0 and sum(shares) < 1):
             raise ValueError(f"the shares in `splits` should be 0 or more and leave something. Found {shares}")
         return self
 
 
-class Manifest(_Strict):
-    """Where inputs and labels are, what the labels mean, and which samples are in which split."""
+class Manifest(_Section):
+    """The content of a manifest."""
 
     images: str | None = None
-    """The directory of the images or, with a table, the column with their paths (`image` if left out)."""
+    """The directory of the images or, with a table, the column with their paths (`image` by default)."""
     table: str | None = None
-    """A CSV file with a row a sample."""
+    """A CSV file with one row for each sample."""
     splits: Splits = Splits()
     tasks: dict[str, Labels] = Field(min_length=1)
 
@@ -138,7 +141,7 @@ class Manifest(_Strict):
 
 
 def find_manifest(root: Path, name: str | None) -> Path:
-    """Return the path of a manifest: `name` below `root`, else what is called so there.
+    """Return the path of a manifest: `name` below `root`, by default the first of `NAMES` that exists.
 
     Raises:
         DatasetError: There is none.
@@ -151,7 +154,7 @@ def find_manifest(root: Path, name: str | None) -> Path:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Read a manifest, YAML or CSV.
+    """Return the content of a manifest, YAML or CSV.
 
     Raises:
         DatasetError: It cannot be read, or something in it is wrong.
@@ -175,7 +178,7 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def _from_header(path: Path) -> dict[str, Any]:
-    """The manifest that the header of a table is: a column of labels is headed by YAML, `name: {kind: ...}`."""
+    """Return the manifest in the header of a table. The header of a column of labels is YAML, `name: {kind: ...}`."""
     found: dict[str, Any] = {}
     header = next(csv.reader(read_text(path).splitlines()), [])
     for cell in header:

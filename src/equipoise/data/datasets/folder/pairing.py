@@ -1,4 +1,4 @@
-"""Finds which label goes with which image, for the dataset `folder`."""
+"""Pairs images with labels and chooses the samples of a split, for the dataset `folder`."""
 
 import csv
 import hashlib
@@ -11,12 +11,12 @@ from equipoise.data.datasets.folder.manifest import IMAGE, SPLIT, Manifest, Spli
 from equipoise.data.storage.files import read_identifiers, read_text
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".npy"})
-"""What files of images and maps end with."""
+"""Endings of images and maps."""
 
 SPLITS = ("train", "val", "test")
 
 DEFAULT_SHARE = 0.1
-"""Of all samples, for validation and again for the test, where the manifest says nothing."""
+"""The share of all samples for validation, and again for the test, if the manifest gives none."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Entry:
 
     Attributes:
         image: The file of the image.
-        labels: By task: the file of a map below the root, or what a table says.
-        split: The split that a table puts it in, if any.
+        labels: By task: the path of a map below the root, or the label in a table.
+        split: The split that a table gives, if any.
     """
 
     image: Path
@@ -35,7 +35,7 @@ class Entry:
 
 
 def entries(root: Path, manifest: Manifest) -> dict[str, Entry]:
-    """Return all samples by name: the path of the image, without its ending where directories are paired.
+    """Return all samples by name: the path of the image, without its ending if directories are paired.
 
     Raises:
         DatasetError: A directory or table is missing, or a table is wrong.
@@ -44,7 +44,7 @@ def entries(root: Path, manifest: Manifest) -> dict[str, Entry]:
 
 
 def strays(root: Path, manifest: Manifest, known: Mapping[str, Entry]) -> list[Path]:
-    """Return the files of labels, in directories, that go with no image."""
+    """Return the files of labels in directories that belong to no image."""
     if manifest.table is not None:
         return []
     return [
@@ -59,14 +59,14 @@ def choose(root: Path, splits: Splits, split: str, known: Mapping[str, Entry]) -
     """Return the names of the samples of a split.
 
     Raises:
-        DatasetError: A list is missing or empty, or names a sample twice or one that there is not.
+        DatasetError: A list is missing or empty, or names a sample twice or an unknown one.
     """
     if any(entry.split for entry in known.values()):
         return [name for name, entry in known.items() if entry.split == split]
     wanted = getattr(splits, split)
     if isinstance(wanted, str):
         return _listed(root / wanted, known)
-    if isinstance(splits.train, str) or any(isinstance(share, str) for share in (splits.val, splits.test)):
+    if splits.lists():
         return []
     return _shared_out(list(known), splits)[split]
 
@@ -83,7 +83,7 @@ def _shared_out(names: Sequence[str], splits: Splits) -> dict[str, list[str]]:
     shares = {"test": splits.test, "val": splits.val}
     if splits.val is None and splits.test is None:
         shares = dict.fromkeys(shares, DEFAULT_SHARE)
-    # Hashing rather than a random generator: a sample stays where it is when others are added, nearly always.
+    # With a hash nearly every sample stays in its split when others are added.
     left = sorted(names, key=lambda name: hashlib.sha256(f"{splits.seed}:{name}".encode()).digest())
     found: dict[str, list[str]] = {}
     for split, share in shares.items():
@@ -102,7 +102,7 @@ def _from_directories(root: Path, manifest: Manifest) -> dict[str, Entry]:
 
 
 def _files(directory: Path) -> dict[str, Path]:
-    """Images and maps below a directory by their paths from there, without their endings."""
+    """Return images and maps below a directory by their paths from there, without their endings."""
     if not directory.is_dir():
         raise DatasetError(directory, "is missing; the manifest names it")
     paths = sorted(path for path in directory.rglob("*") if path.suffix.lower() in SUFFIXES)
@@ -125,7 +125,7 @@ def _from_table(root: Path, manifest: Manifest) -> dict[str, Entry]:
             raise DatasetError(path, f"should have the column {column!r}; it has {', '.join(reader.fieldnames or ())}")
     found: dict[str, Entry] = {}
     for row in reader:
-        # A cell too many is kept under None, one too few is None.
+        # An additional cell has the key None, a missing one the value None.
         if None in row or None in row.values():
             raise DatasetError(path, f"line {reader.line_num} should have {len(reader.fieldnames or ())} cells")
         name = row[image].strip()

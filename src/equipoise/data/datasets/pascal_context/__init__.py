@@ -32,52 +32,50 @@ from equipoise.tasks.semantic_segmentation import Parts, SemanticSegmentation
 from equipoise.tasks.surface_normals import SurfaceNormals
 
 VOID = 255
-"""What is unlabelled, in the files of classes as here."""
+"""The unlabelled code, both in the files of classes and here."""
 
 
 @register("pascal_context")
 class PascalContext(Dataset):
     """The 10,103 images of PASCAL-Context (Mottaghi et al., CVPR 2014) with five kinds of dense labels.
 
-    On disk, with names like 2008_000002 in ``ImageSets/Context/train.txt`` (4,998) and ``val.txt`` (5,105):
+    On disk, with names like 2008_000002 in `ImageSets/Context/train.txt` (4,998) and `val.txt` (5,105):
 
-    - ``JPEGImages/ID.jpg``, of all sizes up to 500 pixels a side. All labels have the size of their image; public
-      loaders partly resample labels of another size, here that is an error.
-    - ``semseg/VOC12/ID.png``, or where there is none ``semseg/pascal-context/ID.png``: class 0 to 20 or 255, as
-      indices into a palette or as grey values. These are the classes of VOC, not the 59 of PASCAL-Context.
-    - ``human_parts/ID.mat``: the annotation of PASCAL-Part, see :func:`.labels.read_parts`.
-      (``ImageSets/Parts``, a cache that some loaders write and others trust when it is stale, is not read.)
-    - ``sal_distill/ID.png``: what a network found salient; 128 and above is salient.
-    - ``normals_distill/ID.png``: what a network trained on indoor scenes predicted, n = 2 v / 255 - 1. Known are the
-      pixels whose context class (``pascal-context/trainval/ID.mat``) is one of 170 that occur indoors.
-    - ``pascal-context/trainval/ID.mat``: the context class of every pixel, 1 to 459, as ``LabelMap``.
+    - `JPEGImages/ID.jpg`, of all sizes up to 500 pixels a side. All labels must have the size of their image. (Some
+      public loaders resample labels of another size.)
+    - `semseg/VOC12/ID.png`, or if there is none `semseg/pascal-context/ID.png`: class 0 to 20 or 255, as indices into a
+      palette or as grey values. These are the classes of VOC, not the 59 of PASCAL-Context.
+    - `human_parts/ID.mat`: the annotation of PASCAL-Part, see `read_parts`. (`ImageSets/Parts`, a cache that some
+      loaders write and others use even when it is outdated, is not read.)
+    - `sal_distill/ID.png`: the saliency that a network predicted; 128 and above is salient.
+    - `normals_distill/ID.png`: the normals that a network trained on indoor scenes predicted, n = 2 v / 255 - 1. They
+      are known on pixels whose context class (`pascal-context/trainval/ID.mat`) is one of 170 that occur indoors.
+    - `pascal-context/trainval/ID.mat`: the context class of every pixel, 1 to 459, as `LabelMap`.
 
-    Tasks: ``seg`` (21 classes), ``parts`` (6 and background; an image, or a part of it, without a known part counts as
-    unlabelled), ``saliency``, ``normals`` (x right, y down; unit length is restored, which public code omits) and
-    ``edge``: where neighbouring pixels differ in context class, thinned to lines of one pixel.
+    Tasks: `seg` (21 classes); `parts` (6 and background; an image, or a part of it, without a known part counts as
+    unlabelled); `saliency`; `normals` (x right, y down; scaled to unit length, which public code omits); `edge`, the
+    borders between context classes, thinned to lines of one pixel.
 
-    ``"test"`` is the official val. ``"val"`` is held out of train, image by image: photographs of strangers have
-    nothing to do with each other. They are taken in an order drawn by hashing, so they are the same on every machine.
-    Public code trained on parts alone leaves out images without people; here they are samples without labels.
+    `"test"` is the official val. `"val"` is held out of train, image by image, since photographs of different people
+    are independent. A hash gives the order, so the same images are held out on every machine. Public code that trains
+    on parts alone leaves out images without people; here they are samples without labels.
 
     Args:
         root: The directory.
-        split: ``"train"``, ``"val"`` or ``"test"``.
-        tasks: See :class:`Dataset`.
-        transform: See :class:`Dataset`.
+        split: `"train"`, `"val"` or `"test"`.
+        tasks: See `Dataset`.
+        transform: See `Dataset`.
         validation: The share of the training images to hold out, in [0, 1). With 0 all 4,998 are for training, which
-            is the protocol of the papers, and there is no ``"val"``.
-        validation_seed: Which images are held out.
-        edge_rule: ``"borders"`` for every pixel with a neighbour (of four) of another class; ``"laplacian"`` for what
-            public loaders train on, which misses some, see :func:`.labels.laplacian_borders`.
+            is the protocol of the papers, and `"val"` is empty.
+        validation_seed: The seed that chooses the held-out images.
+        edge_rule: `"borders"` marks every pixel with a neighbour (of four) of another class. `"laplacian"` is the rule
+            of public loaders, which misses some borders, see `laplacian_borders`.
 
     Raises:
         ValueError: An option is out of its range.
-        DatasetError: The directory is not there or lacks a part of the dataset, or a list names an image twice.
+        DatasetError: The directory is missing or lacks a part of the dataset, or a list names an image twice.
     """
 
-    name = "pascal_context"
-    splits = ("train", "val", "test")
     as_published: ClassVar[Mapping[str, Any]] = {"validation": 0.0}
     source = (
         "the data sections of https://github.com/prismformore/Multi-Task-Transformer (PASCALContext.tar.gz) or "
@@ -117,6 +115,12 @@ class PascalContext(Dataset):
             Edges(name="edge", max_distance=0.0075),
         )
 
+    @classmethod
+    def sources(cls, root: Path, options: Mapping[str, Any]) -> list[Path]:
+        """Return the folders of images and labels, and that of the lists."""
+        folders = {folder for needed in FOLDERS.values() for folder in needed}
+        return [root / folder for folder in ("JPEGImages", "ImageSets/Context", *folders)]
+
     @property
     def _list(self) -> Path:
         return self.root / "ImageSets" / "Context" / ("val.txt" if self.split == "test" else "train.txt")
@@ -135,12 +139,12 @@ class PascalContext(Dataset):
         return divide(self.split, names, chosen, self._list)
 
     def faults(self) -> list[DatasetError]:
-        """Return whether a list has not its official length."""
+        """Return an error if a list is shorter or longer than the official one."""
         listed = len(read_identifiers(self._list))
         return count_faults(self._list, listed, 5105 if self.split == "test" else 4998, self.source)
 
     def file(self, identifier: str, key: str) -> Path:
-        """Return the file of an image or target; for the classes the one that is there."""
+        """Return the file of an image or target; of the two places of the classes, the one that exists."""
         folder, ending = FILES[key]
         path = self.root / folder / f"{identifier}.{ending}"
         if key == "seg" and not path.exists():
@@ -166,26 +170,26 @@ class PascalContext(Dataset):
 
 
 def read_classes(path: Path) -> Tensor:
-    """Return class indices, uint8 ``[H, W]``."""
+    """Return class indices, uint8 `[H, W]`."""
     plane = read_plane(path)
     check_codes(path, plane.numpy(), len(VOC_CLASSES) - 1, VOID)
     return plane
 
 
 def read_saliency(path: Path) -> Tensor:
-    """Return what is salient, uint8 ``[1, H, W]`` of 0 and 1."""
+    """Return saliency, uint8 `[1, H, W]`: 1 where a pixel is salient, else 0."""
     return bright(read_plane(path))
 
 
 def read_context_classes(path: Path) -> NDArray[np.int64]:
-    """Return the context class of every pixel, ``[H, W]``."""
+    """Return the context class of every pixel, `[H, W]`."""
     classes = read_matrix(path, "LabelMap")
     check_codes(path, classes, CONTEXT_CLASSES)
     return classes.astype(np.int64)
 
 
 def read_normals(path: Path, context_classes: NDArray[np.int64]) -> Tensor:
-    """Return unit vectors, float32 ``[3, H, W]``, and zero outside of the classes that occur indoors."""
+    """Return unit vectors, float32 `[3, H, W]`, zero where the context class does not occur indoors."""
     stored = read_coloured_normals(path)
     if stored.shape[-2:] != context_classes.shape:
         found = tuple(stored.shape[-2:])
@@ -215,10 +219,10 @@ FOLDERS = {
     "normals": ("normals_distill", "pascal-context/trainval"),
     "edge": ("pascal-context/trainval",),
 }
-"""What each task cannot do without."""
+"""The folders that each task needs."""
 
 READERS = {"image": read_colours, "seg": read_classes, "saliency": read_saliency}
-"""What reads the parts of a sample that a single file says all about."""
+"""Readers of the parts of a sample that need a single file."""
 
 EDGE_RULES = {"borders": borders, "laplacian": laplacian_borders}
-"""What counts as an edge before it is thinned."""
+"""Rules for what is an edge, before it is thinned."""

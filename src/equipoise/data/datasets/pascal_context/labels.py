@@ -1,4 +1,4 @@
-"""Classes of PASCAL: VOC 2012, the parts of people, and the context classes whose distilled normals can be trusted."""
+"""Labels of PASCAL: names of classes, parts of people, and borders between regions."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ VOC_CLASSES = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
     "dining table", "dog", "horse", "motorbike", "person", "potted plant", "sheep", "sofa", "train", "tv monitor",
 )  # fmt: skip
-"""By class index."""
+"""Names by class index."""
 
 CONTEXT_CLASSES = 459
 """The number of classes of PASCAL-Context (Mottaghi et al., CVPR 2014), which count from 1."""
@@ -28,14 +28,14 @@ INDOOR_CONTEXT_CLASSES = (
     330, 331, 336, 342, 345, 349, 350, 351, 352, 355, 357, 368, 370, 371, 374, 379, 380, 383, 384, 397, 401, 403, 405,
     407, 408, 411, 412, 413, 414, 417, 419, 421, 423, 427, 429, 430, 432, 440, 441, 442, 443, 444, 446, 454, 457,
 )  # fmt: skip
-"""The context classes whose names are among the 894 of NYU Depth v2, on which the network that made the distilled
-normals was trained; without `unknown`, and with the TV monitor, whose name differs. Wall (440), floor (158), ceiling
-(68), chair (72), table (397), sofa (368), person (284), car (59), cat (65), dog (113), bottle (34) and bicycle (23) are
-among them; sky, grass, road, building, tree, water, cow, horse, sheep, bus and train are not."""
-
+"""The context classes on which the distilled normals count. Their names are among the 894 of NYU Depth v2, on which the
+network behind the normals was trained; `unknown` is left out, and the TV monitor, whose name differs, is added. Wall
+(440), floor (158), ceiling (68), chair (72), table (397), sofa (368), person (284), car (59), cat (65), dog (113),
+bottle (34) and bicycle (23) are among them; sky, grass, road, building, tree, water, cow, horse, sheep, bus and train
+are not."""
 
 PART_CLASSES = ("background", "head", "torso", "upper arm", "lower arm", "upper leg", "lower leg")
-"""By class index; hands belong to the lower arms, feet to the lower legs, the neck to the torso."""
+"""Names by class index. Hands belong to the lower arms, feet to the lower legs, the neck to the torso."""
 
 PERSON = 15
 """The number of the class "person" among the classes of VOC."""
@@ -52,17 +52,17 @@ _CLASS_OF = {name: index for index, names in _PARTS.items() for name in names}
 
 
 def read_parts(path: Path) -> NDArray[np.uint8] | None:
-    """Return the part that every pixel shows, ``[H, W]``, or none if the file shows no person whose parts are known.
+    """Return the part that every pixel shows, `[H, W]`, or none if the file has no person with known parts.
 
-    Objects and parts are painted in the order of the file, later ones over earlier ones. People without parts are
-    passed over, which leaves them background. As in the public loaders, an image counts as one without people if no
-    person in it has a mask with any pixel.
+    Objects and parts are painted in the order of the file, later ones over earlier ones. People without parts stay
+    background. As in the public loaders, an image counts as one without people if no person in it has a mask with any
+    pixel.
 
     Args:
-        path: A ``.mat`` file with the structure ``anno``.
+        path: A `.mat` file with the structure `anno`.
 
     Raises:
-        DatasetError: The file is missing or damaged, or has a part of a person that there is not.
+        DatasetError: The file is missing or damaged, or names a part that people do not have.
     """
     people = [
         found for found in _entries(path, _annotation(path), "objects") if _field(path, found, "class_ind") == PERSON
@@ -93,15 +93,15 @@ def _field(path: Path, structure: Any, name: str) -> Any:
 
 
 def _entries(path: Path, structure: Any, name: str) -> list[Any]:
-    """The structures of an array of structures; MATLAB does not tell an array of one from the one."""
+    """Return the structures of an array of structures. In MATLAB an array of one is the same as the one."""
     found = _field(path, structure, name)
     return [found] if isinstance(found, dict) else list(found)
 
 
 def borders(labels: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
-    """Return which pixels have a neighbour (of four) with another label, ``[H, W]``.
+    """Return which pixels have a neighbour (of four) with another label, `[H, W]`.
 
-    Examples:
+    Example:
         >>> borders(np.array([[4, 4, 5, 6, 6]])).astype(int)
         array([[0, 1, 1, 1, 0]])
     """
@@ -115,13 +115,13 @@ def borders(labels: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
 
 
 def laplacian_borders(labels: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
-    """Return where the sum of a label's differences from its four neighbours is not zero, ``[H, W]``.
+    """Return where the sum of a label's differences from its four neighbours is not zero, `[H, W]`.
 
-    This is what public loaders for PASCAL-Context call edges. Labels are numbers there, so differences cancel: a stripe
-    of one pixel between labels one below and one above its own is no edge. At the border of the image the neighbour
-    outside is the one inside on the other side.
+    This is the rule of public loaders for PASCAL-Context. It treats labels as numbers, so differences can cancel: a
+    stripe of one pixel between labels one below and one above its own is no edge. At the border of the image, the
+    neighbour inside stands in for the one outside.
 
-    Examples:
+    Example:
         >>> laplacian_borders(np.array([[4, 4, 5, 6, 6]])).astype(int)
         array([[0, 1, 0, 1, 0]])
     """
@@ -140,5 +140,5 @@ def laplacian_borders(labels: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
 
 
 def thinned(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return a mask ``[H, W]`` thinned to lines of one pixel."""
+    """Return a mask `[H, W]` thinned to lines of one pixel."""
     return thin(pack_levels(mask.astype(np.int64), maps=1))[0] > 0

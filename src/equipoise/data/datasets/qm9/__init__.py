@@ -11,12 +11,12 @@ from equipoise._core.registry import register
 from equipoise.data.core.dataset import NO_OPTIONS, Dataset
 from equipoise.data.core.sample import Transform
 from equipoise.data.datasets.qm9.molecule import GraphCollate, Molecule, complete_graph, draw_molecule
-from equipoise.data.datasets.qm9.sources import files, load
+from equipoise.data.datasets.qm9.sources import load, source_files
 from equipoise.tasks import Task
 from equipoise.tasks.regression import Regression
 
 MOLECULES, HELD_OUT = 130_831, 10_000
-"""Of all usable molecules, and how many of them P2 holds out for validation and again for the test."""
+"""The number of usable molecules, and how many of them Gama & Grassi (2025) hold out for `val` and again for `test`."""
 
 TARGETS = {
     "mu": (2.6729529, 1.5034793, 1, "D"),
@@ -31,46 +31,43 @@ TARGETS = {
     "G": (-70.836649, 9.4983417, 1000, "meV"),
     "Cv": (31.620364, 4.0675809, 1, "cal/(mol K)"),
 }
-"""Mean and (unbiased) deviation over all 130,831 molecules, energies in eV, and the unit of the errors."""
+"""Mean and unbiased standard deviation over all 130,831 molecules (energies in eV); factor and unit of the errors."""
 
 
 @register("qm9")
 class Qm9(Dataset):
-    """The molecules of QM9 (Ramakrishnan et al., Scientific Data 2014) as graphs, with the 11 targets of P2.
+    """The molecules of QM9 (Ramakrishnan et al., Scientific Data 2014) as graphs, with the 11 targets of Gama & Grassi.
 
-    Tasks: ``mu`` (dipole moment, debye), ``alpha`` (polarisability, bohr^3), ``homo`` and ``lumo`` (orbital energies),
-    ``r2`` (spatial extent, bohr^2), ``zpve`` (vibrational energy at zero), ``U0``, ``U``, ``H`` and ``G`` (energies of
-    atomisation, although their names are those of the total energies), ``Cv`` (heat capacity, cal/(mol K)). Errors
-    of energies are in meV. Targets are standardised by mean and deviation of all 130,831 molecules, which are constants
-    here: with a part of the files the tasks are the same.
+    Tasks: `mu` (dipole moment, debye), `alpha` (polarisability, bohr^3), `homo` and `lumo` (orbital energies),
+    `r2` (spatial extent, bohr^2), `zpve` (zero-point vibrational energy), `U0`, `U`, `H` and `G` (energies of
+    atomisation, although their names are those of the total energies), `Cv` (heat capacity, cal/(mol K)). Errors of
+    energies are in meV. Targets are standardised by the mean and standard deviation of all 130,831 molecules. These are
+    constants, so the tasks are the same with a part of the files.
 
-    A graph has every two atoms joined (see :func:`equipoise.data.molecules.complete_graph`): 11 features of an atom
-    (element, atomic number, aromatic, hybridisation, hydrogens), 5 of an edge (kind of bond, distance). Aromatic
-    atoms and bonds and hybridisation are perceived by RDKit; torch-geometric reads the same files without that step,
-    which leaves these columns zero.
+    A graph joins every two atoms (see `complete_graph`). An atom has 11 features (element, atomic number, aromatic,
+    hybridisation, hydrogens), an edge has 5 (kind of bond, distance). RDKit perceives aromatic atoms and bonds and the
+    hybridisation. torch-geometric reads the same files without this step, which leaves these columns zero.
 
-    On disk, one of: ``gdb9.sdf``, ``gdb9.sdf.csv`` and ``uncharacterized.txt`` (3,054 molecules that are left out) in
-    ``ROOT`` or ``ROOT/raw``, where torch-geometric puts them; or tables ``qm9*.csv`` (also ``.csv.gz``) with the
-    columns of the package qm9pack, in ``ROOT`` or where that package has them. Read once, the molecules are kept in the
-    cache directory. The extra ``graphs`` is needed.
+    On disk, one of: `gdb9.sdf`, `gdb9.sdf.csv` and `uncharacterized.txt` (3,054 molecules that are left out) in
+    `ROOT` or `ROOT/raw`, where torch-geometric puts them; or tables `qm9*.csv` (also `.csv.gz`) with the
+    columns of the package qm9pack, in `ROOT` or where that package has them. The molecules are read once and kept in
+    the cache directory. The extra `graphs` is needed.
 
-    Splits as in P2: ``random.Random(0).shuffle`` of all positions; the first 10,000 are ``test``, the next 10,000
-    ``val``, the rest ``train``. Of another number of molecules the same shares are held out, one at least.
+    Splits as in Gama & Grassi: `random.Random(0).shuffle` of all positions; the first 10,000 are `test`, the next
+    10,000 `val`, the rest `train`. Of another number of molecules the same shares are held out, at least one.
 
     Args:
         root: The directory.
-        split: ``"train"``, ``"val"`` or ``"test"``.
-        tasks: See :class:`Dataset`.
-        transform: See :class:`Dataset`.
+        split: `"train"`, `"val"` or `"test"`.
+        tasks: See `Dataset`.
+        transform: See `Dataset`.
 
     Raises:
-        ValueError: The packages of the extra are not installed.
-        DatasetError: The directory has no such files, or one is damaged.
+        ValueError: The packages of the extra `graphs` are not installed.
+        DatasetError: The files are missing, or one is damaged.
     """
 
-    name = "qm9"
     input = "graph"
-    splits = ("train", "val", "test")
     source = (
         "`torch_geometric.datasets.QM9(root)`, or `pip download --no-deps qm9pack` and unpack the wheel (it is a zip "
         "file), or https://doi.org/10.6084/m9.figshare.978904 for the molecules themselves"
@@ -105,9 +102,14 @@ class Qm9(Dataset):
         if root is not None:
             load(Path(root).expanduser(), progress)
 
+    @classmethod
+    def sources(cls, root: Path, options: Mapping[str, Any]) -> list[Path]:
+        """Return the files of the raw distribution or the tables."""
+        return source_files(root)
+
     def identify(self) -> list[str]:
-        """Return ``gdb_<number>`` of the molecules of the split, in the shuffled order."""
-        self.first_file = files(self.root)[0]
+        """Return `gdb_<number>` of the molecules of the split, in the shuffled order."""
+        self.first_file = source_files(self.root)[0]
         self.molecules = load(self.root)
         order = list(range(len(self.molecules)))
         random.Random(0).shuffle(order)
@@ -118,7 +120,7 @@ class Qm9(Dataset):
         return list(self.rows)
 
     def file(self, identifier: str, key: str) -> Path:
-        """Return the first of the files; all are read as one."""
+        """Return the first of the files, which are all read together."""
         return self.first_file
 
     def read(self, identifier: str, key: str) -> Any:
@@ -135,7 +137,7 @@ class Qm9(Dataset):
         return complete_graph(stored)
 
     def collate(self) -> GraphCollate:
-        """Return what puts graphs together to a batch."""
+        """Return the function that joins graphs to a batch."""
         return GraphCollate(self.input, self.active_tasks)
 
     def draw_input(self, sample: Any) -> Tensor:

@@ -1,4 +1,4 @@
-"""Bonds and features of atoms, by RDKit."""
+"""Chemistry of QM9: bonds and features of atoms by RDKit, and units of the properties."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,27 +7,43 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from equipoise._core.extras import imported
+from equipoise._core.extras import import_extra
 from equipoise.data.datasets.qm9.molecule import ELEMENTS, NODE_FEATURES, Molecule
 
 HYDROGEN = "H"
 SINGLE = 1
+"""The code of a single bond."""
+
+HARTREE = 27.211386246
+"""In electronvolt."""
+
+PROPERTIES = ("mu", "alpha", "homo", "lumo", "r2", "zpve", "u0", "u298", "h298", "g298", "cv")
+"""The columns of `gdb9.sdf.csv`, in the order of the tasks."""
+
+FREE_ATOMS = {
+    "H": (-0.500273, -0.498857, -0.497912, -0.510927),
+    "C": (-37.846772, -37.845355, -37.844411, -37.861317),
+    "N": (-54.583861, -54.582445, -54.581501, -54.598897),
+    "O": (-75.064579, -75.063163, -75.062219, -75.079532),
+    "F": (-99.718730, -99.717314, -99.716370, -99.733544),
+}
+"""Energies of a free atom in Hartree: at 0 K, at 298.15 K, enthalpy, free energy (Ramakrishnan et al. 2014)."""
 
 
 def from_smiles(smiles: str, elements: Sequence[str], positions: NDArray[np.floating]) -> Molecule:
-    """Build a molecule from its SMILES and the places of its atoms.
+    """Return a molecule built from its SMILES and the positions of its atoms.
 
-    The heavy atoms are taken to be in one order in both; where their elements say otherwise, they are matched by the
+    The heavy atoms are assumed to have one order in both. If their elements contradict this, they are matched by the
     connections that their distances imply. A hydrogen is bound to the nearest heavy atom. On the molecules of QM9 this
     gives every atom the number of hydrogens that its SMILES has.
 
     Args:
-        smiles: Without explicit hydrogens.
-        elements: Symbols of all atoms.
-        positions: Their positions in angstrom, ``[A, 3]``.
+        smiles: The SMILES without explicit hydrogens.
+        elements: The symbols of all atoms.
+        positions: Their positions in angstrom, `[A, 3]`.
 
     Raises:
-        ValueError: SMILES and atoms do not go together.
+        ValueError: SMILES and atoms do not match.
     """
     chem = _chem()
     heavy = [atom for atom, element in enumerate(elements) if element != HYDROGEN]
@@ -48,9 +64,9 @@ def from_smiles(smiles: str, elements: Sequence[str], positions: NDArray[np.floa
 
 
 def from_record(record: Any) -> Molecule:
-    """Build a molecule from a record of an SDF file that RDKit has read, with its hydrogens, as it stands there.
+    """Return a molecule built from a record of an SDF file, as RDKit has read it, with its hydrogens.
 
-    Some molecules of QM9 have valences that RDKit takes for impossible; all else is perceived for them too.
+    RDKit considers the valences of some molecules of QM9 impossible. Everything else is perceived for them, too.
     """
     chem = _chem()
     chem.SanitizeMol(record, chem.SANITIZE_ALL ^ chem.SANITIZE_PROPERTIES, catchErrors=True)
@@ -61,10 +77,33 @@ def from_record(record: Any) -> Molecule:
     return _molecule(elements, record.GetConformer().GetPositions(), bonds, dict(enumerate(record.GetAtoms())))
 
 
+def convert(raw: Mapping[str, float], elements: Sequence[str]) -> list[float]:
+    """Return the properties of a molecule in debye, bohr^3, eV, bohr^2 and cal/(mol K).
+
+    The four energies become energies of atomisation: that of the molecule minus those of its free atoms.
+
+    Args:
+        raw: The properties by the names of `PROPERTIES`, energies in Hartree.
+        elements: The symbols of the atoms.
+
+    Example:
+        >>> methane = dict.fromkeys(PROPERTIES, 0.0) | {"u0": -40.47893}
+        >>> round(convert(methane, "CHHHH")[6], 3)
+        -17.172
+    """
+    atoms = [sum(energies) for energies in zip(*(FREE_ATOMS[element] for element in elements), strict=True)]
+    found = dict(raw)
+    for name, energy in zip(("u0", "u298", "h298", "g298"), atoms, strict=True):
+        found[name] -= energy
+    for name in ("homo", "lumo", "zpve", "u0", "u298", "h298", "g298"):
+        found[name] *= HARTREE
+    return [found[name] for name in PROPERTIES]
+
+
 def _chem() -> Any:
-    """RDKit, which tells of every oddity of a molecule on the standard error stream unless it is asked not to."""
-    imported("rdkit.RDLogger", extra="graphs", purpose="Reading molecules").DisableLog("rdApp.*")
-    return imported("rdkit.Chem", extra="graphs", purpose="Reading molecules")
+    """Return RDKit's main module, with its messages about unusual molecules switched off."""
+    import_extra("rdkit.RDLogger", extra="graphs", purpose="Reading molecules").DisableLog("rdApp.*")
+    return import_extra("rdkit.Chem", extra="graphs", purpose="Reading molecules")
 
 
 def _bonds(graph: Any) -> list[tuple[int, int, int]]:
@@ -74,11 +113,11 @@ def _bonds(graph: Any) -> list[tuple[int, int, int]]:
 
 
 def _matched(graph: Any, symbols: Sequence[str], positions: NDArray[np.floating]) -> Any:
-    """The same molecule with its atoms in another order, found by the connections that short distances imply."""
+    """Return the molecule with its atoms in the order that matches the connections implied by short distances."""
     chem = _chem()
     lines = [f"{s} {x:.6f} {y:.6f} {z:.6f}" for s, (x, y, z) in zip(symbols, positions, strict=True)]
     bare = chem.MolFromXYZBlock("\n".join([str(len(lines)), "", *lines]))
-    imported("rdkit.Chem.rdDetermineBonds", extra="graphs", purpose="Reading molecules").DetermineConnectivity(bare)
+    import_extra("rdkit.Chem.rdDetermineBonds", extra="graphs", purpose="Reading molecules").DetermineConnectivity(bare)
     plain = chem.RWMol(graph)
     for bond in plain.GetBonds():
         bond.SetBondType(chem.BondType.SINGLE)
@@ -111,42 +150,3 @@ def _molecule(
     return Molecule(
         torch.from_numpy(features), torch.from_numpy(np.asarray(positions, np.float32)), torch.from_numpy(bonds)
     )
-
-
-HARTREE = 27.211386246
-"""In electronvolt."""
-
-PROPERTIES = ("mu", "alpha", "homo", "lumo", "r2", "zpve", "u0", "u298", "h298", "g298", "cv")
-"""As the columns of ``gdb9.sdf.csv`` are called, in P2's order of the tasks."""
-
-FREE_ATOMS = {
-    "H": (-0.500273, -0.498857, -0.497912, -0.510927),
-    "C": (-37.846772, -37.845355, -37.844411, -37.861317),
-    "N": (-54.583861, -54.582445, -54.581501, -54.598897),
-    "O": (-75.064579, -75.063163, -75.062219, -75.079532),
-    "F": (-99.718730, -99.717314, -99.716370, -99.733544),
-}
-"""Energies of a free atom in Hartree: at 0 K, at 298.15 K, enthalpy, free energy (Ramakrishnan et al. 2014)."""
-
-
-def converted(raw: Mapping[str, float], elements: Sequence[str]) -> list[float]:
-    """Return the properties of a molecule in debye, bohr^3, eV, bohr^2 and cal/(mol K).
-
-    The four energies become energies of atomisation: those of the molecule less those of its free atoms.
-
-    Args:
-        raw: By the names of :data:`PROPERTIES`, energies in Hartree.
-        elements: The symbols of the atoms.
-
-    Examples:
-        >>> methane = dict.fromkeys(PROPERTIES, 0.0) | {"u0": -40.47893}
-        >>> round(converted(methane, "CHHHH")[6], 3)
-        -17.172
-    """
-    atoms = [sum(energies) for energies in zip(*(FREE_ATOMS[element] for element in elements), strict=True)]
-    found = dict(raw)
-    for name, energy in zip(("u0", "u298", "h298", "g298"), atoms, strict=True):
-        found[name] -= energy
-    for name in ("homo", "lumo", "zpve", "u0", "u298", "h298", "g298"):
-        found[name] *= HARTREE
-    return [found[name] for name in PROPERTIES]

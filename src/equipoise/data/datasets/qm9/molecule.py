@@ -1,4 +1,4 @@
-"""Molecules as tensors."""
+"""Molecules as tensors, graphs and pictures."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn import functional
 
-from equipoise._core.extras import imported
-from equipoise.data.core.sample import stacked_targets
+from equipoise._core.extras import import_extra
+from equipoise.data.core.sample import stack_targets
 from equipoise.tasks import Task
 
 ELEMENTS = ("H", "C", "N", "O", "F")
-"""The elements of QM9, in the order of the features that say which one an atom is."""
+"""The elements of QM9, in the order of the features."""
 
 NODE_FEATURES = 11
-"""Five that say which element an atom is; atomic number; aromatic; sp, sp2, sp3 hybridised; number of hydrogens."""
+"""The element as one of five; atomic number; aromatic; sp, sp2, sp3 hybridised; number of hydrogens."""
 
 BONDS = 4
-"""Single, double, triple, aromatic, known by 1 to 4; 0 is no bond."""
+"""Kinds of bonds: single, double, triple, aromatic, with the codes 1 to 4; 0 is no bond."""
 
 
 class Molecule(NamedTuple):
     """A molecule of A atoms.
 
     Attributes:
-        atoms: Features, uint8 ``[A, 11]``, see :data:`NODE_FEATURES`.
-        positions: In angstrom, float32 ``[A, 3]``.
-        bonds: Kind of the bond between each two atoms, uint8 ``[A, A]``, see :data:`BONDS`.
+        atoms: Features, uint8 `[A, 11]`, see `NODE_FEATURES`.
+        positions: In angstrom, float32 `[A, 3]`.
+        bonds: Kind of the bond between each two atoms, uint8 `[A, A]`, see `BONDS`.
     """
 
     atoms: Tensor
@@ -43,15 +43,15 @@ class Molecule(NamedTuple):
 
 @dataclass
 class Molecules:
-    """Many molecules, with their atoms one after the other: a hundred thousand fit into some 100 MB.
+    """Many molecules, with their atoms in sequence. A hundred thousand need about 100 MB.
 
     Attributes:
-        numbers: What the source calls each molecule, int64 ``[N]``.
-        sizes: Their numbers of atoms, int64 ``[N]``.
-        atoms: The atoms of all.
-        positions: Their positions.
-        bonds: The bonds of all, row after row.
-        properties: What was measured of each, float64 ``[N, P]``.
+        numbers: The number of each molecule in its source, int64 `[N]`.
+        sizes: The number of its atoms, int64 `[N]`.
+        atoms: The features of all atoms, uint8 `[sum A, 11]`.
+        positions: The positions of all atoms, float32 `[sum A, 3]`.
+        bonds: The bonds of all molecules, row after row, uint8 `[sum A^2]`.
+        properties: The properties of each molecule, float64 `[N, P]`.
     """
 
     numbers: Tensor
@@ -67,7 +67,7 @@ class Molecules:
 
     @classmethod
     def joined(cls, found: Iterable[tuple[int, Molecule, list[float]]]) -> Molecules:
-        """Put molecules, one at least, together, each with its number and properties."""
+        """Join molecules, at least one, each with its number and properties."""
         numbers, molecules, properties = zip(*found, strict=True)
         return cls(
             torch.tensor(numbers),
@@ -82,7 +82,7 @@ class Molecules:
         return len(self.numbers)
 
     def __getitem__(self, row: int) -> Molecule:
-        """Return a molecule; its tensors share memory with these."""
+        """Return a molecule, whose tensors share memory with these."""
         atoms_end, bonds_end = self._atom_ends[row], self._bond_ends[row]
         size = int(self.sizes[row])
         atoms = slice(atoms_end - size, atoms_end)
@@ -91,21 +91,21 @@ class Molecules:
 
 
 def complete_graph(molecule: Molecule) -> Any:
-    """Return a molecule as a ``torch_geometric.data.Data`` in which every two atoms are joined, both ways.
+    """Return a molecule as a `torch_geometric.data.Data` in which every two atoms are joined, both ways.
 
-    ``x`` are the features of the atoms, ``edge_attr`` the kind of the bond (four columns, all zero where there is none)
-    and the distance in angstrom: five columns; ``pos`` are the positions.
+    `x` holds the features of the atoms. `edge_attr` has five columns: four for the kind of the bond, all zero if there
+    is none, and the distance in angstrom. `pos` holds the positions.
 
     Raises:
         ValueError: torch-geometric is not installed.
 
-    Examples:
+    Example:
         >>> atoms, bonds = torch.zeros(2, 11), torch.tensor([[0, 1], [1, 0]])
         >>> graph = complete_graph(Molecule(atoms, torch.tensor([[0.0, 0.0, 0.0], [0.0, 3.0, 4.0]]), bonds))
         >>> graph.edge_index.tolist(), graph.edge_attr.tolist()
         ([[0, 1], [1, 0]], [[1.0, 0.0, 0.0, 0.0, 5.0], [1.0, 0.0, 0.0, 0.0, 5.0]])
     """
-    geometric = imported("torch_geometric.data", extra="graphs", purpose="A graph")
+    geometric = import_extra("torch_geometric.data", extra="graphs", purpose="A graph")
     edges = _all_pairs(len(molecule.atoms))
     start, end = edges
     kinds = functional.one_hot(molecule.bonds[start, end].long(), BONDS + 1)[:, 1:]
@@ -125,7 +125,7 @@ def _all_pairs(count: int) -> Tensor:
 
 @dataclass(frozen=True)
 class GraphCollate:
-    """Puts samples with graphs together to a batch; targets as :class:`equipoise.data.Collate` does.
+    """Joins samples with graphs to a batch. Targets are joined as in `equipoise.data.Collate`.
 
     Attributes:
         input: The key of the graph in a sample.
@@ -136,23 +136,23 @@ class GraphCollate:
     tasks: Mapping[str, Task]
 
     def __call__(self, samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Return the batch, with a ``torch_geometric.data.Batch`` of the graphs."""
-        geometric = imported("torch_geometric.data", extra="graphs", purpose="A batch of graphs")
+        """Return the batch, with a `torch_geometric.data.Batch` of the graphs."""
+        geometric = import_extra("torch_geometric.data", extra="graphs", purpose="A batch of graphs")
         graphs = geometric.Batch.from_data_list([sample[self.input] for sample in samples])
-        return {self.input: graphs, **stacked_targets(samples, self.tasks)}
+        return {self.input: graphs, **stack_targets(samples, self.tasks)}
 
 
 COLOURS = {1: "#d0d0d0", 6: "#404040", 7: "#3050f8", 8: "#e01010", 9: "#50b050"}
-"""By atomic number, in the usual colours."""
+"""The usual colours by atomic number."""
 
 ATOMIC_NUMBER = 5
-"""The column of the features that holds it."""
+"""The column of the features with the atomic number."""
 
 
 def draw_molecule(graph: Any, side: int = 96) -> Tensor:
-    """Return a picture, uint8 ``[3, side, side]``, of what :func:`complete_graph` makes of a molecule.
+    """Return a picture, uint8 `[3, side, side]`, of a graph made by `complete_graph`.
 
-    Atoms are in the usual colours, seen from where they spread widest.
+    Atoms have the usual colours, seen from where they spread widest.
     """
     positions = graph.pos - graph.pos.mean(dim=0)
     _, _, axes = torch.linalg.svd(positions, full_matrices=True)

@@ -1,4 +1,4 @@
-"""The files that QM9 comes in."""
+"""The files of QM9: which there are, and how their molecules are read and kept."""
 
 import ast
 import csv
@@ -20,9 +20,9 @@ import numpy as np
 import safetensors.torch
 from filelock import FileLock
 
-from equipoise._core.extras import imported
+from equipoise._core.extras import import_extra
 from equipoise.data.core.sample import DatasetError
-from equipoise.data.datasets.qm9.chemistry import PROPERTIES, converted, from_record, from_smiles
+from equipoise.data.datasets.qm9.chemistry import PROPERTIES, convert, from_record, from_smiles
 from equipoise.data.datasets.qm9.molecule import Molecule, Molecules
 from equipoise.data.storage.caching import cache_directory
 from equipoise.data.storage.files import read_lines
@@ -45,16 +45,50 @@ COLUMNS = dict(
         strict=True,
     )
 )  # fmt: skip
-"""How the tables of qm9pack call the properties (one of them with a slip of the pen)."""
+"""The columns of qm9pack's tables by property (one of them is misspelt there)."""
 
 DESCRIPTION = ("Index", "SMILES", "Elements", "XYZ_Ang")
 
+VERSION = 1
+"""The version of the kept files. Raise it whenever reading gives something else."""
 
-def files(root: Path) -> list[Path]:
+
+def load(root: Path, progress: Progress | None = None) -> Molecules:
+    """Return the molecules of a directory. They are read once and kept in the cache directory as plain tensors.
+
+    The names, sizes and dates of the files decide whether the kept molecules are used. Several processes may call this:
+    one reads, the others wait.
+
+    Args:
+        root: The directory, see `source_files`.
+        progress: Called with the number of molecules read and of all.
+
+    Raises:
+        DatasetError: The files are missing, or one is damaged.
+    """
+    paths = source_files(root)
+    stamps = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    digest = hashlib.sha256(json.dumps([VERSION, stamps]).encode()).hexdigest()[:16]
+    kept = cache_directory() / "qm9" / f"{digest}.safetensors"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    # The operating system frees this lock when its holder dies, so a killed process blocks nobody.
+    with FileLock(kept.with_suffix(".lock")):
+        if not kept.is_file():
+            found = list(read(paths, progress))
+            if not found:
+                raise DatasetError(paths[0], "has no molecule")
+            ((number, times),) = Counter(number for number, *_ in found).most_common(1)
+            if times > 1:
+                raise DatasetError(paths[0], f"has, with what is beside it, the molecule {number} {times} times")
+            _write(Molecules.joined(found), kept)
+    return Molecules(**safetensors.torch.load_file(kept))
+
+
+def source_files(root: Path) -> list[Path]:
     """Return the files of QM9 in a directory: the three of the raw distribution, else all tables of qm9pack.
 
     Raises:
-        DatasetError: There are none, or only a part of the raw distribution.
+        DatasetError: There are none, or one of the three is missing.
     """
     for folder in (root, root / "raw"):
         if (folder / STRUCTURES).exists():
@@ -72,17 +106,17 @@ def files(root: Path) -> list[Path]:
 
 
 def read(paths: list[Path], progress: Progress | None = None) -> Iterator[Found]:
-    """Read the molecules of the files that :func:`files` found.
+    """Read the molecules of the files that `source_files` found.
 
     Args:
         paths: The files.
         progress: Called with the number of molecules read and of all.
 
     Raises:
-        DatasetError: A file is damaged, or two of them do not go together.
+        DatasetError: A file is damaged, or two of them do not match.
     """
-    # Before the first molecule, so that a missing package is not taken for a fault of a file.
-    imported("rdkit.Chem", extra="graphs", purpose="Reading molecules")
+    # Before the first molecule, so that a missing package is not reported as a fault of a file.
+    import_extra("rdkit.Chem", extra="graphs", purpose="Reading molecules")
     if paths[0].name != STRUCTURES:
         return _read_tables(paths, progress)
     structures, table, unusable = paths
@@ -90,10 +124,10 @@ def read(paths: list[Path], progress: Progress | None = None) -> Iterator[Found]
 
 
 def left_out(path: Path) -> set[int]:
-    """Return the numbers (from 1) of the molecules that are not to be used, as their SMILES could not be confirmed.
+    """Return the numbers (from 1) of molecules that must not be used because their SMILES could not be confirmed.
 
-    Lines of text before and after the list are passed over. (Old versions of torch-geometric took the numbers for
-    positions from 0, and so left out the wrong molecules.)
+    Lines of text before and after the list are ignored. (Old versions of torch-geometric treated the numbers as
+    positions from 0 and so left out the wrong molecules.)
 
     Raises:
         DatasetError: The file is missing, empty or no text.
@@ -106,7 +140,7 @@ def left_out(path: Path) -> set[int]:
 
 
 def _read_raw(structures: Path, table: Path, unusable: Path, progress: Progress | None) -> Iterator[Found]:
-    chem = imported("rdkit.Chem", extra="graphs", purpose="Reading molecules")
+    chem = import_extra("rdkit.Chem", extra="graphs", purpose="Reading molecules")
     skipped = left_out(unusable)
     rows = list(_rows(table, ("mol_id", *PROPERTIES)))
     measured = []
@@ -130,7 +164,7 @@ def _read_raw(structures: Path, table: Path, unusable: Path, progress: Progress 
             if count not in skipped:
                 with _placed(structures, where):
                     elements = [atom.GetSymbol() for atom in record.GetAtoms()]
-                    found = count, from_record(record), converted(measured[count - 1], elements)
+                    found = count, from_record(record), convert(measured[count - 1], elements)
                 yield found
             if progress is not None:
                 progress(count, len(rows))
@@ -156,7 +190,7 @@ def _read_tables(tables: list[Path], progress: Progress | None) -> Iterator[Foun
                 found = (
                     int(row["Index"]),
                     from_smiles(row["SMILES"], elements, positions),
-                    converted(properties, elements),
+                    convert(properties, elements),
                 )
             yield found
             done += 1
@@ -165,7 +199,7 @@ def _read_tables(tables: list[Path], progress: Progress | None) -> Iterator[Foun
 
 
 def _properties(row: Mapping[str, str], columns: Iterable[str]) -> dict[str, float]:
-    """The numbers of some columns by the names of :data:`PROPERTIES`."""
+    """Return the numbers of some columns by the names of `PROPERTIES`."""
     numbers = {name: float(row[column]) for name, column in zip(PROPERTIES, columns, strict=True)}
     for name, number in numbers.items():
         if not math.isfinite(number):
@@ -193,46 +227,11 @@ def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def _placed(path: Path, where: str) -> Iterator[None]:
-    """Turn what is wrong with an entry into an error that says where it is."""
+    """Turn errors of an entry into a `DatasetError` that says where the entry is."""
     try:
         yield
     except (ValueError, TypeError, KeyError, SyntaxError) as error:
         raise DatasetError(path, f"{where} that cannot be used ({error})") from error
-
-
-VERSION = 1
-"""Raised with every change of what is read, so that old files are not mistaken for new ones."""
-
-
-def load(root: Path, progress: Progress | None = None) -> Molecules:
-    """Return the molecules of a directory; read once, and kept in the cache directory as plain tensors.
-
-    What is kept is known by the names, sizes and times of change of the files. Several processes may call it: one
-    reads, the others wait.
-
-    Args:
-        root: The directory, see :func:`equipoise.data.datasets.qm9.sources.files`.
-        progress: Called with the number of molecules read and of all.
-
-    Raises:
-        DatasetError: There is no such dataset, or a file is damaged.
-    """
-    paths = files(root)
-    stamps = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
-    digest = hashlib.sha256(json.dumps([VERSION, stamps]).encode()).hexdigest()[:16]
-    kept = cache_directory() / "qm9" / f"{digest}.safetensors"
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    # The operating system frees this lock when its holder dies, so a killed process blocks nobody.
-    with FileLock(kept.with_suffix(".lock")):
-        if not kept.is_file():
-            found = list(read(paths, progress))
-            if not found:
-                raise DatasetError(paths[0], "has no molecule")
-            ((number, times),) = Counter(number for number, *_ in found).most_common(1)
-            if times > 1:
-                raise DatasetError(paths[0], f"has, with what is beside it, the molecule {number} {times} times")
-            _write(Molecules.joined(found), kept)
-    return Molecules(**safetensors.torch.load_file(kept))
 
 
 def _write(molecules: Molecules, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Replica and its like: scanned scenes as Omnidata renders them."""
+"""Replica and similar datasets: scanned scenes rendered by Omnidata."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -30,56 +30,54 @@ from equipoise.tasks.semantic_segmentation import SemanticSegmentation
 from equipoise.tasks.surface_normals import SurfaceNormals
 
 MASK = "mask"
-"""The key of the images that say where there is something to see."""
+"""The key of the images that mark valid pixels."""
 
 VIEWS = {"train": 56783, "val": 23725, "test": 23889}
-"""How many views Omnidata's split of Replica has."""
+"""The numbers of views in Omnidata's split of Replica."""
 
 
 @register("replica")
 class Replica(Dataset):
     """Views of the 18 scenes of Replica (Straub et al., 2019) rendered by Omnidata, in its split; 512x512 pixels.
 
-    On disk (see :data:`equipoise.data.datasets.replica.omnidata.FORMS`), mostly
-    ``ROOT/<domain>/<component>/<scene>/point_P_view_V_domain_<domain>.png``, or as the tools wrote it before,
-    ``ROOT/<scene>/<domain>/...`` and, for Taskonomy, ``ROOT/<domain>/<building>/...``. A sample is a view of which
-    every wanted domain has an image; :func:`equipoise.data.check` tells where one is missing.
+    On disk: `ROOT/<domain>/<component>/<scene>/point_P_view_V_domain_<domain>.png`. Older tools wrote
+    `ROOT/<scene>/<domain>/...` and, for Taskonomy, `ROOT/<domain>/<building>/...`; `omnidata.FORMS` lists all. A sample
+    is a view of which every wanted domain has an image. `equipoise.data.check` reports missing ones.
 
-    - ``seg`` from ``semantic``: 8-bit RGB whose red is the class. Classes 1 to 101 become 0 to 100; 0 (undefined) and
-      255 are unlabelled. Which classes P1 used it does not say.
-    - ``depth`` from ``depth_zbuffer`` or ``depth_euclidean``: 16 bits, metres = v / 512, 65535 where nothing is.
-    - ``normals`` from ``normal``: 8-bit RGB, 2 v / 255 - 1, in the frame of :class:`SurfaceNormals`; exactly grey
-      (128, 128, 128) where nothing is. Vectors are brought to unit length.
+    - `seg` from `semantic`: 8-bit RGB whose red is the class. Classes 1 to 101 become 0 to 100; 0 (undefined) and 255
+      are unlabelled. Guo et al. (2025) do not say which classes they use.
+    - `depth` from `depth_zbuffer` or `depth_euclidean`: 16 bits, metres = v / 512, 65535 where nothing is.
+    - `normals` from `normal`: 8-bit RGB, 2 v / 255 - 1, in the frame of `SurfaceNormals`; exactly grey (128, 128, 128)
+      where nothing is. Vectors are scaled to unit length.
 
-    Depth and normals are also unknown where ``mask_valid``, if there is one, is 0. (Omnidata's loader widens the
-    unknown region by two pixels in training; this one does not.)
+    Depth and normals are also unknown where `mask_valid`, if there is one, is 0. (Omnidata's loader widens the unknown
+    region by two pixels in training; this one does not.)
 
-    The split is that of the file ``id,train,val,test`` (``train_val_test_*.csv``) in the root. Without one, Replica's
-    own is taken: 10, 4 and 4 scenes with 56,783, 23,725 and 23,889 views (P1 misprints the last as 13,889).
+    The file `id,train,val,test` (`train_val_test_*.csv`) in the root gives the split. Without one it is Replica's own:
+    10, 4 and 4 scenes with 56,783, 23,725 and 23,889 views (Guo et al. misprint the last as 13,889).
 
-    Other components are read alike. Of ``taskonomy``, ``seg`` is ``segment_semantic``, 8 bits: 1 (background) to 17
-    become 0 to 16, and 0 (uncertain) is unlabelled. Further components have depth and normals alone. Of Taskonomy's
-    lists Omnidata's loaders leave out buildings that are not sound: newfields, ludlowville, goodyear, castroville and
-    rough the first one, mosquito, tansboro, tomkins, darnestown, brinnon and rough today's; set their rows to 0.
+    Other components are read in the same way. `seg` of `taskonomy` is `segment_semantic`, 8 bits: 1 (background) to 17
+    become 0 to 16, and 0 (uncertain) is unlabelled. Further components have depth and normals alone. Omnidata's loaders
+    leave out faulty buildings of Taskonomy: the first loader newfields, ludlowville, goodyear, castroville and rough,
+    today's mosquito, tansboro, tomkins, darnestown, brinnon and rough. To leave them out, set their rows to 0.
 
     Args:
         root: The directory.
-        split: ``"train"``, ``"val"`` or ``"test"``.
-        tasks: See :class:`Dataset`.
-        transform: See :class:`Dataset`.
-        component: Which of the datasets in the root.
-        depth: ``"zbuffer"``, the distance along the viewing axis, or ``"euclidean"``, along the ray. P1 does not say.
-        size: The side of the images: the shorter side is brought to it, and the middle kept. As stored by default. The
-            first release of Taskonomy, whose images have twice the size of their labels, needs it.
-        split_file: The file of the split, from the root, where there are several.
+        split: `"train"`, `"val"` or `"test"`.
+        tasks: See `Dataset`.
+        transform: See `Dataset`.
+        component: The name of one of the datasets in the root.
+        depth: `"zbuffer"`, the distance along the viewing axis, or `"euclidean"`, along the ray. Guo et al. do not say
+            which they use.
+        size: The side of the images in pixels: the shorter side is resampled to it and the middle cropped. The stored
+            size by default. The first release of Taskonomy needs it, as its images have twice the size of their labels.
+        split_file: The path of the split's file below the root, if there are several.
 
     Raises:
-        ValueError: ``depth`` or ``size`` is out of range, or the component has no such task.
-        DatasetError: The directory is not there, lacks a domain, or its split names no scene that is there.
+        ValueError: `depth` or `size` is out of range, or the component has no such task.
+        DatasetError: The directory is missing or lacks a domain, or it has no scene of the split.
     """
 
-    name = "replica"
-    splits = ("train", "val", "test")
     source = (
         "https://docs.omnidata.vision/starter_dataset_download.html: `omnitools.download rgb semantic depth_zbuffer "
         "normal mask_valid --components replica`"
@@ -104,13 +102,7 @@ class Replica(Dataset):
         self.component = component
         self.size = size
         self.split_file = split_file
-        self._domains = {
-            "image": "rgb",
-            "seg": "segment_semantic" if component == "taskonomy" else "semantic",
-            "depth": f"depth_{depth}",
-            "normals": "normal",
-            MASK: "mask_valid",
-        }
+        self._domains = _domains(component, depth)
         self._names: dict[str, dict[str, str]] = {}
         self._faults: list[DatasetError] = []
         super().__init__(root, split=split, tasks=tasks, transform=transform, options={"component": component})
@@ -122,17 +114,27 @@ class Replica(Dataset):
         geometry = (Depth(name="depth"), SurfaceNormals(name="normals"))
         return geometry if classes is None else (SemanticSegmentation(name="seg", classes=classes), *geometry)
 
+    @classmethod
+    def sources(cls, root: Path, options: Mapping[str, Any]) -> list[Path]:
+        """Return the folders of all domains that are read, and the file of the split."""
+        component = options.get("component", "replica")
+        tree = find_tree(root, component)
+        domains = _domains(component, options.get("depth", "zbuffer")).values()
+        folders = [tree.folder(domain, scene) for scene in tree.scenes() for domain in domains]
+        split_file = _split_file(root, component, options.get("split_file"))
+        return folders if split_file is None else [*folders, split_file]
+
     def identify(self) -> list[str]:
-        """Return ``<scene>/point_P_view_V`` for every view of the split's scenes that has all domains."""
+        """Return `<scene>/point_P_view_V` for every view of the split's scenes that has all domains."""
         tree = self._tree = find_tree(self.root, self.component)
-        path = self.root / self.split_file if self.split_file else find_split_file(self.root, self.component)
+        path = _split_file(self.root, self.component, self.split_file)
         if path is None and self.component != "replica":
             raise DatasetError(self.root, f"has no file `id,train,val,test` of {self.component!r}; see `split_file`")
         scenes = sorted(set((REPLICA_SPLITS if path is None else read_split_file(path)).get(self.split, ())))
         there = set(tree.scenes())
         if not there.intersection(scenes):
             what = f"has no scenes of the split {self.split!r} ({', '.join(scenes) or 'none listed'})"
-            # A part of Replica may have been downloaded on purpose; a list of one's own should fit.
+            # A part of Replica may have been downloaded on purpose. A list in the root should fit.
             raise EmptySplitError(self.root, what) if path is None else DatasetError(path, what)
         names = [name for scene in scenes if scene in there for name in self._views(scene)]
         if path is None:
@@ -168,7 +170,7 @@ class Replica(Dataset):
                 self._faults.append(DatasetError(path, "is missing, though other images of the view are there"))
 
     def faults(self) -> list[DatasetError]:
-        """Return the scenes of the split and the images of its views that are missing."""
+        """Return errors for missing scenes of the split and missing images of its views."""
         return self._faults
 
     def scene(self, identifier: str) -> str:
@@ -207,3 +209,18 @@ class Replica(Dataset):
             return number_classes(stored, len(self.active_tasks[key].classes), path)
         mask = self.file(identifier, MASK) if MASK in self._names[identifier] else None
         return read_depth(path, mask) if key == "depth" else read_normals(path, mask)
+
+
+def _domains(component: str, depth: str) -> dict[str, str]:
+    """Return the domain of each part of a sample."""
+    return {
+        "image": "rgb",
+        "seg": "segment_semantic" if component == "taskonomy" else "semantic",
+        "depth": f"depth_{depth}",
+        "normals": "normal",
+        MASK: "mask_valid",
+    }
+
+
+def _split_file(root: Path, component: str, name: str | None) -> Path | None:
+    return root / name if name else find_split_file(root, component)

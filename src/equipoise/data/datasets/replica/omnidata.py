@@ -1,4 +1,4 @@
-"""Where the parts of the datasets that Omnidata's tools download lie (Eftekhar et al., ICCV 2021)."""
+"""The trees that Omnidata's tools download (Eftekhar et al., ICCV 2021): directories, splits and encodings."""
 
 import csv
 import re
@@ -21,13 +21,52 @@ FORMS = (
     "{domain}/{scene}",
     "{scene}/{domain}",
 )
-"""How directories are nested: as today's tool downloads them, as Replica and Taskonomy came before, and the same where
-the root is the component's own directory."""
+"""How directories are nested: as today's tool downloads them, as Replica and Taskonomy came before, and likewise if the
+root is the component's own directory."""
 
 VIEW = re.compile(r"point_(\d+)_view_(\d+)_.*\.png", re.IGNORECASE)
 
 View = tuple[int, int]
 """The numbers of a point and of a view towards it."""
+
+UNLABELLED = 255
+NO_GEOMETRY = 65535
+GREY = 128
+"""Codes: of pixels without a class, of depths where nothing is, and of each channel of normals where nothing is."""
+
+SHORTEST = 0.5
+"""The smallest length of a direction. A shorter vector is an average of several."""
+
+REPLICA_CLASSES = (
+    "backpack", "base-cabinet", "basket", "bathtub", "beam", "beanbag", "bed", "bench", "bike", "bin", "blanket",
+    "blinds", "book", "bottle", "box", "bowl", "camera", "cabinet", "candle", "chair", "chopping-board", "clock",
+    "cloth", "clothing", "coaster", "comforter", "computer-keyboard", "cup", "cushion", "curtain", "ceiling",
+    "cooktop", "countertop", "desk", "desk-organizer", "desktop-computer", "door", "exercise-ball", "faucet", "floor",
+    "handbag", "hair-dryer", "handrail", "indoor-plant", "knife-block", "kitchen-utensil", "lamp", "laptop",
+    "major-appliance", "mat", "microwave", "monitor", "mouse", "nightstand", "pan", "panel", "paper-towel", "phone",
+    "picture", "pillar", "pillow", "pipe", "plant-stand", "plate", "pot", "rack", "refrigerator", "remote-control",
+    "scarf", "sculpture", "shelf", "shoe", "shower-stall", "sink", "small-appliance", "sofa", "stair", "stool",
+    "switch", "table", "table-runner", "tablet", "tissue-paper", "toilet", "toothbrush", "towel", "tv-screen",
+    "tv-stand", "umbrella", "utensil-holder", "vase", "vent", "wall", "wall-cabinet", "wall-plug", "wardrobe",
+    "window", "rug", "logo", "bag", "set-of-clothing",
+)  # fmt: skip
+"""The classes 1 to 101 of `semantic`; 0 is undefined."""
+
+TASKONOMY_CLASSES = (
+    "background", "bottle", "chair", "couch", "potted plant", "bed", "dining table", "toilet", "tv", "microwave",
+    "oven", "toaster", "sink", "refrigerator", "book", "clock", "vase",
+)  # fmt: skip
+"""The classes 1 to 17 of `segment_semantic`, predictions of a network; 0 is uncertain."""
+
+REPLICA_SPLITS = {
+    "train": (
+        "frl_apartment_0", "frl_apartment_1", "apartment_0", "apartment_1", "office_1", "office_3", "office_4",
+        "room_0", "room_2", "hotel_0",
+    ),
+    "val": ("apartment_2", "office_0", "frl_apartment_2", "frl_apartment_3"),
+    "test": ("room_1", "office_2", "frl_apartment_4", "frl_apartment_5"),
+}  # fmt: skip
+"""Omnidata's split of Replica's scenes."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +75,8 @@ class Tree:
 
     Attributes:
         root: The directory.
-        component: The dataset within it, such as ``"replica"``.
-        form: Which of ``FORMS`` it has.
+        component: The dataset within it, such as `"replica"`.
+        form: One of `FORMS`.
     """
 
     root: Path
@@ -57,7 +96,7 @@ class Tree:
     def views(self, domain: str, scene: str) -> dict[View, str]:
         """Return the names of the images of one kind of a scene.
 
-        The folder says what an image shows, not its name: Taskonomy's names differ from those of its folders.
+        The folder decides what an image shows, not its name. In Taskonomy the two differ.
         """
         folder = self.folder(domain, scene)
         if not folder.is_dir():
@@ -67,10 +106,10 @@ class Tree:
 
 
 def find_tree(root: Path, component: str) -> Tree:
-    """Find out how a directory is nested.
+    """Return the tree of a component, in the form that the directory has.
 
     Raises:
-        DatasetError: In none of the known ways.
+        DatasetError: It has none of the known forms.
     """
     for form in FORMS:
         tree = Tree(root, component, form)
@@ -81,10 +120,10 @@ def find_tree(root: Path, component: str) -> Tree:
 
 
 def find_split_file(root: Path, component: str) -> Path | None:
-    """Return the only ``.csv`` of a directory (or of ``splits`` in it), or the only one named after the component.
+    """Return the only `.csv` of a directory (or of `splits` in it), or the only one named after the component.
 
     Raises:
-        DatasetError: Several could be meant.
+        DatasetError: There are several.
     """
     every = sorted(path for folder in (root, root / "splits") for path in folder.glob("*.csv"))
     named = [path for path in every if f"_{path.stem}".endswith(f"_{component}")]
@@ -95,10 +134,10 @@ def find_split_file(root: Path, component: str) -> Path | None:
 
 
 def read_split_file(path: Path) -> dict[str, list[str]]:
-    """Return the scenes of every split that a file ``id,train,val,test`` marks with 1; any kind of line end will do.
+    """Return the scenes of every split of a file `id,train,val,test`, which marks them with 1.
 
     Raises:
-        DatasetError: The file is missing or no such table.
+        DatasetError: The file is missing or is no such table.
     """
     rows = [[cell.strip() for cell in row] for row in csv.reader(read_text(path).splitlines()) if row]
     header = [cell.lower() for cell in rows[0]] if rows else []
@@ -116,23 +155,16 @@ def read_split_file(path: Path) -> dict[str, list[str]]:
 
 
 def complete_views(domains: Iterable[Mapping[View, str]]) -> list[View]:
-    """Return the views that every one of several kinds of images shows, in the order of their numbers."""
+    """Return the views of which all kinds have an image, in the order of their numbers."""
     first, *others = domains
     return sorted(view for view in first if all(view in other for other in others))
 
 
-UNLABELLED = 255
-NO_GEOMETRY = 65535
-GREY = 128
-SHORTEST = 0.5
-"""A vector shorter than this is no direction, but an average of several."""
-
-
 def number_classes(stored: Tensor, count: int, path: Path) -> Tensor:
-    """Return classes from 0 on, uint8 ``[H, W]``, of numbers from 1 on; 255 where the number is 0 or 255.
+    """Return classes from 0 on, uint8 `[H, W]`, for numbers from 1 on; 255 where the number is 0 or 255.
 
     Raises:
-        DatasetError: There is a number above ``count``.
+        DatasetError: A number is above `count`.
     """
     unlabelled = (stored == 0) | (stored == UNLABELLED)
     wrong = stored[~unlabelled & (stored > count)].unique().tolist()
@@ -142,7 +174,7 @@ def number_classes(stored: Tensor, count: int, path: Path) -> Tensor:
 
 
 def read_depth(path: Path, mask: Path | None) -> Tensor:
-    """Return depths in metres, float32 ``[1, H, W]``, 0 where nothing is.
+    """Return depths in metres, float32 `[1, H, W]`, 0 where nothing is.
 
     Raises:
         DatasetError: A file is missing or damaged, or the mask has another size.
@@ -152,7 +184,7 @@ def read_depth(path: Path, mask: Path | None) -> Tensor:
 
 
 def read_normals(path: Path, mask: Path | None) -> Tensor:
-    """Return unit vectors, float32 ``[3, H, W]``, zero where nothing is.
+    """Return unit vectors, float32 `[3, H, W]`, zero where nothing is.
 
     Raises:
         DatasetError: A file is missing or damaged, or the mask has another size.
@@ -163,7 +195,7 @@ def read_normals(path: Path, mask: Path | None) -> Tensor:
 
 
 def _seen(mask: Path | None, plane: Tensor, path: Path) -> Tensor:
-    """Return where there is something to see, as far as ``mask_valid`` tells."""
+    """Return where `mask_valid` marks pixels as valid; everywhere without a mask."""
     if mask is None:
         return torch.ones_like(plane, dtype=torch.bool)
     valid = read_plane(mask)
@@ -171,36 +203,3 @@ def _seen(mask: Path | None, plane: Tensor, path: Path) -> Tensor:
         what = f"should have the size of {path.name}, {tuple(plane.shape)}; it has {tuple(valid.shape)}"
         raise DatasetError(mask, what)
     return valid > 0
-
-
-REPLICA_CLASSES = (
-    "backpack", "base-cabinet", "basket", "bathtub", "beam", "beanbag", "bed", "bench", "bike", "bin", "blanket",
-    "blinds", "book", "bottle", "box", "bowl", "camera", "cabinet", "candle", "chair", "chopping-board", "clock",
-    "cloth", "clothing", "coaster", "comforter", "computer-keyboard", "cup", "cushion", "curtain", "ceiling",
-    "cooktop", "countertop", "desk", "desk-organizer", "desktop-computer", "door", "exercise-ball", "faucet", "floor",
-    "handbag", "hair-dryer", "handrail", "indoor-plant", "knife-block", "kitchen-utensil", "lamp", "laptop",
-    "major-appliance", "mat", "microwave", "monitor", "mouse", "nightstand", "pan", "panel", "paper-towel", "phone",
-    "picture", "pillar", "pillow", "pipe", "plant-stand", "plate", "pot", "rack", "refrigerator", "remote-control",
-    "scarf", "sculpture", "shelf", "shoe", "shower-stall", "sink", "small-appliance", "sofa", "stair", "stool",
-    "switch", "table", "table-runner", "tablet", "tissue-paper", "toilet", "toothbrush", "towel", "tv-screen",
-    "tv-stand", "umbrella", "utensil-holder", "vase", "vent", "wall", "wall-cabinet", "wall-plug", "wardrobe",
-    "window", "rug", "logo", "bag", "set-of-clothing",
-)  # fmt: skip
-"""The classes 1 to 101 of ``semantic``; 0 is undefined."""
-
-TASKONOMY_CLASSES = (
-    "background", "bottle", "chair", "couch", "potted plant", "bed", "dining table", "toilet", "tv", "microwave",
-    "oven", "toaster", "sink", "refrigerator", "book", "clock", "vase",
-)  # fmt: skip
-"""The classes 1 to 17 of ``segment_semantic``, predictions of a network; 0 is uncertain."""
-
-
-REPLICA_SPLITS = {
-    "train": (
-        "frl_apartment_0", "frl_apartment_1", "apartment_0", "apartment_1", "office_1", "office_3", "office_4",
-        "room_0", "room_2", "hotel_0",
-    ),
-    "val": ("apartment_2", "office_0", "frl_apartment_2", "frl_apartment_3"),
-    "test": ("room_1", "office_2", "frl_apartment_4", "frl_apartment_5"),
-}  # fmt: skip
-"""Omnidata's split of Replica's scenes."""

@@ -1,4 +1,4 @@
-"""ATRC: tasks look at each other through contexts, each pair through the kind that suits it."""
+"""ATRC: every task reads contexts of the others, of a kind that is chosen for each pair of tasks."""
 
 from __future__ import annotations
 
@@ -9,19 +9,12 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from equipoise._core.registry import register
-from equipoise.models.architectures.atrc.choice import Choice, Refinement
-from equipoise.models.architectures.atrc.relations import (
-    CONTEXTS,
-    LABEL,
-    NONE,
-    SEARCH,
-    Relations,
-    candidates,
-    reads_labels,
-)
+from equipoise.models.architectures.atrc.choice import Choice
+from equipoise.models.architectures.atrc.contexts import CONTEXTS, Refinement
+from equipoise.models.architectures.atrc.relations import LABEL, NONE, SEARCH, Relations, candidates, reads_labels
 from equipoise.models.backbone import Backbone
-from equipoise.models.base import Adapt, MultiTaskModel, Outputs, as_they_are
-from equipoise.models.layers import conv_bn_relu, require_dense, resize, side_by_side
+from equipoise.models.base import Adapt, MultiTaskModel, Outputs, unchanged
+from equipoise.models.layers import concatenate, conv_bn_relu, require_dense, resize
 from equipoise.tasks import Output
 
 
@@ -30,47 +23,47 @@ class ATRC(MultiTaskModel):
     """Adaptive task-relational context.
 
     Brüggemann et al., "Exploring Relational Context for Multi-Task Dense Prediction", ICCV 2021, arXiv 2104.13874,
-    figure 2. The backbone's last four features side by side, at the size of the finest, are where the trunk ends. For
-    each task a 3x3 convolution to a quarter of these channels makes its features. `Refinement` adds to them what the
-    task's contexts find in the features of all tasks, its own among them, and a 1x1 convolution makes the prediction.
+    figure 2. The trunk ends with the backbone's last four features, concatenated at the size of the finest. For each
+    task, a 3x3 convolution to a quarter of these channels computes its features. `Refinement` adds the task's contexts,
+    which read the features of all tasks, its own among them, and a 1x1 convolution computes the prediction.
 
-    Which kind of context (`contexts.GlobalContext`, `LocalContext`, `TargetLabelContext`, `SourceLabelContext`, or
-    none) belongs to which pair of tasks is found by a search with all of them (`relations="search"`, see `Choice`);
-    then a network with the kinds that were found, `relations()`, is trained from the start:
+    Each pair of tasks has one kind of context (`contexts.GlobalContext`, `LocalContext`, `TargetLabelContext`,
+    `SourceLabelContext`), or none. A search with all kinds finds it (`relations="search"`, see `Choice`). A network
+    with the kinds that were found is then trained from the start:
 
         found = trained.relations()  # also after load_state_dict() of a checkpoint of the search
         models.create("atrc", tasks=tasks, relations=found)
 
-    The configurations that the public code ships are found ones, for its data; they are not at hand here. Without a
-    search, the default is contexts by labels, which gives a network of the same size.
+    The public code ships configurations that were found on its data; they are not available here. Without a search, the
+    default is contexts by labels, which gives a network of the same size.
 
-    Contexts by labels need a map of labels. Tasks whose labels fall into categories (`Output.categories`) have a branch
-    for it: a 1x1 convolution with batch normalisation and ReLU, on the trunk's end but without a gradient to the trunk,
-    and a 1x1 convolution to the categories, supervised by cross entropy (`Outputs.categorical`). For each category a
-    softmax over the pixels says how much each one belongs to it. Only the branches that a context reads are built.
+    Contexts by labels need a label map. Tasks whose labels fall into categories (`Output.categories`) have a branch for
+    it: a 1x1 convolution with batch normalisation and ReLU, on the trunk's end but without a gradient to the trunk, and
+    a 1x1 convolution to the categories, supervised by cross entropy (`Outputs.categorical`). For each category, a
+    softmax over the pixels gives the share of each pixel in the category. Only branches that a context reads are built.
     Pixels that augmentation has added around an image count like others: a network cannot tell them from the image.
-    (The public code leaves pixels out of these softmaxes, but of no other context, that have the value 255 in the
-    normalised image, and overwrites the logits that it goes on to supervise.)
+    (The public code excludes pixels with the value 255 in the normalised image from these softmaxes, but from no other
+    context, and overwrites the logits that it then supervises.)
 
-    What a task reads of the trunk, its features and its label map, is what `adapt` makes of it for this task. A task's
-    features and label map belong to it if no other task's contexts read them; else they count as shared, as the trunk
-    does, though they lie behind `Outputs.shared`. Its refinement, with the preferences of a search, and its decoder are
-    its own. Built with one task, it has the contexts of that task for itself.
+    A task computes its features and its label map from the output of `adapt` for it. It owns them if no other task's
+    contexts read them. Otherwise they count as shared, like the trunk, although they come after `Outputs.shared`. A
+    task always owns its refinement, with the preferences of a search, and its decoder. With one task, the network has
+    the contexts of that task with itself.
 
     Args:
-        tasks: Task name to what the network puts out for it.
+        tasks: The output of each task.
         backbone: Name of a timm model.
         pretrained: False, True (timm's weights) or a file of weights; see `Backbone`.
         relations: "label", "search", a kind of context for all pairs ("global", "local", "target_label",
             "source_label"), or a table: target task to source task to kind or "none"; see `relations.candidates`.
-        search_steps: How many steps a search takes; only for `relations="search"`.
+        search_steps: Number of steps of a search; only for `relations="search"`.
         width: Channels of each task's features, an even number; contexts have half of it. None: a quarter of the
             channels where the trunk ends.
         backbone_options: Further arguments of timm's constructor.
 
     Raises:
-        ValueError: If a name, an option or the weights do not fit, a task is not dense, or a context by labels is asked
-            of a task without categories.
+        ValueError: A name, an option or the weights do not fit, a task is not dense, or a context by labels needs the
+            labels of a task without categories.
     """
 
     default_backbone: ClassVar[str | None] = "hrnet_w18_small_v2"
@@ -116,9 +109,9 @@ class ATRC(MultiTaskModel):
             self.refinement[task] = Refinement(task, contexts, width, width // 2)
             self.decoders[task] = _logits(width, outputs)
 
-    def forward(self, images: Tensor, adapt: Adapt = as_they_are) -> Outputs:
+    def forward(self, images: Tensor, adapt: Adapt = unchanged) -> Outputs:
         """Predict every task; `images` is [B, 3, H, W]."""
-        shared = [side_by_side(self.backbone(images)[-4:])]
+        shared = [concatenate(self.backbone(images)[-4:])]
         size = images.shape[-2:]
         features: dict[str, Tensor] = {}
         labels: dict[str, Tensor] = {}
@@ -137,11 +130,11 @@ class ATRC(MultiTaskModel):
         return Outputs(predictions, shared, categorical=categorical)
 
     def last_shared_layer(self) -> nn.Module:
-        """The backbone's last layer; of an HRNet what writes all of its branches."""
+        """Return the backbone's last layer; for an HRNet the module that writes all of its branches."""
         return self.backbone.last_layer()
 
     def task_modules(self, task: str) -> list[nn.Module]:
-        """What only the loss of this task reaches."""
+        """Return the modules that only the loss of this task reaches."""
         modules = [self.refinement[task], self.decoders[task]]
         if self._readers(task) <= {task}:
             modules.append(self.features[task])
@@ -150,7 +143,7 @@ class ATRC(MultiTaskModel):
         return modules
 
     def relations(self) -> dict[str, dict[str, str]]:
-        """Target task to source task to the kind of context, "none" among them: given, or preferred so far."""
+        """Return the kind of context, or "none", by target task and source task: as given, or as preferred so far."""
         found = {target: dict.fromkeys(self.tasks, NONE) for target in self.tasks}
         for target, row in self._table.items():
             for source in row:
@@ -158,7 +151,7 @@ class ATRC(MultiTaskModel):
         return found
 
     def _readers(self, task: str, *, of_labels: bool = False) -> set[str]:
-        """The target tasks whose contexts read the features, or the label map, of a task."""
+        """Return the target tasks whose contexts read the features, or the label map, of a task."""
         return {
             target
             for target, row in self._table.items()

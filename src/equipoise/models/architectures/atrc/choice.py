@@ -2,47 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from equipoise.models.architectures.atrc.relations import CONTEXTS, NONE
-from equipoise.models.layers import conv_bn_relu
+from equipoise.models.architectures.atrc.contexts import CONTEXTS
+from equipoise.models.architectures.atrc.relations import NONE
 
 FIRST_TEMPERATURE, LAST_TEMPERATURE = 1.0, 0.05
 FIRST_ENTROPY_WEIGHT, LAST_ENTROPY_WEIGHT = -0.02, 0.06
 LEAD = 0.3
-"""By how much the share of the first kind must exceed that of the second for the choice to be made for good."""
+"""The choice is final once the share of the first kind exceeds that of the second by this much."""
 
 UNDECIDED = -1
 
 
 class Choice(nn.Module):
-    r"""All kinds of context of a pair of tasks at once, and preferences among them that are learned.
+    r"""All kinds of context of a pair of tasks at once, and learned preferences among them.
 
     Brüggemann et al., ICCV 2021, arXiv 2104.13874, section 3.3: the context is a convex combination of all kinds and of
-    nothing at all, with weights drawn from the preferences alpha by the Gumbel-softmax,
+    no context, with weights drawn from the preferences alpha by the Gumbel-softmax,
 
     .. math:: w = \operatorname{softmax}\bigl((\alpha + g) / \tau\bigr), \qquad g_i \sim \operatorname{Gumbel}(0, 1)
 
-    The temperature tau falls linearly from 1 to 0.05 over the search. Once softmax(alpha) prefers one kind to the next
-    by 0.3, the choice is made for good (the weights then no longer depend on alpha). Outside of training, the most
-    preferred kind is used alone. The entropy of softmax(alpha), averaged over all pairs of tasks, is added to the loss
-    with a weight that rises linearly from -0.02 (look around) to 0.06 (decide): since it belongs to no task's loss, its
-    gradient is added to that of alpha at the moment when that arrives, whatever balances the losses. These numbers are
-    the public code's, which further gives the preferences an optimiser of their own (Adam, 0.0005).
+    The temperature tau falls linearly from 1 to 0.05 over the search. Once the share of one kind in softmax(alpha)
+    exceeds that of the next by 0.3, the choice is final (the weights then no longer depend on alpha). Outside of
+    training, the most preferred kind is used alone. The entropy of softmax(alpha), averaged over all pairs of tasks, is
+    added to the loss with a weight that rises linearly from -0.02 (explore) to 0.06 (decide). It belongs to no task's
+    loss, so a hook adds its gradient to that of alpha, whatever balances the losses. These numbers are the public
+    code's; that code also gives the preferences an optimiser of their own (Adam, 0.0005).
 
-    How far the search is, it counts itself, in forward passes in training mode; the count is a part of the state, so a
-    resumed search goes on.
+    The module counts the steps of the search, forward passes in training mode. The count is a part of the state, so a
+    resumed search continues.
 
     Args:
-        kinds: The kinds of context in question.
+        kinds: The kinds of context to choose from.
         channels: Channels of the features of every task.
         width: Channels of the contexts.
-        steps: How many forward passes a search takes.
-        pairs: Of how many pairs of tasks the entropy is averaged.
+        steps: Number of forward passes in a search.
+        pairs: Number of pairs of tasks over which the entropy is averaged.
     """
 
     passes: Tensor
@@ -60,14 +60,14 @@ class Choice(nn.Module):
     def forward(
         self, target: Tensor, source: Tensor, target_labels: Tensor | None, source_labels: Tensor | None
     ) -> Tensor:
-        """See `Context.forward`; the weighted sum of the contexts."""
+        """Return the weighted sum of the contexts; see `Context.forward`."""
         weights = self._draw() if self.training else self._most_preferred()
         found = [context(target, source, target_labels, source_labels) for context in self.contexts]
-        # The first weight is that of nothing: it makes the others smaller.
+        # The first weight is that of no context: it makes the others smaller.
         return torch.stack([weight * one for weight, one in zip(weights[1:].unbind(), found, strict=True)]).sum(dim=0)
 
     def relation(self) -> str:
-        """The kind of context that is preferred so far. Waits for the device."""
+        """Return the kind of context that is preferred so far. Waits for the device."""
         return (NONE, *self.kinds)[int(self._most_preferred().argmax())]
 
     def _draw(self) -> Tensor:
@@ -97,54 +97,3 @@ class Choice(nn.Module):
 
 def _between(first: float, last: float, progress: Tensor) -> Tensor:
     return first + (last - first) * progress
-
-
-class Refinement(nn.Module):
-    """A row of the adaptive task-relational context module: one target task, all of its sources.
-
-    Brüggemann et al., ICCV 2021, arXiv 2104.13874, figure 2: the contexts side by side go through a 1x1 convolution
-    with batch normalisation; beside the task's own features, another 1x1 convolution with batch normalisation, ReLU and
-    channel dropout makes the refined ones. As in the public code, the first normalisation starts with weight 0, so that
-    training starts from a network without contexts. Where there is no source, the second convolution reads the task's
-    own features alone.
-
-    Args:
-        target: The name of the task.
-        contexts: A context for each of its sources.
-        channels: Channels of the features of every task.
-        width: Channels of the contexts.
-        dropout: Probability of dropping a channel.
-    """
-
-    def __init__(
-        self, target: str, contexts: Mapping[str, nn.Module], channels: int, width: int, dropout: float = 0.05
-    ) -> None:
-        super().__init__()
-        self.target = target
-        self.contexts = nn.ModuleDict(dict(contexts))
-        self.project = None
-        if contexts:
-            normalise = nn.BatchNorm2d(channels)
-            nn.init.zeros_(normalise.weight)
-            self.project = nn.Sequential(nn.Conv2d(width * len(contexts), channels, 1, bias=False), normalise)
-        inputs = channels if self.project is None else 2 * channels
-        self.join = nn.Sequential(conv_bn_relu(inputs, channels, 1), nn.Dropout2d(dropout))
-
-    def forward(self, features: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
-        """Refine.
-
-        Args:
-            features: The features of every task, [B, C, h, w].
-            labels: The label maps of the tasks that have one, [B, n, h * w]; see `Context.forward`.
-
-        Returns:
-            [B, C, h, w].
-        """
-        own = features[self.target]
-        if self.project is None:
-            return self.join(own)
-        contexts = [
-            context(own, features[source], labels.get(self.target), labels.get(source))
-            for source, context in self.contexts.items()
-        ]
-        return self.join(torch.cat([own, self.project(torch.cat(contexts, dim=1))], dim=1))

@@ -1,4 +1,4 @@
-"""InvPT: tasks attend to each other while their maps grow."""
+"""InvPT: tasks attend to each other at three scales, from coarse to fine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from equipoise._core.registry import register
 from equipoise.models.architectures.invpt.decoder import JointNorm, PyramidHead, PyramidStage
 from equipoise.models.backbone import Backbone
-from equipoise.models.base import Adapt, MultiTaskModel, Outputs, as_they_are
+from equipoise.models.base import Adapt, MultiTaskModel, Outputs, unchanged
 from equipoise.models.layers import conv_bn_relu, require_dense, resize
 from equipoise.tasks import Output
 
@@ -22,43 +22,42 @@ class InvPT(MultiTaskModel):
     """Inverted pyramid multi-task transformer, on a plain or a hierarchical vision transformer.
 
     Ye and Xu, "Inverted Pyramid Multi-task Transformer for Dense Scene Understanding", ECCV 2022, arXiv 2203.07997,
-    figure 2. For each task two 3x3 convolutions on the backbone's last feature and a 1x1 convolution make a first
-    prediction, which is supervised too (`Outputs.auxiliary`); feature and prediction, not detached, are mixed by a 1x1
-    convolution. In three stages (`PyramidStage`), each half as wide as the one before and twice as fine, all tasks
-    attend to each other; `PyramidHead` joins a task's stages. Built with one task, the same modules attend among that
-    task's positions: the single-task counterpart of paper one, figure 4.
+    figure 2. For each task, two 3x3 convolutions on the backbone's last feature and a 1x1 convolution compute a first
+    prediction, which is supervised too (`Outputs.auxiliary`). A 1x1 convolution mixes feature and prediction, which is
+    not detached. In three stages (`PyramidStage`), each half as wide as the one before and twice as fine, all tasks
+    attend to each other; `PyramidHead` joins a task's stages. With one task, the same modules attend among that task's
+    positions: the single-task counterpart in Guo et al. (2025), figure 4.
 
-    Three of the backbone's features are read. Of a plain vision transformer these are the first two and the last: with
-    `Backbone`'s choice the outputs of the blocks at a quarter and a half of its depth and, normalised, the last. The
-    first stage has half the grid of patches, the second the grid itself and the third twice it. Of a hierarchical
-    backbone these are the last three, and the stages have their grids. The paper reports Swin transformers, but there
-    is no public code of that; which feature goes where is ours.
+    The network reads three of the backbone's features. From a plain vision transformer these are the first two and the
+    last: with `Backbone`'s default the outputs of the blocks at a quarter and a half of its depth and, normalised, the
+    last. The first stage has half the grid of patches, the second the grid itself and the third twice the grid. From a
+    hierarchical backbone these are the last three features, and the stages have their grids. The paper reports Swin
+    transformers without public code; the order of the features is our choice.
 
-    Where the public code differs: it demands sides that are multiples of 64, since its grids are halved and doubled by
-    factors. Here they are rounded up and resized to size, which is the same for such sides; and each task has at least
-    2x2 positions to be attended to, so that small images leave something to choose from. The public code carries
-    modules that never touch a prediction, left out here: the first stage's 1x1 convolutions before the sum and its
-    mixing of scores, a 3x3 convolution of a fourth tap (three quarters of the depth) and a layer normalisation. For T
-    tasks, a backbone of width C and a first stage of width D these are T D (D + 1) + 10 + (9 C + 1) D + T D / 2
-    parameters: 2.3 million on ViT-tiny and 6.6 million on ViT-large with four tasks. Its stochastic depth in the
-    decoder is 0 in every block, so there is none here.
+    Differences to the public code: it needs sides that are multiples of 64, since it halves and doubles grids by
+    factors. Here grids are rounded up and resized to a size, which is the same for such sides. Each task has at least
+    2x2 positions to attend to, so that attention makes sense on small images. The public code has modules that never
+    reach a prediction. They are left out here: the first stage's 1x1 convolutions before the sum and its mixing of
+    scores, a 3x3 convolution of a fourth feature (three quarters of the depth) and a layer normalisation. For T tasks,
+    a backbone of width C and a first stage of width D these have T D (D + 1) + 10 + (9 C + 1) D + T D / 2 parameters:
+    2.3 million on ViT-tiny and 6.6 million on ViT-large with four tasks. The public stochastic depth in the decoder is
+    0 in every block, so there is none here.
 
-    What a task reads of the trunk, its first convolutions and the features that its maps receive in the stages, is what
-    `adapt` makes of it for this task. With several tasks every map attends to every other: all of the decoder but
-    `PyramidHead` then belongs to no task and counts as shared, as the trunk does, though it lies behind
-    `Outputs.shared`.
+    A task's first convolutions, and the features that its maps receive in the stages, read the output of `adapt` for
+    it. With several tasks every map attends to every other. All of the decoder but `PyramidHead` then belongs to no
+    task and counts as shared, like the trunk, although it comes after `Outputs.shared`.
 
     Args:
-        tasks: Task name to what the network puts out for it.
+        tasks: The output of each task.
         backbone: Name of a timm model.
         pretrained: False, True (timm's weights) or a file of weights; see `Backbone`.
         embed_dim: Channels of a task's feature before it is mixed with the first prediction.
-        prediction_dim: Channels that the mixture has more than it; the sum is the width of the first stage.
-        heads: Heads of the attention in every stage.
+        prediction_dim: Further channels of the mixture; the sum of both is the width of the first stage.
+        heads: Attention heads of every stage.
         backbone_options: Further arguments of timm's constructor, for example `{"drop_path_rate": 0.15}`.
 
     Raises:
-        ValueError: If a name, an option or the weights do not fit, a task is not dense or the backbone gives fewer than
+        ValueError: A name, an option or the weights do not fit, a task is not dense, or the backbone has fewer than
             three features.
     """
 
@@ -117,7 +116,7 @@ class InvPT(MultiTaskModel):
         self.mix = nn.ModuleDict(
             {task: nn.Conv2d(embed_dim + outputs, width, 1) for task, outputs in self.tasks.items()}
         )
-        # The third stage of a plain transformer is twice the grid of patches.
+        # On a plain transformer, the grid of the third stage is twice that of the patches.
         self.skips = nn.ModuleList(
             [
                 nn.Conv2d(channels[1], widths[1], 3, padding=1),
@@ -134,9 +133,9 @@ class InvPT(MultiTaskModel):
         for task, outputs in self.tasks.items():
             self.decoders[task] = PyramidHead(widths, outputs)
 
-    def forward(self, images: Tensor, adapt: Adapt = as_they_are) -> Outputs:
+    def forward(self, images: Tensor, adapt: Adapt = unchanged) -> Outputs:
         """Predict every task; `images` is [B, 3, H, W]."""
-        # Views, because the trunk goes on from its earlier features: one would otherwise be an ancestor of the next.
+        # Views: the trunk computes later features from earlier ones, so one would be an ancestor of the next.
         features = self.backbone(images)
         shared = [features[level].view_as(features[level]) for level in self.levels]
         read = {task: list(adapt(task, shared)) for task in self.tasks}
@@ -162,11 +161,11 @@ class InvPT(MultiTaskModel):
         return Outputs(predictions, shared, auxiliary)
 
     def last_shared_layer(self) -> nn.Module:
-        """The backbone's last layer; of a plain vision transformer the second of the last block's perceptron."""
+        """Return the backbone's last layer; for a plain vision transformer the second of the last block's MLP."""
         return self.backbone.last_layer()
 
     def task_modules(self, task: str) -> Iterable[nn.Module]:
-        """What only the loss of this task reaches; of a single task everything but the trunk."""
+        """Return the modules that only the loss of this task reaches; with one task, everything but the trunk."""
         if len(self.tasks) > 1:
             return [self.decoders[task]]
         return [module for module in self.children() if module is not self.backbone]
@@ -177,7 +176,7 @@ class InvPT(MultiTaskModel):
         skip = self.skips[stage - 1]
         features = {task: of_task[-1 - stage] for task, of_task in read.items()}
         first, *others = features.values()
-        if all(other is first for other in others):  # nothing was adapted: what all tasks read is made once
+        if all(other is first for other in others):  # without adaptation all tasks read the same: compute it once
             made: Tensor = skip(first)
             return dict.fromkeys(features, made)
         return {task: skip(feature) for task, feature in features.items()}

@@ -1,4 +1,4 @@
-"""The stages of an inverted pyramid: maps of all tasks that grow while they attend to each other."""
+"""The decoder of InvPT: stages in which the maps of all tasks attend to each other and become finer."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from equipoise.models.layers import conv_bn_relu, resize
 
 
 class CrossTaskAttention(nn.Module):
-    """Every task attends to every position of every task.
+    """Attention of every task to every position of every task.
 
     The self-attention of the UP-Transformer block with "attention message passing" (Ye and Xu, "Inverted Pyramid
-    Multi-task Transformer for Dense Scene Understanding", ECCV 2022, arXiv 2203.07997). Of each task's map, a depthwise
-    3x3 convolution of stride 2 with batch normalisation makes the queries, and the means over a coarse grid, the same
-    at all stages, are what keys and values are made of. With the tokens of all tasks side by side,
+    Multi-task Transformer for Dense Scene Understanding", ECCV 2022, arXiv 2203.07997). From each task's map, a
+    depthwise 3x3 convolution of stride 2 with batch normalisation computes the queries. Keys and values are computed
+    from means over a coarse grid, the same at all stages. With the tokens of all tasks concatenated,
 
     .. math:: S = Q K^\\top / \\sqrt{C}, \\qquad
         S' = W [S; \\operatorname{up}(M)], \\qquad O = \\operatorname{softmax}(S') V
 
-    where C is the width of all heads together, not of one as is usual, and M, the message, are the scores S' of the
-    stage before, resized along the positions of the queries and mixed with S over the heads by a 1x1 convolution. The
-    output is projected and resized to the size of the input.
+    where C is the width of all heads together (not of one head, as is usual) and the message M holds the scores S' of
+    the stage before. The message is resized along the positions of the queries; W is a 1x1 convolution over the heads.
+    The output is projected and resized to the size of the input.
 
-    The public code gives the first stage, which receives no message, a mixing convolution too, which it never uses.
+    In the public code the first stage, which receives no message, has a mixing convolution too, which it never uses.
 
     Args:
         tasks: The names of the tasks.
         width: Channels C.
         heads: Number of heads.
-        message: Whether it receives the scores of a stage before.
+        message: Whether it receives the scores of the stage before.
     """
 
     def __init__(self, tasks: Sequence[str], width: int, heads: int, *, message: bool) -> None:
@@ -55,12 +55,12 @@ class CrossTaskAttention(nn.Module):
         Args:
             maps: [B, T, C, H, W], tasks in the order of their names.
             grid: Rows and columns of the positions that keys and values have for each task.
-            message: The scores that the stage before gave, or none if it was built without.
+            message: The scores of the stage before, or none if it was built without.
 
         Returns:
-            What was gathered, of the shape of the maps; and the scores before the softmax,
-            [B, heads, T * rows * columns, T * ceil(H / 2), ceil(W / 2)]: a map over the positions of the queries,
-            tasks one below the other, for each key.
+            The output of the attention, in the shape of the maps; and the scores before the softmax,
+            [B, heads, T * rows * columns, T * ceil(H / 2), ceil(W / 2)]: for each key a map over the positions of the
+            queries, one task below the other.
         """
         batch, tasks, width, height, across = maps.shape
         asked = torch.stack([query(maps[:, i]) for i, query in enumerate(self.queries.values())], 1)
@@ -68,7 +68,7 @@ class CrossTaskAttention(nn.Module):
         means = F.adaptive_avg_pool2d(maps.flatten(0, 1), grid).unflatten(0, (batch, tasks))
         queries = self._split(self.query(_tokens(asked)))
         keys, values = (self._split(linear(_tokens(means))) for linear in (self.key, self.value))
-        # Keys before queries, so that the positions of the queries come last and can be resized as they lie.
+        # Keys before queries, so that the positions of the queries come last and can be resized as a map.
         scores = keys @ queries.transpose(-1, -2) * self.scale
         if self.mix is not None:
             assert message is not None
@@ -95,15 +95,15 @@ def _tokens(maps: Tensor) -> Tensor:
 class PyramidStage(nn.Module):
     """A UP-Transformer block (Ye and Xu, ECCV 2022, arXiv 2203.07997).
 
-    From the second stage on it begins by making the maps larger and narrower, each task with its own two dilated 3x3
-    convolutions after a bilinear resize, and adds the feature of the backbone that is of this size. Then all tasks
-    attend to each other (`CrossTaskAttention`) and every token goes through a perceptron, both with layer normalisation
-    before and the input added after.
+    From the second stage on, the maps are first made larger and narrower: a bilinear resize and two dilated 3x3
+    convolutions per task, then the backbone's feature of this size is added. Then all tasks attend to each other
+    (`CrossTaskAttention`) and every token goes through an MLP, both with layer normalisation before and the input added
+    after.
 
     Args:
         tasks: The names of the tasks.
-        inputs: Channels of the maps that come in.
-        width: Channels of the maps that go out; at the first stage the same.
+        inputs: Channels of the input maps.
+        width: Channels of the output maps; at the first stage the same.
         heads: Heads of the attention.
         first: Whether it is the first stage, which neither resizes nor receives scores.
     """
@@ -128,16 +128,16 @@ class PyramidStage(nn.Module):
         grid: tuple[int, int],
         message: Tensor | None = None,
     ) -> tuple[dict[str, Tensor], Tensor]:
-        """One step up.
+        """Run the stage.
 
         Args:
-            maps: Task name to its map, [B, inputs, h, w].
-            skips: Task name to the backbone's feature, [B, width, H, W]; nothing at the first stage.
+            maps: The map of each task, [B, inputs, h, w].
+            skips: The backbone's feature for each task, [B, width, H, W]; empty at the first stage.
             grid: Rows and columns of the positions that are attended to, for each task.
             message: The scores of the stage before; none at the first stage.
 
         Returns:
-            Task name to its map, [B, width, H, W], and the scores.
+            The map of each task, [B, width, H, W], and the scores.
         """
         if self.enlarge is not None:
             maps = {
@@ -154,7 +154,7 @@ class PyramidStage(nn.Module):
 class JointNorm(nn.Module):
     """Layer normalisation of a stage's maps over the channels of all tasks together, at each position.
 
-    What the public code of arXiv 2203.07997 does before `PyramidHead` reads a stage. Through it each task's prediction
+    The public code of arXiv 2203.07997 does this before `PyramidHead` reads a stage. Each task's prediction thereby
     depends on the other tasks' last maps too.
 
     Args:
@@ -167,18 +167,18 @@ class JointNorm(nn.Module):
         self.norm = nn.LayerNorm(tasks * width)
 
     def forward(self, maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Task name to map, [B, width, h, w], to the same."""
+        """Return the normalised map of each task, [B, width, h, w]."""
         together = torch.cat(list(maps.values()), 1).movedim(1, -1)
         return dict(zip(maps, self.norm(together).movedim(-1, 1).chunk(len(maps), 1), strict=True))
 
 
 class PyramidHead(nn.Module):
-    """What a task makes of its maps of all stages.
+    """The prediction of a task from its maps of all stages.
 
     The "multi-scale feature aggregation" of arXiv 2203.07997: a 1x1 convolution brings each stage's map to the width of
-    the first one's, all are resized to twice the size of the last one's and summed; a 3x3 convolution with batch
-    normalisation and ReLU and a 1x1 convolution make the prediction. The first stage's map has that width already; the
-    public code gives it a 1x1 convolution that it never uses.
+    the first stage; all are resized to twice the size of the last stage and summed; a 3x3 convolution with batch
+    normalisation and ReLU and a 1x1 convolution compute the prediction. The first stage's map has that width already;
+    the public code has a 1x1 convolution for it that it never uses.
 
     Args:
         widths: Channels of the stages' maps.
@@ -194,7 +194,7 @@ class PyramidHead(nn.Module):
         self.predict = nn.Sequential(join, nn.BatchNorm2d(width), nn.ReLU(inplace=True), nn.Conv2d(width, outputs, 1))
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """Maps [B, widths[i], h_i, w_i] from the first to the last stage to [B, outputs, 2 h_n, 2 w_n]."""
+        """Predict [B, outputs, 2 h_n, 2 w_n] from the maps [B, widths[i], h_i, w_i] of the stages 1 to n."""
         height, width = maps[-1].shape[-2:]
         total, *others = (
             resize(reduce(stage), (2 * height, 2 * width)) for reduce, stage in zip(self.reduce, maps, strict=True)

@@ -1,4 +1,4 @@
-"""TaskPrompter: a prompt a task runs through the transformer and says what the task reads of it."""
+"""TaskPrompter: one prompt per task goes through the transformer and weighs the patches for the task."""
 
 from __future__ import annotations
 
@@ -6,195 +6,53 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from equipoise._core.registry import register
+from equipoise.models.architectures.taskprompter.decoder import CrossTaskReweighting, PromptedHead, PromptReader
 from equipoise.models.architectures.taskprompter.transformer import PromptedTransformer, Tap
 from equipoise.models.backbone import Backbone
-from equipoise.models.base import Adapt, MultiTaskModel, Outputs, as_they_are
+from equipoise.models.base import Adapt, MultiTaskModel, Outputs, unchanged
 from equipoise.models.layers import require_dense, resize
 from equipoise.tasks import Output
-
-
-class PromptDecoder(nn.Module):
-    """A task's features at one depth.
-
-    The dense spatial-channel prompt decoding of TaskPrompter (ICLR 2023): the patches, weighted once by
-    the task's spatial scores, each head's for the head's share of the channels, and once by its channel scores, each
-    window's for the patches in it; each with the patches themselves added and through a 1x1 convolution of its own;
-    then side by side through a 1x1 convolution, a 3x3 convolution with batch normalisation and GELU and a 1x1
-    convolution.
-
-    Args:
-        channels: Channels of the patches.
-        embed_dim: Channels after the first convolutions.
-        feature_dim: Channels of the features.
-    """
-
-    def __init__(self, channels: int, embed_dim: int, feature_dim: int) -> None:
-        super().__init__()
-        self.spatial = nn.Conv2d(channels, embed_dim, 1)
-        self.channel = nn.Conv2d(channels, embed_dim, 1)
-        self.fuse = nn.Sequential(
-            nn.Conv2d(2 * embed_dim, feature_dim, 1),
-            nn.Conv2d(feature_dim, feature_dim, 3, padding=1),
-            nn.BatchNorm2d(feature_dim),
-            nn.GELU(),
-            nn.Conv2d(feature_dim, feature_dim, 1),
-        )
-
-    def forward(self, patches: Tensor, spatial: Tensor, channel: Tensor) -> Tensor:
-        """Features of the patches.
-
-        Args:
-            patches: [B, C, h, w].
-            spatial: The task's spatial scores, [B, heads, h, w].
-            channel: The task's channel scores, [B, C, windows, windows].
-
-        Returns:
-            [B, feature_dim, h, w].
-        """
-        height, width = patches.shape[-2:]
-        by_head = patches.unflatten(1, (spatial.shape[1], -1)) * (1 + spatial).unsqueeze(2)
-        rows, columns = channel.shape[-2:]
-        per_patch = channel.repeat_interleave(height // rows, 2).repeat_interleave(width // columns, 3)
-        by_channel = patches * (1 + per_patch)
-        return self.fuse(torch.cat([self.spatial(by_head.flatten(1, 2)), self.channel(by_channel)], 1))
-
-
-class PromptReader(nn.Module):
-    """A task's features at all depths, one `PromptDecoder` each.
-
-    Args:
-        number: Which of the tasks it is.
-        tasks: Number of tasks.
-        levels: Number of depths.
-        channels: Channels of the patches.
-        embed_dim: See `PromptDecoder`.
-        feature_dim: See `PromptDecoder`.
-    """
-
-    def __init__(self, number: int, tasks: int, levels: int, channels: int, embed_dim: int, feature_dim: int) -> None:
-        super().__init__()
-        self.number, self.tasks = number, tasks
-        self.decoders = nn.ModuleList(PromptDecoder(channels, embed_dim, feature_dim) for _ in range(levels))
-
-    def forward(self, taps: Sequence[Tap]) -> list[Tensor]:
-        """The taps to features [B, feature_dim, h, w], one a tap."""
-        return [
-            decoder(tap.patches, self._own(tap.spatial), self._own(tap.channel))
-            for decoder, tap in zip(self.decoders, taps, strict=True)
-        ]
-
-    def _own(self, scores: Tensor) -> Tensor:
-        return scores.unflatten(2, (self.tasks, -1))[:, :, self.number]
-
-
-class CrossTaskReweighting(nn.Module):
-    """A task's features at all depths, made of all tasks'.
-
-    The cross-task reweighting of TaskPrompter (ICLR 2023): at each depth the sum of all tasks' features, each
-    multiplied by a number that two 1x1 convolutions with GELU in between make of the scores, one a head, of the task's
-    prompt and the other's.
-
-    Args:
-        number: Which of the tasks it is.
-        levels: Number of depths.
-        heads: Heads of the backbone's attention.
-    """
-
-    def __init__(self, number: int, levels: int, heads: int) -> None:
-        super().__init__()
-        self.number = number
-        self.weigh = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(heads, heads, 1), nn.GELU(), nn.Conv2d(heads, 1, 1)) for _ in range(levels)
-        )
-
-    def forward(self, features: Sequence[Sequence[Tensor]], pairs: Sequence[Tensor]) -> list[Tensor]:
-        """Mix.
-
-        Args:
-            features: For each task its features at each depth, [B, feature_dim, h, w].
-            pairs: `Tap.pairs` at each depth.
-
-        Returns:
-            Features at each depth, [B, feature_dim, h, w].
-        """
-        mixed = []
-        for weigh, scores, of_tasks in zip(self.weigh, pairs, zip(*features, strict=True), strict=True):
-            weights = weigh(scores[:, :, self.number : self.number + 1]).unsqueeze(-1).unbind(3)
-            mixed.append(sum_of([weight * feature for weight, feature in zip(weights, of_tasks, strict=True)]))
-        return mixed
-
-
-class PromptedHead(nn.Module):
-    """A prediction from a task's features at all depths.
-
-    They are summed and resized to four times the grid of patches; a 3x3 convolution with batch normalisation and GELU
-    and a 1x1 convolution follow.
-
-    Args:
-        feature_dim: Channels of the features.
-        outputs: Channels of the prediction.
-    """
-
-    def __init__(self, feature_dim: int, outputs: int) -> None:
-        super().__init__()
-        join = nn.Conv2d(feature_dim, feature_dim, 3, padding=1)
-        nn.init.trunc_normal_(join.weight, std=0.02)
-        self.layers = nn.Sequential(join, nn.BatchNorm2d(feature_dim), nn.GELU(), nn.Conv2d(feature_dim, outputs, 1))
-
-    def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Features [B, feature_dim, h, w], one a depth, to [B, outputs, 4 h, 4 w]."""
-        total = sum_of(features)
-        return self.layers(resize(total, (4 * total.shape[-2], 4 * total.shape[-1])))
-
-
-def sum_of(maps: Sequence[Tensor]) -> Tensor:
-    """The sum of maps of one shape."""
-    total, *others = maps
-    for other in others:
-        total = total + other
-    return total
 
 
 @register("taskprompter")
 class TaskPrompter(MultiTaskModel):
     """Spatial-channel multi-task prompting of a plain vision transformer.
 
-    Ye and Xu, "TaskPrompter: Spatial-Channel Multi-Task Prompting for Dense Scene Understanding", ICLR 2023:
-    `PromptedTransformer` runs one prompt a task beside the patches; at some depths `PromptReader` makes a task's
-    features of the patches and the scores of the task's prompt; `CrossTaskReweighting` mixes them among tasks;
-    `PromptedHead` sums them over the depths and predicts. There is no supervision on the way.
+    Ye and Xu, "TaskPrompter: Spatial-Channel Multi-Task Prompting for Dense Scene Understanding", ICLR 2023.
+    `PromptedTransformer` processes one prompt per task together with the patches. At some depths, `PromptReader`
+    computes a task's features from the patches and the scores of the task's prompt. `CrossTaskReweighting` mixes them
+    among tasks; `PromptedHead` sums them over the depths and predicts. Intermediate features are not supervised.
 
     Linear maps between channels and patches in every block tie the network to one size of images. Images of another
-    size are resized to it, and the predictions back; then objects have other sizes in pixels than in training, so train
-    and test at the size that it is built for.
+    size are resized to it, and the predictions back. Objects then have other sizes in pixels than in training, so train
+    and test at the size that the network is built for.
 
     The released models differ in widths: PASCAL-Context, ViT-B: `embed_dim=780, feature_dim=1024`; PASCAL-Context,
     ViT-L: `embed_dim=300, feature_dim=350, windows=1`; NYUD-v2, ViT-L: the defaults with `reweighting=False`. Their
-    prompts are one token long, as here. Scores are multiplied with the patches as they are, without scale or softmax.
+    prompts are one token long, as here. The patches are multiplied with the scores without scale or softmax.
 
-    The trunk ends at the taps: scores of all prompts and patches at each depth, the deepest patches last. A task
-    decodes what `adapt` makes of all of them. With reweighting, every task's prediction is made of all tasks' features;
-    then, of several tasks, each owns its weights and its head alone, and the readers count as shared.
+    The trunk ends with the taps: scores of all prompts and patches at each depth, the deepest patches last. A task
+    decodes the output of `adapt` for it. With reweighting, every task's prediction depends on all tasks' features. With
+    several tasks, each then owns only its reweighting and its head, and the readers count as shared.
 
     Args:
-        tasks: Task name to what the network puts out for it.
-        backbone: Name of a plain vision transformer of timm's.
+        tasks: The output of each task.
+        backbone: Name of a plain vision transformer in timm.
         pretrained: False, True (timm's weights) or a file of weights; see `Backbone`.
         size: Height and width of the images, multiples of the patch's side times `windows`. None: the backbone's.
         embed_dim: See `PromptDecoder`.
         feature_dim: Channels of a task's features.
-        windows: Windows along each side in which prompts are compared with channels.
-        levels: Number of depths at which the tasks read, evenly spaced.
+        windows: Number of windows along each side in which prompts are compared with channels.
+        levels: Number of depths that the tasks read, evenly spaced.
         reweighting: Whether features are mixed among tasks.
         backbone_options: Further arguments of timm's constructor, for example `{"drop_path_rate": 0.15}`.
 
     Raises:
-        ValueError: If a name, an option or the weights do not fit, a task is not dense or the backbone is no plain
-            vision transformer.
+        ValueError: A name, an option or the weights do not fit, a task is not dense, or the backbone is no plain vision
+            transformer.
     """
 
     default_backbone: ClassVar[str | None] = "vit_base_patch16_384"
@@ -236,8 +94,8 @@ class TaskPrompter(MultiTaskModel):
                 self.reweighting[task] = CrossTaskReweighting(number, levels, network.blocks[0].attn.num_heads)
             self.decoders[task] = PromptedHead(feature_dim, outputs)
 
-    def forward(self, images: Tensor, adapt: Adapt = as_they_are) -> Outputs:
-        """Predict every task; `images` is [B, 3, H, W], best of the size that the network is built for."""
+    def forward(self, images: Tensor, adapt: Adapt = unchanged) -> Outputs:
+        """Predict every task; `images` is [B, 3, H, W], preferably of the size that the network is built for."""
         size = images.shape[-2:]
         taps = self.trunk(images if size == self.size else resize(images, self.size))
         shared = self._listed(taps)
@@ -253,11 +111,11 @@ class TaskPrompter(MultiTaskModel):
         return Outputs(predictions, shared)
 
     def last_shared_layer(self) -> nn.Module:
-        """The second layer of the last block's perceptron."""
+        """Return the second layer of the last block's MLP."""
         return self.trunk.last_layer()
 
     def task_modules(self, task: str) -> Iterable[nn.Module]:
-        """What only the loss of this task reaches; of a single task everything but the trunk."""
+        """Return the modules that only the loss of this task reaches; with one task, everything but the trunk."""
         modules: list[nn.Module] = [self.decoders[task]]
         if len(self.reweighting):
             modules.append(self.reweighting[task])
@@ -266,7 +124,7 @@ class TaskPrompter(MultiTaskModel):
         return modules
 
     def _listed(self, taps: Sequence[Tap]) -> list[Tensor]:
-        """What of the taps is read, kind by kind, so that the deepest patches come last."""
+        """Return the tensors of the taps that are read, kind by kind, so that the deepest patches come last."""
         pairs = [tap.pairs for tap in taps] if len(self.reweighting) else []
         return [*pairs, *(getattr(tap, kind) for kind in ("spatial", "channel", "patches") for tap in taps)]
 

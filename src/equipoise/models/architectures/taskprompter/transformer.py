@@ -1,4 +1,4 @@
-"""A vision transformer that task prompts run through beside the patches."""
+"""The encoder of TaskPrompter: a vision transformer on patches and task prompts."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 
 class Tap(NamedTuple):
-    """What the tasks' decoders read at one depth, T tasks, nothing of it computed from another.
+    """The tensors that the decoders of T tasks read at one depth; none is computed from another.
 
-    Scores are dot products as they are: not scaled, no softmax.
+    Scores are dot products, neither scaled nor normalised.
 
     Attributes:
-        pairs: Scores between prompts, [B, heads, T, T], row asks column.
+        pairs: Scores between prompts, [B, heads, T, T]: queries in rows, keys in columns.
         spatial: Scores of prompts and patches, [B, heads, T * h, w]: a map for each prompt, one below the other.
         channel: Scores of channel prompts and channels in each window, [B, C, T * windows, windows], likewise.
         patches: The patches as a map, [B, C, h, w].
@@ -29,20 +29,20 @@ class Tap(NamedTuple):
 
 
 class ChannelPrompts(nn.Module):
-    """What task prompts have to do with the channels of a block.
+    """Scores between task prompts and the channels of a block.
 
     The channel prompts of TaskPrompter (Ye and Xu, "TaskPrompter: Spatial-Channel Multi-Task Prompting for Dense Scene
-    Understanding", ICLR 2023): a linear map takes a prompt from the C channels to the h x w patches, where it can be
-    compared with the channels of the image, window by window; another one takes it back and is added to what the prompt
-    gathered by attention. This is the form of the public code, on which the published numbers rest. It also computes a
-    softmax over the scores and drops what that gathers.
+    Understanding", ICLR 2023). A linear map takes a prompt from the C channels to the h x w patches, where it is
+    compared with the channels of the image, window by window. Another linear map takes it back; the result is added to
+    the output of the prompt's attention. This is the form of the public code, with which the published numbers were
+    made. That code also computes a softmax over the scores, whose result it drops.
 
     Args:
         width: Channels C.
         grid: Rows and columns of the patches.
-        windows: Windows along each side.
-        last: Whether the block is the last, of whose prompts only the scores are read. The public code maps them back
-            there too, h w C + C parameters that never touch a prediction.
+        windows: Number of windows along each side.
+        last: Whether the block is the last; only the scores of its prompts are read. The public code maps its prompts
+            back too, with h w C + C parameters that never reach a prediction.
     """
 
     def __init__(self, width: int, grid: tuple[int, int], windows: int, *, last: bool) -> None:
@@ -57,29 +57,29 @@ class ChannelPrompts(nn.Module):
                 nn.init.zeros_(linear.bias)
 
     def forward(self, prompts: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Normalised prompts [B, T, C] to channel prompts [B, T, h * w] and what is added to the prompts, [B, T, C]."""
+        """Return channel prompts [B, T, h * w] and the addition to the prompts, [B, T, C], from normalised prompts."""
         mapped = self.forth(prompts)
         return mapped, None if self.back is None else self.back(mapped)
 
     def scores(self, mapped: Tensor, patches: Tensor) -> Tensor:
-        """Channel prompts [B, T, h * w] and normalised patches [B, h * w, C] to `Tap.channel`."""
+        """Return `Tap.channel` for channel prompts [B, T, h * w] and normalised patches [B, h * w, C]."""
         asked, windows = mapped.unflatten(2, self.shape), patches.unflatten(1, self.shape)
         return torch.einsum("btipjq,bipjqc->bctij", asked, windows).flatten(2, 3)
 
 
 class PromptedTransformer(nn.Module):
-    """A vision transformer with one learnt prompt a task beside the patches, and taps at some depths.
+    """A vision transformer with one learnt prompt per task beside the patches, and taps at some depths.
 
-    The encoder of TaskPrompter (ICLR 2023): prompts and patches go through the same blocks, attend to each other and so
-    carry what tasks share, what is special to one and what one has for another. Class and register tokens are
-    left out, with their position embeddings, as in the public code. There, stochastic depth draws for prompts and
-    patches separately; here a sample's branch is dropped for both.
+    The encoder of TaskPrompter (ICLR 2023). Prompts and patches go through the same blocks and attend to each other, so
+    the blocks model shared, task-specific and cross-task information. Class and register tokens are left out, with
+    their position embeddings, as in the public code. There, stochastic depth draws for prompts and patches separately;
+    here a sample's branch is dropped for both.
 
     Args:
-        network: The vision transformer, built for the size of the images; it is changed.
+        network: The vision transformer, built for the size of the images; it is modified.
         tasks: Number of tasks.
-        levels: Number of taps, evenly spaced, the last after the last block and its normalisation.
-        windows: Windows along each side, see `ChannelPrompts`.
+        levels: Number of taps, evenly spaced; the last follows the last block and its normalisation.
+        windows: Number of windows along each side, see `ChannelPrompts`.
 
     Raises:
         ValueError: The network is no plain vision transformer, has fewer blocks than there are levels, or its patches
@@ -117,7 +117,7 @@ class PromptedTransformer(nn.Module):
         )
 
     def forward(self, images: Tensor) -> list[Tap]:
-        """Images [B, 3, H, W] of the size that the network was built for to its taps, from shallow to deep."""
+        """Return the taps, from shallow to deep, of images [B, 3, H, W] of the size that the network is built for."""
         network = self.network
         patches = network.patch_embed(images)
         if network.pos_embed is not None:
@@ -135,11 +135,11 @@ class PromptedTransformer(nn.Module):
         return taps
 
     def last_layer(self) -> nn.Module:
-        """The second layer of the last block's perceptron."""
+        """Return the second layer of the last block's MLP."""
         return self.network.blocks[-1].mlp.fc2
 
     def _block(self, depth: int, tokens: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor] | None]:
-        # timm's block, whose attention does not give its scores; those of the prompts are few.
+        # The code of timm's block, whose attention does not return its scores. Only the prompts' scores are kept.
         block, count = self.network.blocks[depth], len(self.prompts)
         attention, channel_prompts = block.attn, cast(ChannelPrompts, self.channel_prompts[depth])
         normed = block.norm1(tokens)
@@ -162,7 +162,7 @@ class PromptedTransformer(nn.Module):
 
 
 def _drop_prefix(network: VisionTransformer) -> None:
-    """Take out class and register tokens and the positions that belong to them."""
+    """Remove class and register tokens and their position embeddings."""
     if network.pos_embed is not None:
         patches = network.patch_embed.num_patches
         network.pos_embed = nn.Parameter(network.pos_embed.detach()[:, -patches:].clone())

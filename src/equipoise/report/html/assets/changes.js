@@ -24,7 +24,7 @@
 
     const parts = [];
     const readings = [];
-    // A stripe of the chart that tells its values, at the pointer or, reached with the keys, below it.
+    // A stripe of the chart that shows its values: at the pointer, or below it when it is reached with the keys.
     function reading(top, tall, ...lines) {
       const place = readings.length;
       const stripe = drawn("rect", {

@@ -1,4 +1,4 @@
-// Making elements, and the few things that all charts need.
+// Makes elements; also the few things that all charts need.
 
 const data = JSON.parse(document.getElementById("data").textContent);
 
@@ -75,7 +75,7 @@ function tooltip(host) {
   };
 }
 
-// Two keys go back and forth through the places of a chart that tell values, beside the pointer.
+// Two keys go back and forth through the places of a chart that show values, as the pointer does.
 function readWithKeys(root, [back, forth], { last, place, point, leave }) {
   root.addEventListener("blur", leave);
   root.addEventListener("keydown", (event) => {

@@ -1,4 +1,4 @@
-// What is hidden on the whole page: methods, variants, tasks.
+// The methods, variants and tasks that are hidden on the whole page.
 
 const filters = (() => {
   const hidden = { method: new Set(), variant: new Set(), task: new Set() };

@@ -122,7 +122,7 @@ function rangeOf(series, log, further = []) {
   return { low: low - air, high: high + air, log };
 }
 
-// How wide a panel is where as many as possible stand beside each other.
+// The width of a panel if as many as possible stand beside each other.
 function panelWidth(host, count) {
   const most = Math.max(1, Math.min(count, Math.floor(host.clientWidth / 290)));
   // As many rows as it takes, and no row much shorter than the others.

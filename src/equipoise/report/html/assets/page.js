@@ -1,4 +1,4 @@
-// What concerns the page as a whole.
+// The page as a whole.
 
 for (const node of document.querySelectorAll("[data-colour]")) node.style.setProperty("--colour", node.dataset.colour);
 for (const node of document.querySelectorAll("[data-method]")) node.style.setProperty("--colour", look[node.dataset.method]?.colour ?? "transparent");
@@ -27,7 +27,7 @@ for (const button of document.querySelectorAll(".copy")) {
   name();
 }
 
-// Paper shows all.
+// On paper everything is shown.
 addEventListener("beforeprint", () => {
   for (const part of document.querySelectorAll("details")) part.open = true;
 });

@@ -1,4 +1,8 @@
-"""Executors, which make the runs of a study somewhere: one file each, known by the name of its file."""
+"""Executors, which make the runs of a study somewhere; one file each.
+
+An executor of your own derives from `Executor` and is registered by `equipoise.register`. Its options are the
+keyword-only arguments of its class.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -9,21 +13,23 @@ from typing import Any, Self
 
 from equipoise._core.options import option_types
 from equipoise._core.registry import Registry
-from equipoise.config import converted_options
-from equipoise.studies.plan.matrix import PlannedRun
+from equipoise.config import convert_options
+from equipoise.studies.plan.planned_run import PlannedRun
 from equipoise.training import Status
+
+__all__ = ["Event", "Executor", "Watch", "Workers", "available", "create", "executors"]
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something to show: a run's progress, its end, or the error it ended with.
+    """The progress or the end of a run.
 
     Attributes:
         run: The run.
-        status: How far it is.
-        ended: Whether this was the end of it.
-        error: Why it failed.
-        abandoned: Whether it ended because the one who watches wanted so.
+        status: Its progress.
+        ended: Whether the run has ended.
+        error: Why the run failed.
+        abandoned: Whether the run ended because the watcher abandoned it.
     """
 
     run: PlannedRun
@@ -34,10 +40,11 @@ class Event:
 
 
 Watch = Callable[[Event], None]
+"""Receives the events of runs. It may raise `Abandoned` on the progress of a run to end that run without a result."""
 
 
 class Workers(ABC):
-    """Makes runs, several at a time; to be used in a `with` statement, at whose end no run goes on."""
+    """Makes runs, several at a time. Use it in a `with` statement; no run goes on after its end."""
 
     def __enter__(self) -> Self:
         return self
@@ -49,51 +56,50 @@ class Workers(ABC):
 
     @abstractmethod
     def start(self, run: PlannedRun) -> None:
-        """Begin a run, or queue it to be begun; what it needs has ended."""
+        """Begin a run, or queue it. The runs that it needs have ended."""
 
     @abstractmethod
     def wait(self, watch: Watch) -> Sequence[Event]:
         """Wait until at least one of the runs that were started has ended.
 
         Args:
-            watch: Told how far runs are. Where it raises `Abandoned`, that run is to be ended without a result.
+            watch: Called with the progress of runs. If it raises `Abandoned`, that run is to end without a result.
 
         Returns:
-            The ends.
+            The ends of runs.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """End what is going on; runs keep their last checkpoint."""
+        """End the runs that go on. They keep their last checkpoint."""
 
 
 class Executor(ABC):
-    """Where and how runs are made; its options are the keyword-only arguments of its class.
+    """A place to make runs.
 
-    Every executor calls `equipoise.studies.run.runner.make_run`, so locks, cached runs and results are the same.
+    Every executor calls `equipoise.studies.run.runner.make_run`, so locks, finished runs and results are the same
+    everywhere.
     """
 
     @abstractmethod
     def open(self, root: Path, jobs: int) -> Workers:
-        """Workers for a study.
+        """Return workers for a study.
 
         Args:
             root: The directory that all studies share.
-            jobs: How many runs there will be at a time.
+            jobs: Number of runs at a time.
         """
-
-
-__all__ = ["Executor", "available", "create"]
 
 
 executors: Registry[Executor] = Registry("executor", Executor, package=__name__, group="equipoise.executors")
 
 
 def available() -> Sequence[str]:
-    """The names of the executors.
+    """Return the names of the executors.
 
-    >>> available()
-    ['local', 'ray', 'slurm']
+    Example:
+        >>> available()
+        ('local', 'ray', 'slurm')
     """
     return tuple(executors)
 
@@ -103,11 +109,15 @@ def create(name: str, **options: Any) -> Executor:
 
     Args:
         name: One of `available()`.
-        options: The executor's own options, which are converted to the types that it asks for.
+        **options: Options of the executor, which are converted to the types that it asks for.
 
     Raises:
-        MissingExtraError: It needs a package that is not installed.
-        ValueError: There is no such executor, it has no such option, or its value is wrong.
+        MissingExtraError: The executor needs a package that is not installed.
+        ValueError: The executor or an option is not known, or a value is wrong.
+
+    Example:
+        >>> type(create("local")).__name__
+        'Local'
     """
     executor = executors[name]
-    return executor(**converted_options(f"executor `{name}`", option_types(executor), options))
+    return executor(**convert_options(f"executor `{name}`", option_types(executor), options))

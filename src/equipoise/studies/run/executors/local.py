@@ -1,4 +1,4 @@
-"""Runs on this machine."""
+"""Runs on this machine, in this process or in processes of their own."""
 
 import multiprocessing
 import multiprocessing.connection
@@ -11,22 +11,22 @@ from pathlib import Path
 import torch
 
 from equipoise._core.registry import register
-from equipoise.studies.plan.matrix import PlannedRun
+from equipoise.studies.plan.planned_run import PlannedRun
 from equipoise.studies.run.executors import Event, Executor, Watch, Workers
-from equipoise.studies.run.runner import make_run, note_failure
+from equipoise.studies.run.runner import make_run, write_failure
 from equipoise.training import Abandoned
 
 
 @register("local")
 class Local(Executor):
-    """One run at a time in this process; several in processes of their own, which share the cores."""
+    """Make one run at a time in this process, or several in processes of their own that share the cores."""
 
     def open(self, root: Path, jobs: int) -> Workers:
-        """Workers on this machine."""
-        return _Processes(root, jobs) if jobs > 1 else _Here(root)
+        """Return workers on this machine."""
+        return _Processes(root, jobs) if jobs > 1 else _ThisProcess(root)
 
 
-class _Here(Workers):
+class _ThisProcess(Workers):
     def __init__(self, root: Path) -> None:
         self._root = root
         self._started: list[PlannedRun] = []
@@ -53,12 +53,12 @@ class _Processes(Workers):
         self._running: dict[Connection, tuple[PlannedRun, BaseProcess]] = {}
 
     def start(self, run: PlannedRun) -> None:
-        # "spawn": a forked process would share the threads, locks and devices that this one has loaded.
+        # "spawn": a forked process would share the threads, locks and devices of this one.
         context = multiprocessing.get_context("spawn")
         receiving, sending = context.Pipe(duplex=False)
-        # No daemon, which could have no processes that load its data. Without this process it ends as soon as it tells
-        # anything.
-        process = context.Process(target=_child, args=(run, self._root, self._threads, sending))
+        # Not a daemon, which could not start processes that load its data. If this process ends, the child ends with
+        # its next report.
+        process = context.Process(target=_make_in_child, args=(run, self._root, self._threads, sending))
         process.start()
         sending.close()
         self._running[receiving] = run, process
@@ -75,19 +75,20 @@ class _Processes(Workers):
             process.join()
 
     def _receive(self, connection: object, watch: Watch) -> Event | None:
+        """Pass on an event of a child; return it if the run has ended."""
         assert isinstance(connection, Connection)
         run, process = self._running[connection]
         try:
             event = connection.recv()
         except EOFError:
             process.join()
-            event = Event(run, ended=True, error=f"its process ended with {_how(process.exitcode)}")
-            note_failure(run, self._root, str(event.error))
+            event = Event(run, ended=True, error=f"its process ended with {_exit_reason(process.exitcode)}")
+            write_failure(run, self._root, str(event.error))
         if not event.ended:
             try:
                 watch(event)
             except Abandoned:
-                # It is at any place; its last checkpoint is whole.
+                # The child may be anywhere in the run; its last checkpoint is complete.
                 process.terminate()
                 event = Event(run, ended=True, abandoned=True)
             else:
@@ -97,21 +98,21 @@ class _Processes(Workers):
         return event
 
 
-def _child(run: PlannedRun, root: Path, threads: int, sending: Connection) -> None:
-    # Ctrl-C reaches the whole group of processes; the parent decides what becomes of this one.
+def _make_in_child(run: PlannedRun, root: Path, threads: int, sending: Connection) -> None:
+    # Ctrl-C reaches the whole group of processes. The parent decides whether this one ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(threads)
 
-    def tell(event: Event) -> None:
+    def send(event: Event) -> None:
         try:
             sending.send(event)
         except OSError:
-            # The parent is gone. This is no failure of the run: it goes on from its last checkpoint another time.
+            # The parent has ended. The run has not failed: it goes on from its last checkpoint another time.
             raise SystemExit(1) from None
 
-    error = make_run(run, root, lambda status: tell(Event(run, status)))
-    tell(Event(run, ended=True, error=error))
+    error = make_run(run, root, lambda status: send(Event(run, status)))
+    send(Event(run, ended=True, error=error))
 
 
-def _how(code: int | None) -> str:
+def _exit_reason(code: int | None) -> str:
     return f"signal {signal.Signals(-code).name}" if code is not None and code < 0 else f"exit code {code}"

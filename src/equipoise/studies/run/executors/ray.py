@@ -8,30 +8,31 @@ from typing import Any
 
 import torch
 
-from equipoise._core.extras import imported
+from equipoise._core.errors import require
+from equipoise._core.extras import import_extra
 from equipoise._core.registry import register
-from equipoise.studies.plan.matrix import PlannedRun
+from equipoise.studies.plan.planned_run import PlannedRun
 from equipoise.studies.run.executors import Executor, Workers
 from equipoise.studies.run.remote import Job, LostError, Remote, Work, may_use_gpu
 
 _STORE = 100 * 2**20
-"""Bytes of Ray's memory for objects, through which nothing goes."""
+"""Bytes of Ray's memory for objects, which runs do not use."""
 
 
 @register("ray")
 class Ray(Executor):
-    """Every run is a task of a Ray cluster, in a process of its own; begun anew where that, or its machine, dies.
+    """Make every run as a task of a Ray cluster, in a process of its own.
 
-    Runs that are begun anew go on from their last checkpoint. Where this process has initialised Ray already, that
-    cluster is used. Ray stays initialised until the process ends, or `ray.shutdown()` is called.
+    If the process or its machine dies, the run begins anew from its last checkpoint. If this process has initialised
+    Ray already, that cluster is used. Ray stays initialised until the process ends or `ray.shutdown()` is called.
 
     Args:
-        address: Of the cluster, as for `ray.init`; by default `$RAY_ADDRESS`, or else a cluster of this machine alone
-            that is started for it.
-        cpus: Cores, and threads of PyTorch, for each run; by default what there is, divided by the number of jobs.
-        gpus: GPUs for each run, also parts of one; by default one where the cluster has any and the run's
-            `training.accelerator` is not another one.
-        retries: How often a run is begun anew whose process or machine has died.
+        address: Address of the cluster, as for `ray.init`; by default `$RAY_ADDRESS`, else a new cluster of this
+            machine alone.
+        cpus: Cores, and threads of PyTorch, for each run; by default all cores divided by the number of jobs.
+        gpus: GPUs for each run, also fractions of one; by default one if the cluster has any and the run's
+            `training.accelerator` can be a GPU.
+        retries: Number of times that a run begins anew after its process or machine has died.
 
     Raises:
         MissingExtraError: Ray is not installed.
@@ -47,13 +48,12 @@ class Ray(Executor):
         retries: int = 3,
     ) -> None:
         for name, value, least in (("cpus", cpus, 1), ("gpus", gpus, 0), ("retries", retries, 0)):
-            if value is not None and value < least:
-                raise ValueError(f"`{name}` should be at least {least}. Found `{name} = {value}`.")
+            require(value is None or value >= least, name, value, f"be at least {least}")
         self._address = address or os.environ.get("RAY_ADDRESS")
         self._cpus, self._gpus, self._retries = cpus, gpus, retries
-        # Nothing is to be told to the makers of Ray unless the user says so.
+        # Ray sends usage statistics only if the user asks for it.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        self._ray = imported("ray", extra="ray", purpose="The executor `ray`")
+        self._ray = import_extra("ray", extra="ray", purpose="The executor `ray`")
 
     def open(self, root: Path, jobs: int) -> Workers:
         """Connect to the cluster, or start one.
@@ -68,7 +68,7 @@ class Ray(Executor):
                 ray.init(address=self._address, **quiet)
             else:
                 cores = max(torch.get_num_threads(), jobs * (self._cpus or 1))
-                # Not a cluster that happens to run here already, which would be taken without an address.
+                # Without an address, Ray would take a cluster that happens to run here already.
                 ray.init(address="local", num_cpus=cores, include_dashboard=False, object_store_memory=_STORE, **quiet)
         there = ray.cluster_resources()
         largest = max((node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]), default=0)
@@ -77,7 +77,7 @@ class Ray(Executor):
 
         def submit(run: PlannedRun, work: Work) -> Job:
             gpus = self._gpus if self._gpus is not None else float(has_gpus and may_use_gpu(run))
-            # A process a run: what one leaves behind, such as memory of a GPU, is no matter to the next.
+            # One process a run, so that nothing of it, such as memory of a GPU, is left for the next.
             resources = {"num_cpus": cpus, "num_gpus": gpus, "max_calls": 1, "max_retries": self._retries}
             return _Task(ray, ray.remote(**resources)(_call).options(name=run.name).remote(work))
 

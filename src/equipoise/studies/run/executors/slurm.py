@@ -5,34 +5,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from equipoise._core.extras import imported
+from equipoise._core.errors import require
+from equipoise._core.extras import import_extra
 from equipoise._core.registry import register
-from equipoise.studies.plan.matrix import PlannedRun
+from equipoise.studies.plan.planned_run import PlannedRun
 from equipoise.studies.run.executors import Executor, Workers
 from equipoise.studies.run.remote import Job, LostError, Remote, Work, may_use_gpu
 
 _EXTRA, _PURPOSE = "slurm", "The executor `slurm`"
 
 _LIMITS = 20
-"""How often a run may reach the time limit of its job."""
+"""Number of times that a run may reach the time limit of its job."""
 
 
 @register("slurm")
 class Slurm(Executor):
-    """Every run is a job of Slurm, submitted by submitit from here, where this process stays to watch.
+    """Make every run as a job of Slurm. This process submits the jobs with submitit, and stays to watch them.
 
-    A job that reaches its time limit, or that is preempted, is queued again by itself and goes on from the run's last
-    checkpoint. What jobs print is in the folder `slurm` of the directory of studies.
+    A job that reaches its time limit, or that is preempted, is queued again and goes on from the run's last checkpoint.
+    The output of jobs is in the folder `slurm` of the directory of studies.
 
     Args:
-        partition: Of the cluster; its default if left out.
-        minutes: Time limit of a job; it should suffice for an epoch at the least.
+        partition: Partition of the cluster; its default if left out.
+        minutes: Time limit of a job; it must suffice for one epoch at least.
         cpus: Cores, and threads of PyTorch, for each run.
         gpus: GPUs for each run; by default one if the run's `training.accelerator` can be a GPU.
         memory: Gigabytes for each run; the cluster's default if left out.
-        setup: Shell commands that a job begins with, such as `module load cuda`.
-        sbatch: Further options of `sbatch`, by their long names: `{"account": "lab"}`.
-        cluster: `slurm`; or `local`, where submitit starts the jobs as processes here, to try things out.
+        setup: Shell commands at the beginning of a job, such as `module load cuda`.
+        sbatch: Further options of `sbatch` by their long names, such as `{"account": "lab"}`.
+        cluster: `slurm`; or `local`, with which submitit starts the jobs as processes on this machine, for trials.
 
     Raises:
         MissingExtraError: Submitit is not installed.
@@ -52,10 +53,8 @@ class Slurm(Executor):
         cluster: Literal["slurm", "local"] = "slurm",
     ) -> None:
         for name, value, least in (("minutes", minutes, 1), ("cpus", cpus, 1), ("gpus", gpus, 0)):
-            if value is not None and value < least:
-                raise ValueError(f"`{name}` should be at least {least}. Found `{name} = {value}`.")
-        if memory is not None and memory <= 0:
-            raise ValueError(f"`memory` should be positive. Found `memory = {memory}`.")
+            require(value is None or value >= least, name, value, f"be at least {least}")
+        require(memory is None or memory > 0, "memory", memory, "be positive")
         self._cpus, self._gpus, self._cluster = cpus, gpus, cluster
         self._parameters = {
             "timeout_min": minutes,
@@ -65,13 +64,13 @@ class Slurm(Executor):
             "slurm_setup": list(setup) or None,
             "slurm_additional_parameters": dict(sbatch) if sbatch else None,
         }
-        self._submitit = imported("submitit", extra=_EXTRA, purpose=_PURPOSE)
+        self._submitit = import_extra("submitit", extra=_EXTRA, purpose=_PURPOSE)
 
     def open(self, root: Path, jobs: int) -> Workers:
         """Find the cluster.
 
         Raises:
-            ValueError: There is none here.
+            ValueError: There is no Slurm on this machine.
         """
         try:
             executor = self._submitit.AutoExecutor(
@@ -85,12 +84,12 @@ class Slurm(Executor):
         def submit(run: PlannedRun, work: Work) -> Job:
             gpus = self._gpus if self._gpus is not None else int(may_use_gpu(run))
             executor.update_parameters(**self._parameters, name=run.key, gpus_per_node=gpus or None)
-            return _Submitted(executor.submit(_Restartable(work)))
+            return _SlurmJob(executor.submit(_Restartable(work)))
 
         return Remote(root, self._cpus, submit)
 
 
-class _Submitted(Job):
+class _SlurmJob(Job):
     def __init__(self, job: Any) -> None:
         self._job = job
 
@@ -109,7 +108,7 @@ class _Submitted(Job):
 
 @dataclass(frozen=True)
 class _Restartable:
-    """What submitit calls; queued again as it is, for a run finds its checkpoint itself."""
+    """The function that submitit calls. It can be queued again as it is, because a run finds its checkpoint itself."""
 
     work: Work
 
@@ -117,5 +116,5 @@ class _Restartable:
         return self.work()
 
     def checkpoint(self) -> Any:
-        helpers = imported("submitit.helpers", extra=_EXTRA, purpose=_PURPOSE)
+        helpers = import_extra("submitit.helpers", extra=_EXTRA, purpose=_PURPOSE)
         return helpers.DelayedSubmission(self)

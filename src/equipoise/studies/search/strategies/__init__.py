@@ -1,4 +1,8 @@
-"""Strategies of weight search: one file each, known by the name of its file."""
+"""Strategies of weight search, one file each.
+
+A strategy of your own derives from `Strategy` or `RangeStrategy` and is registered by `equipoise.register`. Its options
+are the keyword-only arguments of its class.
+"""
 
 import math
 from abc import ABC, abstractmethod
@@ -11,64 +15,68 @@ from equipoise._core.registry import Registry
 from equipoise._core.text import unknown
 from equipoise.studies.search.problem import Problem
 
-VALUES: tuple[float, ...] = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
-"""What P1's searched weights are among (tables II to VII); the values of each task but the first."""
+__all__ = ["RangeStrategy", "Strategy", "available", "create", "strategies"]
+
+DEFAULT_VALUES: tuple[float, ...] = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
+"""Weights to try for each task but the first; the searched weights of Guo et al. (2025, tables II to VII) are among
+them."""
 
 
 class Strategy(ABC):
     """A way to find loss weights.
 
     Args:
-        tasks: What there are weights for.
+        tasks: Names of the tasks that have weights.
     """
 
     endless: ClassVar[bool] = False
-    """Whether it goes on as long as there is a budget."""
+    """Whether the strategy goes on as long as there is a budget."""
 
     def __init__(self, tasks: Sequence[str]) -> None:
         self.tasks = tuple(tasks)
 
     def check(self, directory: Path, identity: str) -> None:
-        """Find out, before anything is trained, whether what a search keeps can be opened; by default it keeps nothing.
+        """Check, before anything is trained, that the files of a search can be opened. By default there are none.
 
         Args:
-            directory: Of the problem, like `identity`.
-            identity: What the problem is known by.
+            directory: Directory of the problem.
+            identity: Identifier of the problem.
 
         Raises:
-            ValueError: It cannot be opened.
+            ValueError: A file cannot be opened.
         """
         return
 
     @abstractmethod
     def search(self, problem: Problem) -> None:
-        """Try weights until there is nothing more to try; the trials are what is found.
+        """Try weights until there is nothing more to try. The trials are the result.
 
         Raises:
-            BudgetSpent: By the problem.
+            BudgetSpent: From the problem.
         """
 
     @abstractmethod
     def expected(self) -> int | None:
-        """The number of runs without a budget; none where it cannot be told."""
+        """Return the number of runs without a budget; none if it is not known."""
 
 
 class RangeStrategy(Strategy):
-    """A strategy that looks for the weights of each task in a range.
+    """A strategy that looks for the weight of each task in a range.
 
     Args:
-        tasks: What there are weights for.
-        ranges: Values by task. The first task is at 1, the others among `VALUES`, where nothing is said.
+        tasks: Names of the tasks that have weights.
+        ranges: Values by task. By default the first task has the weight 1, and the others the values 1 to 100 of
+            `DEFAULT_VALUES`.
 
     Raises:
-        ValueError: A task is not there, has no values, or one is negative or not finite.
+        ValueError: A task is not known, has no values, or a value is negative or not finite.
     """
 
     def __init__(
         self, tasks: Sequence[str], *, ranges: Mapping[str, Sequence[float]] | None = None, **options: Any
     ) -> None:
         super().__init__(tasks, **options)
-        self.ranges: dict[str, tuple[float, ...]] = dict.fromkeys(self.tasks, VALUES)
+        self.ranges: dict[str, tuple[float, ...]] = dict.fromkeys(self.tasks, DEFAULT_VALUES)
         self.ranges[self.tasks[0]] = (1.0,)
         for task, values in (ranges or {}).items():
             if task not in self.ranges:
@@ -84,10 +92,11 @@ strategies: Registry[Strategy] = Registry("strategy", Strategy, package=__name__
 
 
 def available() -> list[str]:
-    """The names of the strategies.
+    """Return the names of the strategies.
 
-    >>> available()
-    ['avgnorm', 'coordinate', 'grid', 'random', 'tpe']
+    Example:
+        >>> available()
+        ['avgnorm', 'coordinate', 'grid', 'random', 'tpe']
     """
     return list(strategies)
 
@@ -97,11 +106,15 @@ def create(name: str, tasks: Sequence[str], **options: Any) -> Strategy:
 
     Args:
         name: One of `available()`.
-        tasks: What there are weights for.
-        options: The strategy's own options.
+        tasks: Names of the tasks that have weights.
+        **options: Options of the strategy.
 
     Raises:
-        ValueError: There is no such strategy, it has no such option, or its value is wrong.
+        ValueError: The strategy or an option is not known, or a value is wrong.
+
+    Example:
+        >>> create("grid", ["seg", "depth"], ranges={"depth": [1, 5]}).expected()
+        2
     """
     strategy = strategies[name]
     check_options(f"Strategy `{name}`", option_types(strategy), options)

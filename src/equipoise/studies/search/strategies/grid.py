@@ -1,10 +1,11 @@
-"""All combinations of given values."""
+"""Strategies that try given values: all combinations, or one task after another."""
 
 import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from equipoise._core.errors import require
 from equipoise._core.registry import register
 from equipoise.studies.search.problem import Problem
 from equipoise.studies.search.strategies import RangeStrategy
@@ -12,12 +13,12 @@ from equipoise.studies.search.strategies import RangeStrategy
 
 @register("grid")
 class Grid(RangeStrategy):
-    """Try every combination of the values of all tasks; the last task's value changes fastest.
+    """Try every combination of the values of all tasks. The value of the last task changes fastest.
 
-    With T tasks and the default values that is 7^(T - 1) runs: give ranges.
+    With T tasks and the default values these are 7^(T - 1) runs, so give ranges.
 
     Args:
-        tasks: What there are weights for.
+        tasks: Names of the tasks that have weights.
         ranges: Values by task, see `RangeStrategy`.
     """
 
@@ -27,21 +28,21 @@ class Grid(RangeStrategy):
         problem.evaluate([dict(zip(self.tasks, point, strict=True)) for point in points])
 
     def expected(self) -> int:
-        """The number of combinations."""
+        """Return the number of combinations."""
         return math.prod(map(len, self.ranges.values()))
 
 
 @register("coordinate")
 class Coordinate(RangeStrategy):
-    """Choose the weight of one task after another, the others being held at the best that is known.
+    """Choose the weight of one task after another, while the others keep the best known weights.
 
-    It begins with the value of each task that is nearest to 1. With n values for each of T - 1 tasks, a round is
-    1 + (T - 1)(n - 1) runs; a round in which nothing changes is the last. P1 does not say how its weights were searched
-    for; this is the procedure that can be afforded and ends at weights such as those it prints.
+    The search begins with the value of each task that is nearest to 1. With n values for each of T - 1 tasks, a round
+    takes 1 + (T - 1)(n - 1) runs. A round in which nothing changes is the last. Guo et al. (2025) do not say how they
+    searched for weights; this procedure is affordable and ends at weights such as those they print.
 
     Args:
-        tasks: What there are weights for.
-        rounds: How often to go through the tasks at most.
+        tasks: Names of the tasks that have weights.
+        rounds: Largest number of rounds over the tasks.
         ranges: Values by task, see `RangeStrategy`.
 
     Raises:
@@ -57,8 +58,7 @@ class Coordinate(RangeStrategy):
         **options: Any,
     ) -> None:
         super().__init__(tasks, ranges=ranges, **options)
-        if rounds < 1:
-            raise ValueError(f"`rounds` should be at least 1. Found `rounds = {rounds}`.")
+        require(rounds >= 1, "rounds", rounds, "be at least 1")
         self.rounds = rounds
 
     def search(self, problem: Problem) -> None:
@@ -70,14 +70,14 @@ class Coordinate(RangeStrategy):
                 if len(values) < 2:
                     continue
                 found = problem.evaluate([best | {task: value} for value in values])
-                held = next(outcome for outcome in found if outcome.weights == best)
-                winner = max(found, key=lambda outcome: outcome.value)
-                # Where nothing is better, what there is stays.
-                if winner.value > held.value:
+                current = next(trial for trial in found if trial.weights == best)
+                winner = max(found, key=lambda trial: trial.value)
+                # If nothing is better, the weights stay.
+                if winner.value > current.value:
                     best = dict(winner.weights)
             if best == before:
                 return
 
     def expected(self) -> int:
-        """The runs of all rounds; fewer where a round changes nothing or comes to weights that were tried."""
+        """Return the runs of all rounds; fewer are made if weights repeat or a round changes nothing."""
         return 1 + self.rounds * sum(len(values) - 1 for values in self.ranges.values())
