@@ -80,7 +80,7 @@ class MoDo(CrossGramBalancer):
         title="MoDo",
         paper='Chen, Fernando et al., "Three-Way Trade-Off in Multi-Objective Learning", NeurIPS 2023, algorithm 1',
         default_place=Place.SHARED,
-        scale="simplex: T identical gradients give one of them",
+        scale="mean: T identical tasks give the gradient of one",
         heads="plain",
         state="simplex weights",
         needs=frozenset({Need.FURTHER}),

@@ -143,7 +143,7 @@ class RotoGrad(WeightBalancer):
         title="RotoGrad",
         paper='Javaloy and Valera, "RotoGrad: Gradient Homogenization in Multitask Learning", ICLR 2022',
         default_place=Place.FEATURES,
-        scale="sum-type: T identical gradients give T of them",
+        scale="sum: T identical tasks give T times the gradient of one",
         heads="plain",
         state="a rotation with its moments for each task; initial norms; step counter",
         needs=frozenset({Need.ADAPT}),
@@ -153,7 +153,7 @@ class RotoGrad(WeightBalancer):
         default=1e-4, rule=POSITIVE, source="a usual rate of the network: 1e-4; the paper tunes it"
     )
     optimizer: Literal["adam", "sgd"] = hyper(default="adam", source="as the network's; the paper leaves it open")
-    size: int | None = hyper(default=None, rule=or_none(at_least(2)))
+    size: int | None = hyper(default=None, rule=or_none(at_least(2)), source="the paper: all channels")
     equal_lengths: bool = hyper(default=True, source="the paper: yes")
     burn_in: int = hyper(default=20, rule=NON_NEGATIVE, source="the authors' package: 20")
 
@@ -187,8 +187,8 @@ class RotoGrad(WeightBalancer):
                 f"{[tensor.shape[1] for tensor in tensors]} channels, but rotations of "
                 f"{[len(rotation) for rotation in rotations.values()]}."
             )
-        turned_features = [_rotated(f, r) for f, r in zip(tensors, rotations.values(), strict=True)]
-        return cast(Features, turned_features[0] if isinstance(features, Tensor) else turned_features)
+        rotated = [_rotated(f, r) for f, r in zip(tensors, rotations.values(), strict=True)]
+        return cast(Features, rotated[0] if isinstance(features, Tensor) else rotated)
 
     def weigh(self, inputs: StepInputs) -> Tensor:
         """Compute the weights at the features, and take a step of the rotations."""
@@ -256,5 +256,5 @@ class RotoGrad(WeightBalancer):
 def _rotated(feature: Tensor, rotation: Tensor) -> Tensor:
     size = len(rotation)
     rotation = rotation.to(feature)
-    turned_part = (feature[:, :size].movedim(1, -1) @ rotation.mT).movedim(-1, 1)
-    return turned_part if size == feature.shape[1] else torch.cat([turned_part, feature[:, size:]], 1)
+    part = (feature[:, :size].movedim(1, -1) @ rotation.mT).movedim(-1, 1)
+    return part if size == feature.shape[1] else torch.cat([part, feature[:, size:]], 1)

@@ -127,7 +127,7 @@ class SDMGrad(CrossGramBalancer):
         title="SDMGrad",
         paper='Xiao, Ban and Ji, "Direction-oriented Multi-objective Learning", NeurIPS 2023, algorithm 1',
         default_place=Place.SHARED,
-        scale="simplex: T identical gradients give one of them",
+        scale="mean: T identical tasks give the gradient of one",
         heads="plain",
         state="simplex weights",
         needs=frozenset({Need.FURTHER}),

@@ -106,7 +106,7 @@ class URL(Balancer):
         title="URL",
         paper='Li, Liu and Bilen, "Universal Representations", IJCV 2023',
         default_place=Place.FEATURES,
-        scale="sum-type: T identical gradients give T of them",
+        scale="sum: T identical tasks give T times the gradient of one",
         heads="plain",
         state="adaptors with their moments; step counter",
         needs=frozenset({Need.TEACHERS, Need.AFTER_STEP}),
@@ -123,7 +123,7 @@ class URL(Balancer):
     steps: int | None = hyper(
         default=None, rule=or_none(at_least(1)), source="the authors' code: a cosine over the training"
     )
-    seed: int = hyper(default=0, rule=SEED)
+    seed: int = hyper(default=0, rule=SEED, source="our choice")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -184,13 +184,13 @@ class URL(Balancer):
         adaptors, moments = dict(self.state["adaptors"]), dict(self.state["moments"])
         for task, found in gradients.items():
             values: dict[str, Tensor] = {}
-            kept: dict[str, Any] = {}
+            new_moments: dict[str, Any] = {}
             for level, (leaf, gradient) in enumerate(zip(leaves[task], found, strict=True)):
                 old = moments.get(task, {}).get(str(level))
-                values[str(level)], kept[str(level)] = adam(
+                values[str(level)], new_moments[str(level)] = adam(
                     leaf.detach(), gradient / self._scale, old, rate, self.weight_decay
                 )
-            adaptors[task], moments[task] = values, kept
+            adaptors[task], moments[task] = values, new_moments
         self.state = {"step": self.state["step"] + 1, "adaptors": adaptors, "moments": moments}
 
     def _adaptors(self, task: str, features: Sequence[Tensor], teacher: Tensor) -> list[Tensor]:
