@@ -1,11 +1,14 @@
-"""Every balancing method as a pure function: evidence and state in, weights or a direction and state out.
+"""Every balancing method as a pure function of gradients or losses and, for some, a state.
 
-Functions of a Gram matrix ``jacobian @ jacobian.T`` solve in float64 on the host, whatever comes in, and return weights
-in the dtype and on the device of the matrix, so that the update is ``jacobian.T @ weights``. They are independent of
-the scale from 1e-20 to 1e20 as far as the Gram matrix is: it squares the gradients, which leaves the range of float32
-beyond norms of 1e-19 and 1e19. It also halves the digits: directions in which gradients differ by less than the square
-root of its precision (1e-8 in float64, 3e-4 in float32, relative) are rounding. No function builds or needs an autograd
-graph.
+Functions of a Gram matrix `jacobian @ jacobian.T` solve in float64 on the CPU, whatever the input. They return weights
+in the dtype and on the device of the matrix, so that the update is `jacobian.T @ weights`.
+
+The results do not depend on the scale of the gradients, from 1e-20 to 1e20, as long as the Gram matrix can hold it. The
+matrix squares the gradients, which leaves the range of float32 beyond norms of 1e-19 and 1e19. It also halves the
+number of digits: differences between gradients below the square root of its precision (relative, 1e-8 in float64 and
+3e-4 in float32) are rounding.
+
+No function builds or needs an autograd graph, except `url_distance`, which is differentiable.
 """
 
 from equipoise.balancing.methods.aligned_mtl import aligned_mtl

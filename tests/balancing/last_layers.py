@@ -1,4 +1,4 @@
-"""Trunks that end in layers of many kinds, for tests of what methods see at the last shared layer."""
+"""Trunks that end in many kinds of layers, for tests of measuring at the last shared layer."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ TASKS = ("a", "b", "c")
 
 
 class WeightGradients(TorchDispatchMode):
-    """Counts how often the gradient at a layer's weight is formed."""
+    """Counter of how often the gradient at a layer's weight is formed."""
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
@@ -62,10 +62,10 @@ class Case:
     """A trunk and a batch.
 
     Attributes:
-        trunk: What makes the features.
+        trunk: Module that computes the features.
         inputs: The batch.
-        named: What is given as the last layer, if not the parameters of `trunk.last`.
-        heads: What reads the features.
+        named: Argument for `last_layer`, if not the parameters of `trunk.last`.
+        heads: Modules that read the features.
     """
 
     trunk: nn.Module
@@ -122,7 +122,7 @@ def linear(*features: int, shape: Sequence[int] = (4,), **options: Any) -> Calla
 
 
 class Residual(nn.Module):
-    """The end of a ResNet: normalised, added to what came before and cut at zero."""
+    """The end of a ResNet: normalisation, residual sum and ReLU."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -212,7 +212,7 @@ SHORT: dict[str, Callable[[], Case]] = {
 
 
 class Called(nn.Module):
-    """A trunk that does something of its own with the last layer."""
+    """A trunk that uses the last layer in its own way."""
 
     def __init__(self, last: nn.Module, forward: Callable[[nn.Module, Tensor], Tensor], width: int = 24) -> None:
         super().__init__()

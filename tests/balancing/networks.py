@@ -1,4 +1,4 @@
-"""Small real networks, and the gradients that a balancer should leave in them, computed the long way round."""
+"""Small real networks, and the gradients that a balancer should leave in them, computed directly."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from equipoise.balancing import Balance, Balancer, Context, Forward, all_methods
 
 TASKS = ("a", "b", "c")
 
-# What a method needs that has no default, or that makes every branch of it run within a few steps.
+# Arguments of methods without defaults, or that make every branch run within a few steps.
 # The one place to edit for a new method, and only if it has such an argument.
 ARGUMENTS: dict[str, dict[str, Any]] = {"fixed": {"weights": {"a": 1.0, "b": 0.5, "c": 20.0}}}
 
@@ -41,7 +41,7 @@ def label(variant: tuple[str, dict[str, Any]]) -> str:
 
 
 class Network(nn.Module):
-    """A trunk of two layers and a head a task. The losses differ in scale by a factor of a thousand."""
+    """A trunk of two layers and a head for each task. The losses differ in scale by a factor of a thousand."""
 
     def __init__(self, tasks: Sequence[str] = TASKS, normalise: bool = False) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ def context(
 def assert_grads_match(
     net: nn.Module, weights: Mapping[str, Tensor], losses: Mapping[str, Tensor], **tolerance: float
 ) -> None:
-    """Every `.grad` is the weighted sum of the task gradients; where no loss reaches, there is none."""
+    """Assert that every `.grad` is the weighted sum of the task gradients, and None if no loss reaches it."""
     parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
     total = sum(weights[task].double() * loss for task, loss in losses.items())
     expected = torch.autograd.grad(total, parameters, allow_unused=True)

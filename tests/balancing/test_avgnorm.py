@@ -66,7 +66,7 @@ def test_a_task_without_gradient_is_left_out():
 
 
 @pytest.mark.parametrize("place", ["last_layer", "features", "shared"])
-def test_norms_are_measured_where_it_is_told(place):
+def test_norms_are_measured_at_the_chosen_place(place):
     net, inputs = network()
     balance = step(equipoise.AvgNorm(measure_at=place), net, inputs)
     features = net.encode(inputs)
@@ -133,7 +133,7 @@ def test_wrong_options_are_refused(options):
 
 
 class Block(nn.Module):
-    """A residual block whose last normalisation starts at zero, as timm builds them."""
+    """A residual block whose last normalisation starts at zero, as in timm."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Methods that need more than one backward pass: what they ask for, and that asking leaves no trace."""
+"""Methods that need further forward passes get them, and the passes have no side effects."""
 
 import pytest
 import torch
@@ -93,7 +93,7 @@ def test_another_batch_that_is_not_finite_is_refused(name):
     net, inputs = network()
     balancer = create(name)
     if not balancer.needs & {Need.FURTHER, Need.VALIDATION}:
-        pytest.skip("looks at no other batch")
+        pytest.skip("needs no other batch")
     whole = context(balancer, net, inputs)
 
     def broken():

@@ -316,7 +316,7 @@ def test_a_last_layer_that_a_task_does_not_reach_is_refused():
 @pytest.mark.parametrize("cut", [True, False], ids=["features", "no features"])
 def test_hooks_fire_once_on_the_final_gradient(place, cut):
     if place == "features" and not cut:
-        pytest.skip("looks at the features")
+        pytest.skip("measures at the features")
     heard: dict[str, int] = {}
 
     def hook(name: str, factor: float):
@@ -377,7 +377,7 @@ def test_backward_works_under_no_grad_as_that_of_a_tensor_does():
 
 
 class Largest(DirectionBalancer):
-    """In every entry the gradient of the task where it is largest: a direction that is no weighted sum."""
+    """A direction that is no weighted sum: in every entry the largest task gradient."""
 
     info = MethodInfo(name="largest", title="Largest", paper="none", default_place=Place.SHARED, scale="absolute")
 
@@ -406,7 +406,7 @@ def test_directions(scale):
 
 
 class CountedTrunk(torch.autograd.Function):
-    """The identity; counts how often it is differentiated."""
+    """The identity, with a counter of backward passes."""
 
     passes: dict[str, int] = {}  # noqa: RUF012
 

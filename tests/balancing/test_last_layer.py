@@ -1,4 +1,4 @@
-"""What methods see at the last shared layer is the same whether its gradients are formed or only their products."""
+"""Measuring at the last shared layer gives the same result from gradients and from their inner products alone."""
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -20,7 +20,7 @@ from .networks import assert_grads_match, flat, task_gradients
 
 
 class Listener:
-    """Looks at every step at the last layer, where it wants single entries too."""
+    """A probe of every step at the last layer that also reads single entries."""
 
     at = Place.LAST_LAYER
 
@@ -42,7 +42,7 @@ def explicit(case: Case, tasks: Sequence[str] | None = None) -> Tensor:
 
 
 def measured(balance: Balance) -> Tensor:
-    """The inner products that a balancer tells of."""
+    """Return the inner products that a balancer measures."""
     norms = torch.stack(list(balance.norms.values()))
     return balance.cosines * norms * norms[:, None]
 
@@ -217,7 +217,7 @@ def test_methods_may_still_look_at_single_entries(make, scale):
     torch.testing.assert_close(balance.weights, largest)
 
 
-def test_a_probe_at_the_last_layer_is_told_of_single_entries():
+def test_a_probe_at_the_last_layer_gets_single_entries():
     case, probe = the_end_of_a_resnet(), Listener()
     balance = case.step(equipoise.AvgNorm(), probe=probe)
     rows = torch.stack([flat(found, case.layer) for found in task_gradients(case.losses(), case.layer).values()])

@@ -1,4 +1,4 @@
-"""How tensors lie in memory, such as channels last, changes the time of a step and nothing else."""
+"""The memory format of tensors, such as channels last, does not change the gradients."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from .networks import TASKS, Network, context, label, step, variants
 
 
 class Convolutions(Network):
-    """The same of convolutions, for images of three channels."""
+    """The same network with convolutions, for images of three channels."""
 
     def __init__(self) -> None:
         super().__init__()

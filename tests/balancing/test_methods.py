@@ -1,4 +1,4 @@
-"""What holds for every registered method, on a small real network. A new method is covered without an edit here."""
+"""Properties of every registered method, on a small real network. A new method is covered without an edit here."""
 
 import copy
 import io
@@ -85,7 +85,7 @@ def test_heads_receive_a_multiple_of_their_own_gradient(variant):
 @every_method
 def test_features_change_nothing_but_the_cost(variant):
     if looks_at_features(variant):
-        pytest.skip("looks at the features")
+        pytest.skip("measures at the features")
     if variant[0] == "graddrop":
         pytest.skip("draws entry by entry, in the order in which the parameters are found")
     grads = []
@@ -209,7 +209,7 @@ def test_a_loss_that_is_not_finite_is_refused_and_forgotten(variant, value):
 @pytest.mark.parametrize("cut", [True, False], ids=["features", "no features"])
 def test_a_finite_loss_with_a_nan_gradient_is_refused(variant, cut):
     if looks_at_features(variant) and not cut:
-        pytest.skip("looks at the features")
+        pytest.skip("measures at the features")
     net, inputs = network()
     balancer = create(variant)
     before = balancer.state_dict()
@@ -259,10 +259,10 @@ def test_a_step_that_overflows_is_passed_on_for_the_scaler_to_skip(variant):
     optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
     scaler = torch.amp.GradScaler("cpu", init_scale=3e38)
     balancer = create(variant)
-    memory = str(balancer.state_dict())
+    before = str(balancer.state_dict())
     weights = [parameter.detach().clone() for parameter in net.parameters()]
     features = net.encode(inputs)
-    # Slopes that overflow with any method's weights, at losses that any method can look at.
+    # Slopes that overflow with any method's weights, at losses that every method accepts.
     losses = {task: loss + 1e6 * (loss - loss.detach()) for task, loss in net.losses(features).items()}
     around = context(balancer, net, inputs)
     options = {"features": features, "last_layer": net.last, "context": around, "scaler": scaler}
@@ -271,7 +271,7 @@ def test_a_step_that_overflows_is_passed_on_for_the_scaler_to_skip(variant):
     scaler.update()
     assert all(torch.equal(x, y) for x, y in zip(weights, net.parameters(), strict=True))
     assert scaler.get_scale() < 3e38
-    assert str(balancer.state_dict()) == memory
+    assert str(balancer.state_dict()) == before
 
 
 @every_method

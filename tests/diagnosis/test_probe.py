@@ -259,7 +259,7 @@ def test_what_cannot_be_is_refused(arguments, message):
 
 def test_a_missing_layer_is_named():
     network = Network()
-    with pytest.raises(ValueError, match="the probe looks at the gradients there"):
+    with pytest.raises(ValueError, match="the probe measures gradients there"):
         equipoise.create("uniform").backward(network.losses(network.encode()), probe=Probe())
 
 

@@ -1,4 +1,4 @@
-"""Losses in, balanced `.grad` out: every method on one engine. Imports torch alone."""
+"""Balancing methods: losses in, balanced `.grad` out. Needs torch alone."""
 
 from equipoise.balancing.balance import Balance
 from equipoise.balancing.balancer import Balancer

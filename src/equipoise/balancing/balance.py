@@ -1,4 +1,4 @@
-"""What one step did, for the caller."""
+"""The result of one step."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Balance:
-    """What one step did. Tensors are on the losses' device; reading one as a number waits for the device.
+    """The result of one step. Tensors are on the losses' device. Reading one as a number waits for the device.
 
     Attributes:
         losses: Loss by task, mean over processes.
-        weights: What each task's loss was multiplied by, for methods whose update is a weighted sum of their gradients.
-        norms: Norm of each task's unweighted gradient, where the method measured it.
-        cosines: Cosines between task gradients, [T, T] in the order of `losses`, where the method measured them.
-        skipped: Whether the step was left out because a loss or gradient was not finite. There is nothing for an
-            optimiser to do then, except under a gradient scaler, which skips the step itself.
+        weights: Factor of each task's loss. None for methods whose update is no weighted sum of task gradients.
+        norms: Norm of each task's unweighted gradient; None if the method measured no gradients.
+        cosines: Cosines between task gradients, [T, T] in the order of `losses`; None if the method measured none.
+        skipped: Whether the step was skipped because a loss or gradient was not finite. The optimiser should not step
+            then. With a gradient scaler call `scaler.step` as usual: it skips the step itself.
     """
 
     losses: dict[str, Tensor]
@@ -29,7 +29,7 @@ class Balance:
 
 
 def norms_and_cosines(tasks: Sequence[str], gram: Tensor) -> dict[str, Any]:
-    """The fields `norms` and `cosines` of a `Balance`, from the inner products of the task gradients, [T, T]."""
+    """Return the fields `norms` and `cosines` of a `Balance`, from a Gram matrix, [T, T]."""
     norms = gram.diagonal().clamp(min=0).sqrt()
     safe = torch.where(norms > 0, norms, torch.ones_like(norms))
     return {"norms": dict(zip(tasks, norms, strict=True)), "cosines": gram / (safe[:, None] * safe[None, :])}

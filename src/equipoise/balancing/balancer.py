@@ -1,6 +1,7 @@
-"""The base of all methods: losses in, balanced gradients in `.grad`."""
+"""The base class of all methods: losses in, balanced gradients in `.grad`."""
 
 import dataclasses
+import inspect
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,9 +16,10 @@ from equipoise.balancing.balance import Balance, norms_and_cosines
 from equipoise.balancing.context import Context, Need
 from equipoise.balancing.engine import distributed
 from equipoise.balancing.engine.accumulation import AccumulationWatch
+from equipoise.balancing.engine.arguments import Layer
 from equipoise.balancing.engine.graph import accumulate_grad, all_finite, not_finite
 from equipoise.balancing.engine.observation import GradientObserver, measure_step
-from equipoise.balancing.engine.step import Layer, Step
+from equipoise.balancing.engine.step import Step
 from equipoise.balancing.engine.task_gradients import TaskGradients
 from equipoise.balancing.engine.update import StepInputs, Update
 from equipoise.balancing.errors import NonFiniteError
@@ -27,31 +29,41 @@ from equipoise.balancing.info import MethodInfo, Place
 Features = TypeVar("Features", Tensor, Sequence[Tensor])
 
 STEPS_WITHOUT_EPOCH = 5000
-"""After so many steps without `end_epoch`, a method that goes by epochs warns."""
+"""Steps without `end_epoch` after which a method that needs it warns."""
+
+
+_RESERVED = {"state", "skipped_steps", "training"}
+"""Attributes of every balancer that its constructor sets."""
 
 
 @dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(hyper,))
 class Declared(nn.Module):
-    """A module whose annotated fields are its hyper-parameters: every subclass is made a dataclass."""
+    """A module whose annotated fields are its hyper-parameters. Every subclass becomes a dataclass."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         bases = [base for base in cls.__mro__[1:] if dataclasses.is_dataclass(base)]
         inherited = {field.name for base in bases for field in dataclasses.fields(base)}
-        for name in inherited & vars(cls).keys() - vars(cls).get("__annotations__", {}).keys():
+        for name in sorted(inherited & vars(cls).keys() - inspect.get_annotations(cls).keys()):
             raise TypeError(
                 f"`{cls.__name__}.{name}` should be declared with its type, `{name}: ... = hyper(...)`. "
                 "Without one the constructor would keep the default of the base class."
             )
         dataclasses.dataclass(kw_only=True, eq=False, repr=False)(cls)
+        own = {field.name for field in dataclasses.fields(cls)} - inherited  # pyright: ignore[reportArgumentType]
+        for name in sorted(own):
+            if name in _RESERVED or any(hasattr(base, name) for base in cls.__bases__):
+                raise TypeError(
+                    f"`{cls.__name__}.{name}` should have another name. Found one that every balancer uses itself."
+                )
 
     def __post_init__(self) -> None:
-        # The fields are set before. They are plain values, which a module takes at any time.
+        # The dataclass has set the fields already. A module accepts plain values before its own constructor runs.
         super().__init__()
         check(self)
         for field in dataclasses.fields(self):  # pyright: ignore[reportArgumentType] (made one in __init_subclass__)
             if isinstance(value := getattr(self, field.name), Mapping):
-                # The caller may go on changing his.
+                # A copy, so that later changes of the caller's mapping have no effect.
                 setattr(self, field.name, dict(value))
 
 
@@ -60,16 +72,18 @@ class Balancer(Declared, ABC):
 
     A method declares where it measures (`place`) and computes an `Update` (`decide`, or the simpler hooks of the bases
     in `balancing/bases`). This class and the engine do the rest. Hyper-parameters are annotated fields, see
-    `equipoise.balancing.hyper_parameters`. The state is a dictionary of tensors and numbers, nested or not, that goes
-    into `state_dict()` and follows the losses to their device. Methods put new values there and never change a tensor
-    or a nested dictionary in place, so that a refused step can be undone.
+    `equipoise.balancing.hyper_parameters`.
+
+    The state is a dictionary of tensors and numbers, nested or not. It goes into `state_dict()` and follows the losses
+    to their device. Methods put new values there. They never change a tensor or a nested dictionary in place, so that a
+    refused step can be undone.
 
     Args:
         nonfinite: Reaction to a NaN or infinite loss or gradient: "raise" `NonFiniteError`, or "skip" the step and
-            count it in `skipped_steps`. Either way no `.grad` is touched and the state stays as it was.
-        between_tasks: Gradient of parameters that several tasks use although they lie behind the features, as where
-            a task's decoder reads what another task predicts: "balanced", the balanced update like the trunk, or
-            "summed", the plain sum of the task gradients, as in public code that lists the trunk's parameters alone.
+            count it in `skipped_steps`. Either way `.grad` and the state stay as they were.
+        between_tasks: Gradient of parameters that lie behind the features and that several tasks use, as when a task's
+            decoder reads the prediction of another task. "balanced": the balanced update, as in the trunk. "summed":
+            the plain sum of the task gradients, as in public code that lists the trunk's parameters alone.
     """
 
     info: ClassVar[MethodInfo]
@@ -85,7 +99,7 @@ class Balancer(Declared, ABC):
         self._since_step, self._since_epoch = 0, 0
         self._warned: set[Need] = set()
 
-    # What a method defines
+    # Hooks: a method overrides these
 
     def initial_state(self) -> dict[str, Any]:
         """Return the state before the first step."""
@@ -103,7 +117,7 @@ class Balancer(Declared, ABC):
     def objectives(
         self, losses: Mapping[str, Tensor], features: Sequence[Tensor], context: Context
     ) -> Mapping[str, Tensor]:
-        """Return what is differentiated for each task: its loss, or its loss and a term that the method adds."""
+        """Return the scalar to differentiate for each task: its loss, or its loss plus a term of the method."""
         return losses
 
     @abstractmethod
@@ -111,12 +125,12 @@ class Balancer(Declared, ABC):
         """Compute the update of a step."""
 
     def on_step_end(self, context: Context | None) -> None:
-        """Learn from what the optimiser's step did; called by `after_step`."""
+        """Learn from the effect of the optimiser's step. `after_step` calls this."""
 
     def on_epoch_end(self) -> None:
-        """Close an epoch; called by `end_epoch`."""
+        """Close an epoch. `end_epoch` calls this."""
 
-    # What a training loop calls
+    # Interface: a training loop calls these
 
     def backward(
         self,
@@ -135,39 +149,36 @@ class Balancer(Declared, ABC):
         Under `torch.distributed` the losses and gradients are means over all processes, wrapped modules or not.
 
         Args:
-            losses: A scalar for each task that has labels in this batch. Not multiplied by anything: no weights, no
-                scaler.
+            losses: A scalar for each task that has labels in this batch, without weights and without a scaler's factor.
             features: The shared representation: the tensor or tensors that the task heads read. Everything they were
-                computed from is shared. Where the trunk itself goes on from one of them (heads at several depths), give
-                the heads `feature.view_as(feature)` and name that, else the step is correct but slower.
-            shared: Parameters to treat as shared. Needed only without `features`, and even then found by default: those
-                that more than one loss depends on.
+                computed from is shared. If the trunk continues from one of them (heads at several depths), give the
+                heads `feature.view_as(feature)` and pass that here. Otherwise the step is correct but slower.
+            shared: Parameters to treat as shared. Without `features` the default is the parameters that more than one
+                loss depends on.
             last_layer: The last layer that all tasks share, for methods that measure there.
             retain_graph: Keep the graph for another backward pass.
             scaler: The gradient scaler of fp16 training. Methods see unscaled values, `.grad` receives scaled ones. A
                 step with infinite gradients leaves the method's state alone and is passed on for the scaler to skip.
-            context: Further forward passes and batches, for the methods that need them (`needs`).
-            probe: An observer of the step, such as `equipoise.Probe`. Where the method measures at the same place, it
-                costs nothing more.
+            context: Further forward passes and batches, for methods that need them (`needs`).
+            probe: An observer of the step, such as `equipoise.Probe`. It costs nothing more if it measures at the same
+                place as the method.
 
         Returns:
-            Losses, weights and what else was measured.
+            Losses, weights, and norms and cosines if the method measured gradients.
 
         Raises:
-            NonFiniteError: A loss or gradient is NaN or infinite (and `nonfinite` is "raise"). It names the tasks, or
-                all tasks where only the gradient of their sum was computed and none of their own parameters tells them
-                apart.
-            ValueError: An argument is wrong, or misses what this method needs.
+            NonFiniteError: A loss or gradient is NaN or infinite, and `nonfinite` is "raise". The error names the
+                tasks. It names all tasks if only the gradient of their sum was computed and the tasks' own parameters
+                do not show which one it is.
+            ValueError: An argument is wrong, or something that this method needs is missing.
         """
         given = [features] if isinstance(features, Tensor) else list(features or ())
         context = context or Context()
         observer = probe if probe is not None and probe.due() else None
         self._warn_of_missing_calls()
-        summed = self.between_tasks == "summed"
-        begin = partial(Step.begin, losses, given, list(shared or ()), last_layer=last_layer, summed=summed)
-        step = begin(
-            retain_graph=retain_graph, scaler=scaler, objectives=lambda: self.objectives(losses, given, context)
-        )
+        begin = partial(Step.begin, losses, given, list(shared or ()), last_layer=last_layer, scaler=scaler)
+        begin = partial(begin, summed=self.between_tasks == "summed")
+        step = begin(retain_graph=retain_graph, objectives=lambda: self.objectives(losses, given, context))
         tasks, values = step.tasks, step.values
         distributed.mean_(values)
         by_task = dict(zip(tasks, values, strict=True))
@@ -178,37 +189,30 @@ class Balancer(Declared, ABC):
         place = self.place(tasks)
         observed = None
         if observer is not None and observer.at is not place:
-            # A pass to the shared parameters uses a step up, and this one still has to make the update.
-            apart = begin(retain_graph=True, scaler=scaler) if observer.at is Place.SHARED else step
+            # Measuring at the shared parameters uses up a step, and `step` still has to make the update.
+            apart = begin(retain_graph=True) if observer.at is Place.SHARED else step
             observed = apart.gradients(observer.at, "the probe")
-        # A probe at the same place reads single entries when the step is finished.
+        # A probe at the same place reads single entries after the step.
         measure = step.products if observer is None or observed is not None else step.gradients
         measured = measure(place, self.info.name)
         gram = None if measured is None else _reduced_gram(measured, place, values.device)
         if gram is not None and (bad := not_finite(tasks, gram.diagonal())):
             if scaler is None:
                 return self._refuse(by_task, bad, "gradient")
-            accumulate_grad(Update(torch.ones_like(values)).received(step, measured, place))
-            return Balance(by_task, skipped=True)
+            return self._pass_on(by_task, Update(torch.ones_like(values)).received(step, measured, place))
 
-        before = dict(self.state)
         inputs = StepInputs(tasks, values, gram, measured, _detached(step, place), context, step)
         try:
-            update = self.decide(inputs)
-            received = update.received(step, measured, place)
-            finite = all_finite(received.values())
-        except BaseException as error:
-            self.state = before
-            if isinstance(error, NonFiniteError) and self.nonfinite == "skip":
-                # In another batch, at which the method looked.
-                return self._refuse(by_task, error.tasks, "loss or gradient")
-            raise
+            update, received, finite = self._decide(inputs, step, place)
+        except NonFiniteError as error:
+            # The value is of another batch that the method evaluated.
+            if self.nonfinite == "raise":
+                raise
+            return self._refuse(by_task, error.tasks, "loss or gradient")
         if not finite:
-            self.state = before
             if scaler is None:
                 return self._refuse(by_task, step.nonfinite_tasks(received), "gradient")
-            accumulate_grad(received)
-            return Balance(by_task, skipped=True)
+            return self._pass_on(by_task, received)
 
         weights = update.weights.to(values) if update.weights is not None and update.complete else None
         if observer is not None:
@@ -220,28 +224,28 @@ class Balancer(Declared, ABC):
         return Balance(by_task, used, **({} if gram is None else norms_and_cosines(tasks, gram)))
 
     def after_step(self, context: Context | None = None) -> None:
-        """Tell the method that the optimiser has stepped: some look at what the step did, or train parts of their own.
+        """Tell the method that the optimiser has stepped. Some measure the effect of the step, or train own parameters.
 
         Args:
-            context: As for `backward`; `again` gives the batch that was stepped on, at the new weights.
+            context: As for `backward`. `again` gives the batch of the step, at the new weights.
 
         Raises:
-            ValueError: The context misses what this method needs.
+            ValueError: The context lacks something that this method needs.
         """
         self._since_step = 0
         self.on_step_end(context)
 
     def end_epoch(self) -> None:
-        """Tell the method that an epoch of training has ended; methods that do not go by epochs ignore it."""
+        """Tell the method that an epoch of training has ended. Methods that do not use epochs ignore it."""
         self._since_epoch = 0
         self.on_epoch_end()
 
     def adapt(self, task: str, features: Features) -> Features:
-        """Return what a task's head should read in place of the features, while training and afterwards.
+        """Return the features that a task's head should read, during training and afterwards.
 
         Args:
             task: The task.
-            features: The tensor or tensors that are given to `backward` as `features`.
+            features: The tensor or tensors that you pass to `backward` as `features`.
         """
         return features
 
@@ -256,7 +260,20 @@ class Balancer(Declared, ABC):
         self.state = dict(state["state"])
         self.skipped_steps = state["skipped_steps"]
 
-    # Calls that are counted, and steps that are refused
+    # Parts of a step
+
+    def _decide(self, inputs: StepInputs, step: Step, place: Place) -> tuple[Update, dict[Tensor, Tensor], bool]:
+        # The update, what the leaves receive, and whether that is finite. If not, the state stays as it was.
+        before = dict(self.state)
+        finite = False
+        try:
+            update = self.decide(inputs)
+            received = update.received(step, inputs.gradients, place)
+            finite = all_finite(received.values())
+            return update, received, finite
+        finally:
+            if not finite:
+                self.state = before
 
     def _count_step(self, leaves: Sequence[Tensor]) -> None:
         self._since_step += 1
@@ -269,7 +286,7 @@ class Balancer(Declared, ABC):
         if Need.AFTER_STEP in needs and self._since_step and not self._accumulation.accumulating():
             self._warn_once(
                 Need.AFTER_STEP,
-                f"{name} learns from every step of the optimiser, but `after_step` was not called since the last "
+                f"{name} learns from every step of the optimiser, but `after_step` was not called after the last "
                 "`backward`. Call `balancer.after_step(context)` after `optimizer.step()`.",
             )
         if Need.END_EPOCH in needs and self._since_epoch >= STEPS_WITHOUT_EPOCH:
@@ -284,6 +301,12 @@ class Balancer(Declared, ABC):
             self._warned.add(need)
             warnings.warn(message, stacklevel=4)
 
+    def _pass_on(self, losses: dict[str, Tensor], received: dict[Tensor, Tensor]) -> Balance:
+        # The scaler finds the infinite gradients and skips the optimiser's step.
+        self._since_step = 0
+        accumulate_grad(received)
+        return Balance(losses, skipped=True)
+
     def _refuse(self, losses: dict[str, Tensor], tasks: tuple[str, ...], what: str) -> Balance:
         if self.nonfinite == "raise":
             listed = ", ".join(f"`{task}`" for task in tasks)
@@ -294,6 +317,8 @@ class Balancer(Declared, ABC):
                 tasks,
             )
         self.skipped_steps += 1
+        # No call of `after_step` is due.
+        self._since_step = 0
         return Balance(losses, skipped=True)
 
 
@@ -309,7 +334,7 @@ methods: Registry[Balancer] = Registry(
 def _reduced_gram(measured: TaskGradients, place: Place, device: torch.device) -> Tensor:
     gram = measured.gram().to(device)
     if place is Place.FEATURES:
-        # Each process has the gradients of its part of the batch.
+        # Each process holds the gradients of its part of the batch.
         distributed.sum_(gram)
     return gram
 
@@ -319,7 +344,7 @@ def _detached(step: Step, place: Place) -> tuple[Tensor, ...]:
 
 
 def _moved(state: dict[str, Any], device: torch.device) -> dict[str, Any]:
-    # Floating-point values only: the state of a random generator belongs on the processor.
+    # Floating-point values only: the state of a random generator stays on the CPU.
     def move(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: move(inner) for key, inner in value.items()}

@@ -1,4 +1,4 @@
-"""What some methods need beyond the losses of one batch, and forward passes that leave no trace."""
+"""Further forward passes and batches for the methods that need them."""
 
 import enum
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,7 +10,10 @@ from torch import Tensor, nn
 
 
 class Need(enum.Enum):
-    """What a method needs beyond losses and features; its name in small letters is what provides it."""
+    """A requirement of a method beyond losses and features.
+
+    The name in small letters is the attribute of `Context`, or the method of `Balancer`, that meets it.
+    """
 
     AGAIN = "the same batch a second time, after the step"
     FURTHER = "further training batches"
@@ -37,18 +40,18 @@ class Forward:
 
 @dataclass(frozen=True)
 class Context:
-    """Where a method gets what it needs beyond one batch. Every callable runs only when the method asks for it.
+    """Further inputs of a method. Each callable runs only when the method asks for it.
 
-    Wrap the extra forward passes in `undisturbed`, so that batch normalisation and random numbers do not notice them.
-    Under DistributedDataParallel they should call the wrapped module itself (`model.module`): the balancer takes the
-    means over processes, and each process gives its own part of the batch.
+    Run the extra forward passes within `undisturbed`, so that batch statistics and random generators do not change.
+    Under DistributedDataParallel call the wrapped module itself (`model.module`). The balancer takes the means over
+    processes, and each process gives its own part of the batch.
 
     Attributes:
-        again: The batch of this step once more, at the current weights.
-        further: The next of some training batches that are independent of this one.
-        validation: A batch that the weights are not trained on, or at least one that is independent of this one.
-        teachers: For each task what its own, frozen single-task network makes of the batch of this step: the last
-            features of its trunk, [B, C, H, W] or [B, C].
+        again: Returns the batch of this step once more, at the current weights.
+        further: Returns the next training batch that is independent of this one.
+        validation: Returns a batch that the weights are not trained on, or at least one independent of this one.
+        teachers: Returns, for each task, the features that its own frozen single-task network computes for the batch of
+            this step: the last features of its trunk, [B, C, H, W] or [B, C].
         optimizer: The optimiser of the network.
 
     Example:
@@ -79,7 +82,7 @@ class Context:
         """Run one of `again`, `further` and `validation`.
 
         Raises:
-            ValueError: It was not given.
+            ValueError: The context lacks it.
         """
         found = getattr(self, need.name.lower())
         if found is None:
@@ -88,7 +91,7 @@ class Context:
 
 
 def missing(need: Need, method: str, how: str) -> ValueError:
-    """The error about a context without something that a method needs."""
+    """Return the error about a context that lacks something that a method needs."""
     name = need.name.lower()
     return ValueError(
         f"`context` should have `{name}`: {method} needs {need.value}. Found none. Pass "
@@ -98,14 +101,13 @@ def missing(need: Need, method: str, how: str) -> ValueError:
 
 @contextmanager
 def undisturbed(*modules: nn.Module) -> Iterator[None]:
-    """Leave no trace of forward passes: buffers, such as batch statistics, and random generators stay as they were.
+    """Run forward passes without side effects: buffers (such as batch statistics) and random generators are restored.
 
-    The modules get copies of their buffers for the while, so that a graph that was built before stays valid. Random
-    numbers within start from where the generators are, and they are put back there: those of the processor, and those
-    of the devices that the modules are on.
+    Inside, the modules have copies of their buffers, so that an earlier graph stays valid. The random generators of the
+    CPU and of the modules' devices continue from their current state, and are reset to it at the end.
 
     Args:
-        modules: What the forward passes run through.
+        modules: Modules that the forward passes use.
 
     Example:
         >>> import torch

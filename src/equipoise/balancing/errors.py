@@ -1,12 +1,12 @@
-"""What can go wrong while balancing, beyond a wrong argument."""
+"""Errors of balancing, besides wrong arguments."""
 
 from collections.abc import Iterable
 
 
 class SolverError(RuntimeError):
-    """A solver could not reach its method's optimality condition.
+    """A solver did not reach the optimality condition of its problem.
 
-    Raised instead of returning the last iterate, which would look like an answer.
+    The solvers raise this instead of returning the last iterate, which would look like a solution.
 
     Attributes:
         residual: The relative residual of the optimality condition at the best point found.
@@ -25,7 +25,7 @@ class NonFiniteError(ArithmeticError):
     """A loss or a gradient is NaN or infinite.
 
     Attributes:
-        tasks: The names of the tasks concerned.
+        tasks: Names of the affected tasks.
     """
 
     def __init__(self, message: str, tasks: Iterable[str]) -> None:

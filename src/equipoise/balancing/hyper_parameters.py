@@ -1,15 +1,17 @@
-"""Hyper-parameters of methods: declared once, as fields of the class, with their rule and the source of their default.
+"""Hyper-parameters of methods. Each is a field of the class, with a rule and the source of its default.
 
     class AvgNorm(GradientBalancer):
         every: int = hyper(default=1, rule=at_least(1), source="Guo et al.: every step")
 
-The constructor, its checks, the registry, the schema of recipes, the command line and docs/methods.md follow from that.
+The constructor, its checks, the registry, the recipe schema, the command line and docs/methods.md follow from it.
 """
 
 import dataclasses
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from functools import cache
+from numbers import Integral
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from equipoise._core.errors import require
@@ -20,8 +22,8 @@ class Rule:
     """A rule for a value.
 
     Attributes:
-        should: The rule in words, completing "`name` should ...".
-        holds: Whether a value keeps it.
+        should: The rule in words. It completes "`name` should ...".
+        holds: Function that says whether a value keeps the rule.
     """
 
     should: str
@@ -31,18 +33,18 @@ class Rule:
         """Refuse a value that breaks the rule.
 
         Raises:
-            ValueError: It does; the message names the value.
+            ValueError: The value breaks the rule. The message names argument and value.
         """
         try:
-            kept = bool(self.holds(value))
+            valid = bool(self.holds(value))
         except TypeError:
-            # A text where a number belongs.
-            kept = False
-        require(kept, name, value, self.should)
+            # The value has another type, such as a text in place of a number.
+            valid = False
+        require(valid, name, value, self.should)
 
 
 class EachRule(Rule):
-    """A rule for every value of a mapping, or for the value itself where it is none."""
+    """A rule for every value of a mapping, or for the value itself if it is no mapping."""
 
     def check(self, name: str, value: Any) -> None:
         """Refuse a mapping with a value that breaks the rule."""
@@ -53,6 +55,7 @@ class EachRule(Rule):
             super().check(f"{name}[{key!r}]", entry)
 
 
+FINITE = Rule("be finite", lambda value: math.isfinite(value))
 POSITIVE = Rule("be positive", lambda value: value > 0)
 FINITE_POSITIVE = Rule("be positive and finite", lambda value: 0 < value < math.inf)
 NON_NEGATIVE = Rule("be non-negative", lambda value: value >= 0)
@@ -61,12 +64,12 @@ SEED = Rule("be a whole number, zero or more", lambda value: isinstance(value, i
 
 
 def at_least(least: float) -> Rule:
-    """A rule for numbers with a lower bound."""
+    """Return a rule for numbers with a lower bound."""
     return Rule(f"be at least {least}", lambda value: value >= least)
 
 
 def within(low: float, high: float, *, ends: Literal["[]", "[)", "(]", "()"] = "[]") -> Rule:
-    """A rule for numbers in an interval; `ends` says which of its ends belong to it."""
+    """Return a rule for numbers in an interval. `ends` says which of its ends belong to it."""
 
     def holds(value: float) -> bool:
         above = value >= low if ends[0] == "[" else value > low
@@ -76,12 +79,12 @@ def within(low: float, high: float, *, ends: Literal["[]", "[)", "(]", "()"] = "
 
 
 def each(rule: Rule) -> Rule:
-    """The same rule for every value of a mapping."""
+    """Return the same rule for every value of a mapping."""
     return EachRule(rule.should, rule.holds)
 
 
 def or_none(rule: Rule) -> Rule:
-    """The same rule for a value that may also be None."""
+    """Return the same rule for a value that may also be None."""
     return Rule(f"{rule.should} or None", lambda value: value is None or rule.holds(value))
 
 
@@ -95,10 +98,10 @@ def hyper(
     """Declare a hyper-parameter.
 
     Args:
-        default: Its default; left out for one that must be given.
-        rule: A rule for its values. A `Literal` type is a rule of its own.
-        default_factory: Makes the default, in place of `default`.
-        source: Where the default comes from: paper, section or code.
+        default: Default value. Leave it out if the user must give a value.
+        rule: Rule for the values. A `Literal` type needs none.
+        default_factory: Function that makes the default, in place of `default`.
+        source: Source of the default: paper, section or code.
     """
     return dataclasses.field(
         default=default, default_factory=default_factory, metadata={"rule": rule, "source": source}
@@ -110,11 +113,11 @@ class HyperParameter:
     """A hyper-parameter of a method.
 
     Attributes:
-        name: Its name.
-        type: Its type, resolved.
-        default: Its default; `dataclasses.MISSING` if it must be given.
-        rule: The rule for its values, if there is one.
-        source: Where the default comes from; empty for what all methods take.
+        name: Name.
+        type: Type, resolved.
+        default: Default value; `dataclasses.MISSING` if the user must give one.
+        rule: Rule for the values, or None.
+        source: Source of the default; empty for the hyper-parameters that all methods take.
     """
 
     name: str
@@ -125,13 +128,13 @@ class HyperParameter:
 
     @property
     def required(self) -> bool:
-        """Whether it must be given."""
+        """Whether the user must give a value."""
         return self.default is dataclasses.MISSING
 
 
 @cache
 def hyper_parameters(method: type) -> Mapping[str, HyperParameter]:
-    """The hyper-parameters of a method by name: its own first, then those that all methods take.
+    """Return the hyper-parameters of a method by name: its own first, then those that all methods take.
 
     Example:
         >>> import equipoise
@@ -139,8 +142,8 @@ def hyper_parameters(method: type) -> Mapping[str, HyperParameter]:
         1
     """
     types = get_type_hints(method)
-    # A class's own options are what somebody looks for first.
-    own = [vars(base).get("__annotations__", {}) for base in method.__mro__]
+    # Readers look for a class's own options first.
+    own = [inspect.get_annotations(base) for base in method.__mro__]
     order = {name: place for place, name in enumerate(dict.fromkeys(name for names in own for name in names))}
     fields = sorted((field for field in dataclasses.fields(method) if field.init), key=lambda field: order[field.name])
     return {
@@ -159,11 +162,14 @@ def check(method: Any) -> None:
     """Check the values of a method that was just constructed.
 
     Raises:
-        ValueError: A value breaks its rule.
+        ValueError: A value breaks its rule, or a field of whole numbers has another value.
     """
     for name, declared in hyper_parameters(type(method)).items():
+        value = getattr(method, name)
+        if declared.type is int or (declared.type == int | None and value is not None):
+            require(isinstance(value, Integral), name, value, "be a whole number")
         if declared.rule is not None:
-            declared.rule.check(name, getattr(method, name))
+            declared.rule.check(name, value)
 
 
 def _choice(kind: Any) -> Rule | None:

@@ -1,4 +1,4 @@
-"""What is known of a method before it is used: listings, help and tests are made from it."""
+"""Facts about a method. Listings, help texts and tests are made from them."""
 
 import enum
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from equipoise.balancing.context import Need
 
 
 class Place(enum.Enum):
-    """What a method must see of a step before it can decide."""
+    """Where a method measures a step."""
 
     LOSSES = "losses"
     LAST_LAYER = "last layer"
@@ -17,18 +17,18 @@ class Place(enum.Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class MethodInfo:
-    """What is to be known of a method before it is used.
+    """Facts about a method.
 
     Attributes:
-        name: Its name in the registry.
-        title: Its name in full.
-        paper: Where it was published.
-        default_place: What it must see by default, hence what it costs.
-        scale: The length of its update: what it makes of T identical tasks.
-        heads: What a task's own parameters receive by default.
-        state: What it remembers between steps.
-        needs: What it needs by default beyond losses, features and the last layer.
-        weighs: Whether its update is a weighted sum of the tasks' gradients, so that there are weights to tell.
+        name: Name in the registry.
+        title: Full name.
+        paper: Publication.
+        default_place: Where it measures by default. This decides its cost.
+        scale: Length of the update, described by the update for T identical tasks.
+        heads: Gradient that a task's own parameters receive by default.
+        state: State kept between steps.
+        needs: Requirements by default, beyond losses, features and the last layer.
+        weighs: Whether the update is a weighted sum of the task gradients, so that there are weights to report.
     """
 
     name: str

@@ -9,12 +9,12 @@ from equipoise.balancing.hyper_parameters import hyper_parameters
 
 
 def all_methods() -> Mapping[str, type[Balancer]]:
-    """All methods by name, those of users included."""
+    """Return all methods by name, including those of users."""
     return methods
 
 
 def available() -> tuple[str, ...]:
-    """The names of all balancing methods.
+    """Return the names of all balancing methods.
 
     Example:
         >>> import equipoise
@@ -25,14 +25,14 @@ def available() -> tuple[str, ...]:
 
 
 def create(name: str, **hyper: Any) -> Balancer:
-    """Make a balancer by its name.
+    """Create a balancer by its name.
 
     Args:
         name: One of `available()`.
-        **hyper: Its hyper-parameters.
+        **hyper: Hyper-parameters of the method.
 
     Raises:
-        ValueError: There is no such method or hyper-parameter (the nearest is named), or a value is out of range.
+        ValueError: There is no such method or hyper-parameter (the message names the nearest), or a value is wrong.
 
     Example:
         >>> import equipoise

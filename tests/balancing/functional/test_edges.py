@@ -1,4 +1,4 @@
-"""Degenerate gradients have documented results, and what cannot be solved is refused."""
+"""Degenerate gradients have documented results, and unsolvable problems are refused."""
 
 from collections.abc import Callable
 

@@ -16,7 +16,7 @@ SIZES = [1, 2, 3, 5, 8, 16, 32, pytest.param(64, marks=pytest.mark.slow)]
 
 
 def relative_least_norm(jacobian: Tensor) -> float:
-    """Least norm of a convex combination of unit gradients: where it vanishes some methods have no solution."""
+    """Return the least norm of a convex combination of unit gradients. If it is 0 some methods have no solution."""
     units = jacobian / jacobian.norm(dim=1, keepdim=True)
     return (units.T @ mgda(units @ units.T)).norm().item()
 

@@ -1,4 +1,4 @@
-"""Where the arithmetic itself is hard, solutions are compared with independent ones of higher precision."""
+"""Ill-conditioned problems: solutions are compared with independent ones of higher precision."""
 
 import mpmath
 import numpy as np

@@ -1,4 +1,4 @@
-"""What the theory of the methods promises: symmetries, closed forms and identities between them."""
+"""Properties that the theory promises: symmetries, closed forms and identities between methods."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Methods with a memory, against recorded sequences."""
+"""Functions with a state, against recorded sequences."""
 
 import math
 from typing import Any

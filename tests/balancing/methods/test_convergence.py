@@ -1,4 +1,4 @@
-"""What each method converges to on three bowls, and that no two of them go the same way."""
+"""Each method converges on three bowls, and no two methods take the same path."""
 
 import itertools
 
@@ -10,12 +10,12 @@ from equipoise import functional
 
 from .problems import METHODS, Quadratics, create
 
-# Longer steps for weights that are small by construction; none held from step to step where the end is looked at.
+# Longer steps for weights that are small by construction. Weights are measured in every step.
 RATES = {"dtp": 0.9}
 
 
 def distance_from_stationarity(problem: Quadratics, x: Tensor) -> float:
-    """Length of the shortest convex combination of the unit gradients: 0 exactly where no step improves all tasks."""
+    """Length of the shortest convex combination of the unit gradients: 0 exactly if no step improves all tasks."""
     unit = torch.nn.functional.normalize(problem.gradients(x))
     return float((functional.mgda(unit @ unit.T) @ unit).norm())
 

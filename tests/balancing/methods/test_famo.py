@@ -1,4 +1,4 @@
-"""FAMO against recorded sequences, and what its classes refuse."""
+"""FAMO against recorded sequences, and the inputs that it refuses."""
 
 import pytest
 import torch

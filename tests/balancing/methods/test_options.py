@@ -1,4 +1,4 @@
-"""Hyper-parameters: what they change, and that wrong ones are refused."""
+"""Hyper-parameters change the update as documented, and wrong ones are refused."""
 
 import pytest
 import torch
@@ -24,7 +24,19 @@ def rows() -> Tensor:
         ("uw", {"learning_rate": 0.0}),
         ("uw", {"optimizer": "lion"}),
         ("uw", {"initial": 30.0}),
+        ("uw", {"initial": float("nan")}),
         ("imtl_l", {"bound": 0.0}),
+        ("imtl_l", {"learning_rate": "fast"}),
+        ("famo", {"learning_rate": float("inf")}),
+        ("famo", {"minima": {"a": float("inf")}}),
+        ("gradnorm", {"learning_rate": -1.0}),
+        ("auto_lambda", {"learning_rate": 0.0}),
+        ("auto_lambda", {"primary": []}),
+        ("url", {"strength": {"a": -1.0}}),
+        ("url", {"steps": 1.5}),
+        ("rotograd", {"size": 1}),
+        ("sdmgrad", {"steps": 0}),
+        ("sdmgrad", {"batches": 2}),
         ("dwa", {"temperature": 0.0}),
         ("dwa", {"window": 0}),
         ("dtp", {"rate": 1.5}),
@@ -88,7 +100,7 @@ def test_conventions_differ_by_a_factor(name, options, factor):
     )
 
 
-# What the record says of the scale: the update that three identical tasks make of the gradient of one.
+# `info.scale`: the update for three identical tasks, relative to the gradient of one.
 SCALES = {
     "sum": ["pcgrad", "gradvac", "graddrop", "aligned_mtl", "config", "gradnorm", "dwa", "excess_mtl", "si"],
     "mean": ["rlw", "gls", "mgda", "imtl_g", "upgrad", "edm"],
@@ -115,7 +127,7 @@ def test_classification_weighs_twice_as_much_at_first():
     assert [float(weight) for weight in weights.values()] == [0.5, 1.0, 0.5]
 
 
-def test_dtp_prefers_what_it_is_told_performs_badly():
+def test_dtp_prefers_tasks_with_a_low_indicator():
     balancer = equipoise.create("dtp")
     with pytest.raises(ValueError, match=r"`kpi\['task0'\]`"):
         balancer.set_kpi({"task0": 1.2})

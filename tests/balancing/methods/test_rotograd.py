@@ -1,4 +1,4 @@
-"""RotoGrad on recorded trainings of a small network, and what its rotations keep."""
+"""RotoGrad on recorded trainings of a small network, and invariants of its rotations."""
 
 import pytest
 import torch

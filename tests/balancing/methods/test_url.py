@@ -1,4 +1,4 @@
-"""URL against a recorded distance, and the life of its adaptors."""
+"""URL against a recorded distance, and the training of its adaptors."""
 
 import pytest
 import torch

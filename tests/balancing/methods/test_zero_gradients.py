@@ -1,4 +1,4 @@
-"""Zero gradients, zero losses and points without a solution: no NaN, no standstill, nothing for ever."""
+"""Zero gradients, zero losses and points without a solution cause no NaN and no standstill."""
 
 import pytest
 import torch
@@ -17,10 +17,10 @@ def rows() -> Tensor:
     return torch.randn(3, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(5)) + 1
 
 
-def floats(memory: object) -> list[Tensor]:
-    if isinstance(memory, dict):
-        return [tensor for value in memory.values() for tensor in floats(value)]
-    return [memory] if isinstance(memory, Tensor) and memory.is_floating_point() else []
+def floats(state: object) -> list[Tensor]:
+    if isinstance(state, dict):
+        return [tensor for value in state.values() for tensor in floats(value)]
+    return [state] if isinstance(state, Tensor) and state.is_floating_point() else []
 
 
 @pytest.mark.parametrize("begin", [0, 2], ids=["at once", "later"])

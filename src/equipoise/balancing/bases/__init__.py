@@ -1,4 +1,4 @@
-"""Bases that methods derive from: by what a method computes, and from which measurement."""
+"""Base classes of methods, by what a method computes and from which measurement."""
 
 from equipoise.balancing.bases.cross_gram import CrossGramBalancer
 from equipoise.balancing.bases.epoch import EpochBalancer

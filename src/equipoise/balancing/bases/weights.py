@@ -1,4 +1,4 @@
-"""Bases of methods: weights, weights from gradients, a direction."""
+"""Base classes of methods by their result: weights, weights from gradients, or a direction."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -50,16 +50,16 @@ class GradientBalancer(WeightBalancer):
         return Place[self.measure_at.upper()]
 
     def head_weights(self, inputs: StepInputs, weights: Tensor) -> Tensor | None:
-        """Weigh heads as the losses are weighted, or by ones with `scale_heads=False`."""
+        """Weigh the heads like the shared parameters, or by ones with `scale_heads=False`."""
         return None if self.scale_heads else torch.ones_like(weights)
 
 
 class DirectionBalancer(Balancer):
-    """A method whose update is no weighted sum of task gradients, but made of their single entries.
+    """A method whose update is computed from single entries of the task gradients, and is no weighted sum of them.
 
     Args:
-        measure_at: Whose gradient the direction replaces: that of all shared parameters, or that of the features, from
-            where it goes on through the trunk.
+        measure_at: Gradient that the direction replaces: that of all shared parameters ("shared"), or that of the
+            features ("features"), from which it continues through the trunk.
     """
 
     measure_at: Literal["features", "shared"] = hyper(default="shared")
@@ -77,5 +77,5 @@ class DirectionBalancer(Balancer):
         return None
 
     def decide(self, inputs: StepInputs) -> Update:
-        """Direct the shared parameters and weigh the heads."""
+        """Give the shared parameters the direction, and weigh the heads."""
         return Update(direction=self.direct(inputs), head_weights=self.head_weights(inputs))

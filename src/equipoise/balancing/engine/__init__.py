@@ -1,1 +1,1 @@
-"""."""
+"""The engine: one backward step, its task gradients and the update."""

@@ -1,4 +1,4 @@
-"""Telling gradient accumulation from a new step."""
+"""Tell gradient accumulation from a new step."""
 
 import weakref
 from collections.abc import Iterable
@@ -8,9 +8,9 @@ from torch import Tensor
 
 
 class AccumulationWatch:
-    """Tells whether gradients still lie in `.grad` as the last backward pass left them.
+    """Tells whether `.grad` is as the last backward pass left it.
 
-    Then the caller accumulates. After an optimiser's step `zero_grad` has removed or overwritten them.
+    If it is, the caller accumulates gradients. If not, `zero_grad` has removed or overwritten it since.
     """
 
     def __init__(self) -> None:
@@ -31,5 +31,5 @@ class AccumulationWatch:
         return grad is not None and id(grad) == self._grad and grad._version == self._version
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Copies and pickles of a balancer start anew: their parameters are others.
+        # Copies and pickles of a balancer start anew, because their parameters are other objects.
         return AccumulationWatch, ()

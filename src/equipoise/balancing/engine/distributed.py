@@ -1,8 +1,6 @@
-"""What balancing needs of `torch.distributed`: means over all processes, draws shared by all, and a check that all see
-the same step.
+"""Means over all processes, shared random draws, and a check that all processes take the same step.
 
-Every function is the identity when no process group is initialised, so that the engine has one path for one process and
-for many.
+Without a process group every function is the identity, so that the engine has one path for one process and for many.
 """
 
 import zlib
@@ -17,15 +15,15 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 def world_size() -> int:
-    """Number of processes that train together; 1 when `torch.distributed` is not in use."""
+    """Return the number of processes that train together; 1 without `torch.distributed`."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def means(tensors: Mapping[Key, Tensor]) -> dict[Key, Tensor]:
-    """Means over all processes, with one all-reduce for all tensors of a kind.
+    """Return means over all processes, with one all-reduce for all tensors of one dtype and device.
 
     Args:
-        tensors: Of any shapes; the same shapes in the same order on every process. Not changed.
+        tensors: Tensors of any shapes, the same in the same order on every process. Not changed.
     """
     if world_size() == 1:
         return dict(tensors)
@@ -56,20 +54,20 @@ def sum_(tensor: Tensor) -> None:
 
 
 def share_(tensor: Tensor) -> None:
-    """Replace a tensor by the first process's, in place: how stochastic methods draw the same numbers everywhere."""
+    """Replace a tensor by that of the first process, in place, so that random draws are the same everywhere."""
     if world_size() > 1:
         dist.broadcast(tensor, src=0)
 
 
 def require_agreement(step: str, device: torch.device) -> None:
-    """Refuse a step that differs between processes, in which they would wait for one another for ever.
+    """Refuse a step that differs between processes, because they would wait for one another for ever.
 
     Args:
-        step: This process's step in words: its tasks and parameters, or what is wrong with it.
-        device: Where the process group communicates.
+        step: Description of this process's step: its tasks and parameters, or its error.
+        device: Device on which the process group communicates.
 
     Raises:
-        ValueError: The processes disagree; the message quotes each.
+        ValueError: The processes disagree. The message quotes each.
     """
     if world_size() == 1:
         return

@@ -1,4 +1,4 @@
-"""Reading the autograd graph without running it, and handing finished gradients to its leaves."""
+"""Read the autograd graph without running it, and hand finished gradients to its leaves."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,12 +10,12 @@ from torch.autograd.graph import get_gradient_edge
 
 
 class Reach(NamedTuple):
-    """What lies upstream of some tensors.
+    """The part of the graph upstream of some tensors.
 
     Attributes:
-        leaves: The leaves that require a gradient, in the order in which they were met.
-        nodes: The autograd nodes passed on the way, leaves' own nodes left out.
-        stopped_at: The edges of `stop` that were met.
+        leaves: Leaves that require a gradient, in the order in which the walk met them.
+        nodes: Autograd nodes on the way, without the nodes of the leaves.
+        stopped_at: Edges of `stop` that the walk met.
     """
 
     leaves: dict[Tensor, None]
@@ -24,7 +24,7 @@ class Reach(NamedTuple):
 
 
 def edge(tensor: Tensor) -> tuple[Any, int]:
-    """Where the gradient of a tensor enters the graph: a node and which of its outputs the tensor is."""
+    """Return where the gradient of a tensor enters the graph: a node, and the number of its output."""
     found = get_gradient_edge(tensor)
     return found.node, found.output_nr
 
@@ -33,11 +33,11 @@ def upstream(tensors: Iterable[Tensor], stop: frozenset[tuple[Any, int]] = froze
     """Walk from tensors towards the leaves they were computed from.
 
     Args:
-        tensors: Tensors that require a gradient. They are themselves walked through even when they are in `stop`.
+        tensors: Tensors that require a gradient. The walk starts at them even if they are in `stop`.
         stop: Edges (see `edge`) at which the walk turns back.
 
     Returns:
-        Leaves, nodes and met stops.
+        Leaves, nodes and stops that the walk met.
     """
     leaves: dict[Tensor, None] = {}
     seen: set[Any] = set()
@@ -50,8 +50,8 @@ def upstream(tensors: Iterable[Tensor], stop: frozenset[tuple[Any, int]] = froze
             continue
         seen.add(node)
         following = node.next_functions
-        # Only a leaf's own node has a variable and nothing upstream; a user's function may well have an attribute of
-        # that name.
+        # Only the node of a leaf has a variable and nothing upstream. A user's function may have an attribute of that
+        # name, too.
         leaf = None if following else getattr(node, "variable", None)
         if leaf is not None:
             leaves[leaf] = None
@@ -69,10 +69,10 @@ def upstream(tensors: Iterable[Tensor], stop: frozenset[tuple[Any, int]] = froze
 
 @contextmanager
 def hooks_disabled(tensors: Iterable[Tensor]) -> Iterator[None]:
-    """Hold back the hooks that `Tensor.register_hook` put on tensors.
+    """Disable the hooks that `Tensor.register_hook` put on tensors.
 
-    A hook on a parameter should fire once, on the gradient that arrives in `.grad`, not also on each task's gradient on
-    the way there: the same hook may clip or scale.
+    A hook on a parameter should fire once, on the gradient that arrives in `.grad`. It must not fire on each task's
+    gradient as well, since it may clip or scale.
     """
     held = [(hooks, dict(hooks)) for tensor in tensors if (hooks := tensor._backward_hooks)]
     for hooks, _ in held:
@@ -87,23 +87,24 @@ def hooks_disabled(tensors: Iterable[Tensor]) -> Iterator[None]:
 def accumulate_grad(gradients: dict[Tensor, Tensor]) -> None:
     """Accumulate gradients into `.grad`, as the end of a `backward()` call does, and empty the dictionary.
 
-    The leaves' own accumulation nodes are run, so that whatever listens to them hears it: hooks, and the reducer of
-    DistributedDataParallel, which would otherwise wait for gradients that never come.
+    The accumulation nodes of the leaves run, so that their hooks fire. The reducer of DistributedDataParallel is such a
+    hook, and would otherwise wait for ever.
 
     Args:
-        gradients: By leaf. Emptied, because a gradient that nobody else holds becomes `.grad` without being copied.
+        gradients: Gradient by leaf. Emptied, because a gradient without another reference becomes `.grad` without a
+            copy.
     """
     if not gradients:
         return
     leaves = list(gradients)
     values = [gradients.pop(leaf) for leaf in leaves]
     with torch.enable_grad():
-        output: Any = _Delivery.apply(values, *leaves)
+        output: Any = _Precomputed.apply(values, *leaves)
         output.backward()
 
 
-class _Delivery(torch.autograd.Function):
-    """A node whose backward pass returns gradients that were computed before."""
+class _Precomputed(torch.autograd.Function):
+    """A node whose backward pass returns gradients that are already computed."""
 
     @staticmethod
     def forward(ctx: Any, values: list[Tensor], *leaves: Tensor) -> Tensor:
@@ -118,7 +119,7 @@ class _Delivery(torch.autograd.Function):
 
 
 def not_finite(tasks: Sequence[str], values: Tensor) -> tuple[str, ...]:
-    """The tasks whose value is NaN or infinite.
+    """Return the tasks whose value is NaN or infinite.
 
     Example:
         >>> not_finite(["a", "b"], torch.tensor([1.0, float("nan")]))
@@ -128,10 +129,10 @@ def not_finite(tasks: Sequence[str], values: Tensor) -> tuple[str, ...]:
 
 
 def all_finite(tensors: Iterable[Tensor]) -> bool:
-    """Whether every entry of every tensor is finite."""
+    """Return whether every entry of every tensor is finite."""
     tensors = list(tensors)
-    # A finite norm proves all entries finite, at a fraction of the time that it takes to look at each one. The norm
-    # itself can overflow, so that an infinite one proves nothing.
+    # A finite norm proves all entries finite in a fraction of the time. The norm can overflow, so that an infinite one
+    # proves nothing.
     if bool(torch.nn.utils.get_total_norm(tensors).isfinite()):
         return True
     return all(bool(tensor.isfinite().all()) for tensor in tensors)
@@ -141,13 +142,13 @@ class Partition(NamedTuple):
     """The leaves of a step.
 
     Attributes:
-        features: Where the step is cut; empty if it is not.
-        shared: The leaves that count as shared.
-        between: The leaves that several tasks use and that receive the plain sum.
-        heads: For each task the leaves that are its own.
-        trunk: The leaves that the features were computed from; empty without a cut.
-        reached: For each task the leaves that it reaches without passing through a feature.
-        disjoint: Whether no two heads have a node in common, so that each can free its part of the graph at once.
+        features: Tensors at which the step is cut; empty without a cut.
+        shared: Leaves that count as shared.
+        between: Leaves that several tasks use and that receive the plain sum.
+        heads: Each task's own leaves.
+        trunk: Leaves that the features were computed from; empty without a cut.
+        reached: For each task, the leaves that it reaches without passing a feature.
+        disjoint: Whether no two heads share a node, so that each can free its part of the graph at once.
     """
 
     features: list[Tensor]
@@ -162,13 +163,13 @@ class Partition(NamedTuple):
 def partition(
     losses: Sequence[Tensor], features: Sequence[Tensor], shared: Iterable[Tensor], summed: bool
 ) -> Partition:
-    """Find out which leaves are whose.
+    """Assign the leaves of a step to the shared part and to the tasks.
 
     Args:
-        losses: One a task, each with a graph.
-        features: The tensors that the heads read, or none.
-        shared: Parameters to count as shared besides those found from the features; without features, instead of those
-            found.
+        losses: One loss for each task, each with a graph.
+        features: Tensors that the heads read, or none.
+        shared: Parameters that count as shared. With features they are added to the parameters found from these.
+            Without features they replace the parameters found from the losses.
         summed: Whether parameters that several tasks use behind the features receive the plain sum of the task
             gradients. Otherwise they count as shared.
 
@@ -186,7 +187,7 @@ def partition(
             "`shared=encoder.parameters()` and no features."
         )
     if bypassed or trunk.stopped_at:
-        # What reaches the trunk by two ways, or through two features, would be counted twice.
+        # With the cut, a loss that reaches the trunk by two ways, or through two features, would count twice.
         cut = {}
         reaches = [upstream([loss]) for loss in losses]
 

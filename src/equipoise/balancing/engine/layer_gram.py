@@ -1,22 +1,24 @@
 """Inner products of task gradients at one layer, without the gradients.
 
-The gradient of task s at the weight of a convolution or a linear layer is a sum of outer products over the N places of
-its output (batch times map): of the task's gradient there, d_sn, and the patch of the input that was read for it, u_n.
-So the inner product of two of them is
+The gradient of task s at the weight of a convolution or linear layer is a sum of outer products over the N places of
+its output (batch times map). The factors are the task's gradient there, d_sn, and the patch of the input read there,
+u_n. So the inner product of two task gradients is
 
     <g_s, g_t> = sum over n and m of <d_sn, d_tm> K_nm    with    K_nm = <u_n, u_m>,
 
-and K is the same for all tasks. Patches overlap: K is a sum over the k entries of the kernel of inner products between
-the M places of the input, shifted by the entry, so that no patch is ever copied. A bias reads 1 everywhere.
+and K is the same for all tasks. Patches overlap. K is a sum over the k entries of the kernel: of inner products between
+the M places of the input, shifted by the entry. No patch is copied. A bias reads 1 everywhere.
 
 With C channels read, O written, P = O C k weights and T tasks, this takes
 
     M^2 C + N^2 (k + T O) + T^2 N O    multiplications in float64,
 
-and the gradients take T N P, and T^2 P in float64 for their inner products. The first is less on small maps, as where a
-trunk ends. Why float64: a norm of which all but a part c cancels has a relative error of 1e-16 / c^2 here, and of
-1e-7 / c where the gradients are formed in float32. That is more, unless both are nothing but error, as below c = 1e-7,
-where a gradient counts as zero. The gradients of a float64 layer would keep more digits, so that they are formed.
+and the gradients take T N P, plus T^2 P in float64 for their inner products. The first is less on small maps, such as
+those at the end of a trunk.
+
+The reason for float64: if all but a part c of a norm cancels, its relative error is 1e-16 / c^2 here, and 1e-7 / c if
+the gradients are formed in float32. The second is larger as long as c is above 1e-7. Below, both are pure error, and
+the gradient counts as zero. Gradients of a float64 layer would keep more digits, so they are formed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -31,25 +33,25 @@ from torch.autograd.graph import GradientEdge
 from equipoise.balancing.engine.graph import edge, upstream
 from equipoise.balancing.engine.task_gradients import TaskGradients
 
-_DOUBLE = {"cpu": 3}
-"""What a multiplication in float64 costs, in those of float32, with what is spent on conversion."""
-_DOUBLE_ELSEWHERE = 64
-"""The same on other devices. Few have many units for it, and they do not say."""
+_DOUBLE_COST = {"cpu": 3}
+"""Cost of a float64 multiplication, conversion included, in float32 multiplications."""
+_DOUBLE_COST_ELSEWHERE = 64
+"""The same on other devices. Most have few float64 units, and none reports how many."""
 
 _SINGLE = (torch.float32, torch.float16, torch.bfloat16)
 
-_PLACES = {
+_ARGUMENTS = {
     "ConvolutionBackward0": ("_saved_input", 1, 2),
     "AddmmBackward0": ("_saved_mat1", 2, 0),
     "MmBackward0": ("_saved_self", 1, None),
 }
-"""By the name of a layer's node: its input, and which of its parents are weight and bias."""
+"""By the name of a layer's node: attribute with the input, positions of weight and bias among its parents."""
 _PASSED = ("TBackward0", "ToCopyBackward0")
-"""What may lie between a parameter and the layer: a transposition and a change of dtype, as under autocast."""
+"""Nodes that may lie between a parameter and the layer: a transposition, and a change of dtype under autocast."""
 
 
 class Window(NamedTuple):
-    """How a kernel goes along one dimension of a map."""
+    """The geometry of a kernel along one dimension of a map."""
 
     kernel: int
     stride: int
@@ -57,11 +59,11 @@ class Window(NamedTuple):
     dilation: int
 
     def places(self, size: int) -> int:
-        """How many there are in the output, for an input of some size."""
+        """Return the size of the output for an input of some size."""
         return (size + 2 * self.padding - self.dilation * (self.kernel - 1) - 1) // self.stride + 1
 
     def read(self, entry: int, size: int) -> tuple[slice, slice]:
-        """The places of the output for which an entry of the kernel reads the input, and those that it reads."""
+        """Return the output places at which an entry of the kernel reads the input, and the input places it reads."""
         shift = entry * self.dilation - self.padding
         first = max(0, -(shift // self.stride))
         end = max(first, min(self.places(size), (size - 1 - shift) // self.stride + 1))
@@ -69,15 +71,15 @@ class Window(NamedTuple):
         return slice(first, end), slice(start, start + (end - first) * self.stride, self.stride)
 
 
-class Layer(NamedTuple):
-    """A layer in the graph of a step.
+class LayerNode(NamedTuple):
+    """A convolution or linear layer in the graph of a step.
 
     Attributes:
-        output: Where gradients arrive.
-        read: The input, [batch, C, *map].
-        written: How many channels the output has.
+        output: Edge at which gradients arrive.
+        read: Input, [batch, C, *map].
+        written: Number of output channels.
         biased: Whether there is a bias.
-        windows: One for each dimension of the map; a linear layer has none.
+        windows: One for each dimension of the map; none for a linear layer.
     """
 
     output: GradientEdge
@@ -87,18 +89,22 @@ class Layer(NamedTuple):
     windows: Sequence[Window]
 
     def pays(self, tasks: int) -> bool:
-        """Whether the inner products of so many gradients cost less than the gradients and theirs."""
+        """Return whether the inner products cost less this way than by forming the gradients of so many tasks."""
         batch, channels, *size = self.read.shape
         entries = prod(window.kernel for window in self.windows)
         read, places = batch * prod(size), batch * prod(self._map())
         weights = self.written * channels * entries
         short = read**2 * channels + places**2 * (entries + tasks * self.written) + tasks**2 * places * self.written
-        double = _DOUBLE.get(self.read.device.type, _DOUBLE_ELSEWHERE)
+        double = _DOUBLE_COST.get(self.read.device.type, _DOUBLE_COST_ELSEWHERE)
         return double * short < tasks * places * weights + double * tasks**2 * weights
 
     def gram(self, arrived: Sequence[Tensor]) -> Tensor:
-        """Inner products of the gradients at the parameters, [T, T], float64, from those that arrive at the output."""
-        # One by one, since to turn round the whole stack takes many times longer.
+        """Return inner products of the gradients at the parameters, [T, T], float64.
+
+        Args:
+            arrived: For each task the gradient at the output of the layer.
+        """
+        # One by one: permuting the whole stack takes many times longer.
         rows = torch.stack([piece.movedim(1, -1).flatten(0, -2).double() for piece in arrived])
         patches = self._products_of_patches()
         if self.biased:
@@ -124,13 +130,13 @@ class Layer(NamedTuple):
 
 
 class OuterProducts(TaskGradients):
-    """Task gradients of which the inner products are known. Their entries are formed if somebody asks for them.
+    """Task gradients with known inner products. Their entries are formed on request.
 
     Args:
-        like: The tensors at which the gradients are.
-        gram: The inner products of the undivided gradients, [T, T].
-        form: What forms the undivided gradients, as long as the graph has not been freed.
-        scale: What they must be divided by.
+        like: Tensors at which the gradients are.
+        gram: Inner products of the gradients with the scale, [T, T].
+        form: Forms the gradients with the scale. It works until the graph is freed.
+        scale: Factor of a gradient scaler contained in the gradients.
     """
 
     def __init__(
@@ -145,22 +151,22 @@ class OuterProducts(TaskGradients):
 
     @property
     def pieces(self) -> Sequence[Sequence[Tensor | None]]:
-        """The undivided gradients, formed when they are first asked for."""
+        """The gradients with the scale, formed on first use."""
         if not self._pieces:
             self._pieces = self._form()
         return self._pieces
 
     def gram(self) -> Tensor:
-        """Inner products, [T, T], float64."""
+        """Return the inner products, [T, T], float64."""
         return self._gram / self.scale**2
 
 
-def find_layer(tensors: Sequence[Tensor], parameters: Sequence[Tensor]) -> Layer | None:
-    """The layer that has some parameters, in the graph of tensors that were computed with it.
+def find_layer(tensors: Sequence[Tensor], parameters: Sequence[Tensor]) -> LayerNode | None:
+    """Find the layer that uses some parameters, in the graph of some tensors.
 
     Returns:
-        None if the parameters are not the weight, or weight and bias, of one plain convolution or linear layer in
-        single or half precision that the graph holds once.
+        The layer. None unless the parameters are the weight, or weight and bias, of one plain convolution or linear
+        layer in single or half precision that occurs once in the graph.
     """
     users: dict[Any, list[tuple[Any, int]]] = {edge(tensor)[0]: [(None, 0)] for tensor in tensors}
     for node in upstream(tensors).nodes:
@@ -168,9 +174,9 @@ def find_layer(tensors: Sequence[Tensor], parameters: Sequence[Tensor]) -> Layer
             users.setdefault(parent, []).append((node, place))
     found = [_user(parameter, users) for parameter in parameters]
     node = found[0][0]
-    if any(other is not node for other, _ in found) or node is None or node.name() not in _PLACES:
+    if any(other is not node for other, _ in found) or node is None or node.name() not in _ARGUMENTS:
         return None
-    saved, *places = _PLACES[node.name()]
+    saved, *places = _ARGUMENTS[node.name()]
     named = {place: parameter for parameter, (_, place) in zip(parameters, found, strict=True)}
     weight, bias = (named.get(place) for place in places)
     if weight is None or len(parameters) != 1 + (bias is not None):
@@ -188,11 +194,11 @@ def find_layer(tensors: Sequence[Tensor], parameters: Sequence[Tensor]) -> Layer
         return None
     steps = [getattr(node, f"_saved_{name}", ()) for name in ("stride", "padding", "dilation")]
     windows = [Window(*window) for window in zip(kernel, *steps, strict=True)]
-    return Layer(GradientEdge(node, 0), read, written, bias is not None, windows)
+    return LayerNode(GradientEdge(node, 0), read, written, bias is not None, windows)
 
 
 def _user(parameter: Tensor, users: Mapping[Any, Sequence[tuple[Any, int]]]) -> tuple[Any, int]:
-    # The only node that a parameter goes into, and as which of its parents; none if there are more.
+    # The only node that uses a parameter, and the parameter's position among its parents. None if several nodes do.
     node, place = edge(parameter)[0], 0
     while len(users.get(node, ())) == 1:
         node, place = users[node][0]

@@ -1,10 +1,10 @@
-"""The engine: task gradients, each computed once, and what the leaves of a step receive.
+"""One backward step: task gradients, each computed once, and the gradients that the leaves receive.
 
 A step is cut at the features, where the trunk ends and the heads begin. Every head is differentiated once. One
-vector-Jacobian product then goes through the trunk for the weighted sum of the tasks, or one a task for methods that
-measure all shared gradients. Without features, or where they are no clean cut (one is computed from another, or a head
-also reads something else of the trunk), the whole graph of a loss plays the head: the results are equal, only some work
-is done twice.
+vector-Jacobian product then goes through the trunk for the weighted sum of the tasks, or one for each task if the
+method measures all shared gradients. Without a clean cut the whole graph of a loss counts as its head. This is so
+without features, if one feature is computed from another, or if a head also reads something else of the trunk. The
+results are equal then, but some work is done twice.
 
 Cost in backward passes of heads (H) and trunk (E), T tasks:
 
@@ -20,42 +20,39 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from zlib import crc32
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
-from equipoise._core.errors import require
 from equipoise.balancing.engine import distributed
+from equipoise.balancing.engine.arguments import Layer, layer_parameters, loss_values
 from equipoise.balancing.engine.graph import hooks_disabled, partition
 from equipoise.balancing.engine.layer_gram import OuterProducts, find_layer
 from equipoise.balancing.engine.task_gradients import TaskGradients
 from equipoise.balancing.info import Place
 
-Layer = nn.Module | Tensor | Sequence[Tensor]
-"""The last shared layer, as a caller names it."""
-
 
 class Step:
-    """One backward step: which leaves are shared, which are a task's own, and the gradients computed so far.
+    """One backward step. It knows the shared leaves, each task's own leaves, and the gradients computed so far.
 
     Create it with `Step.begin`, which checks the arguments.
 
     Args:
-        losses: A loss of one entry by task, each with a graph.
-        features: The tensors that the heads read, or none.
-        shared: Parameters to count as shared besides those found from the features; without features, instead of those
-            found.
+        losses: Scalar loss by task, each with a graph.
+        features: Tensors that the heads read, or none.
+        shared: Parameters that count as shared. With features they are added to the parameters found from these.
+            Without features they replace the parameters found from the losses.
         last_layer: The last shared layer, if the caller names one.
         retain_graph: Keep the graph for another backward pass.
         summed: Whether parameters that several tasks use behind the features receive the plain sum of the task
             gradients. Otherwise they count as shared.
-        values: [T], the losses of this process without a graph.
-        scale: The factor of a gradient scaler, by which the losses are multiplied.
+        values: [T], losses of this process without a graph.
+        scale: Factor of a gradient scaler, already applied to the losses.
 
     Attributes:
-        features: Where the step is cut; empty if it is not.
-        shared: The leaves that count as shared.
-        heads: For each task the leaves that are its own.
-        between: The leaves that several tasks use and that receive the plain sum.
+        features: Tensors at which the step is cut; empty without a cut.
+        shared: Leaves that count as shared.
+        heads: Each task's own leaves.
+        between: Leaves that several tasks use and that receive the plain sum.
 
     Raises:
         ValueError: The losses depend on the trunk, but not through the features.
@@ -81,7 +78,7 @@ class Step:
         found = self._partition = partition(self.losses, features, shared, summed)
         self.features, self.shared = found.features, found.shared
         self.heads, self.between = found.heads, found.between
-        # By task: the gradients at the features, and those at the leaves that it reaches without them.
+        # By task: gradients at the features, and at the leaves that the task reaches without passing a feature.
         self._at_features: list[list[Tensor | None]] = []
         self._at_leaves: list[dict[Tensor, Tensor]] = []
 
@@ -98,7 +95,7 @@ class Step:
         summed: bool = False,
         objectives: Callable[[], Mapping[str, Tensor]] | None = None,
     ) -> "Step":
-        """Begin a step: check the arguments, and that all processes were given alike.
+        """Begin a step. Check the arguments, and that they agree on all processes.
 
         Args:
             losses: As for `Balancer.backward`, like the other arguments.
@@ -108,16 +105,16 @@ class Step:
             retain_graph: Whether to keep the graph.
             scaler: The gradient scaler.
             summed: Whether parameters that several tasks use behind the features receive the plain sum.
-            objectives: Makes what is differentiated in place of the losses.
+            objectives: Returns the scalars to differentiate in place of the losses.
 
         Raises:
             ValueError: An argument is wrong, or the processes disagree.
         """
-        # A process that refuses its losses must say so to the others, which would wait for it for ever.
+        # A process that refuses its losses must tell the others. Otherwise they would wait for it for ever.
         first = next((loss for loss in losses.values() if isinstance(loss, Tensor)), None)
         device = torch.device("cpu") if first is None else first.device
         try:
-            values = _values(losses)
+            values = loss_values(losses)
             total = losses if objectives is None else objectives()
             scaled = total if scaler is None else {task: scaler.scale(loss) for task, loss in total.items()}
             step = cls(
@@ -140,23 +137,24 @@ class Step:
         return step
 
     def leaves(self) -> list[Tensor]:
-        """Every leaf that may receive a gradient, in an order that depends on the graph alone."""
+        """Return every leaf that may receive a gradient, in an order that depends on the graph alone."""
         own = [leaf for leaves in self.heads for leaf in leaves]
         return list(dict.fromkeys([*self.shared, *self.between, *own]))
 
     # Measuring
 
     def gradients(self, place: Place, who: str) -> TaskGradients | None:
-        """The task gradients at a place; None where only losses are measured.
+        """Return the task gradients at a place, or None if the place is the losses.
 
-        Those at parameters are reduced over processes; those at the features are of each process's part of the batch.
+        Gradients at parameters are reduced over processes. Gradients at the features stay those of each process's part
+        of the batch.
 
         Args:
             place: Where to measure.
-            who: The method or probe, for messages.
+            who: Name of the method or probe, for messages.
 
         Raises:
-            ValueError: The arguments of the step do not lead to that place.
+            ValueError: The arguments of the step do not allow to measure there.
         """
         if place is Place.LAST_LAYER:
             layer = self._layer(who)
@@ -168,12 +166,12 @@ class Step:
         return None
 
     def products(self, place: Place, who: str) -> TaskGradients | None:
-        """As `gradients`, for callers that need inner products above all.
+        """Return the same as `gradients`, for callers that mainly need inner products.
 
-        At the last layer nothing else is computed where products cost less. Single entries are then formed when they
-        are asked for, which must be before the step is finished.
+        At the last layer only the inner products are computed if that costs less. Single entries are then formed on
+        request, which must come before the end of the step.
         """
-        # Over processes it is the gradients that are summed, not their inner products.
+        # Gradients can be summed over processes, their inner products cannot.
         if place is Place.LAST_LAYER and distributed.world_size() == 1:
             layer = self._layer(who)
             found = find_layer(self.features or self.losses, layer)
@@ -185,16 +183,16 @@ class Step:
     def _layer(self, who: str) -> list[Tensor]:
         if self._last_layer is None:
             raise ValueError(
-                f"`last_layer` should be given: {who} looks at the gradients there. Found none. Pass the last "
+                f"`last_layer` should be given: {who} measures gradients there. Found none. Pass the last "
                 "layer that all tasks share, such as `encoder.layer4[-1].conv2` of a ResNet-18."
             )
-        return _layer_parameters(self._last_layer)
+        return layer_parameters(self._last_layer)
 
     def _feature_gradients(self, who: str) -> TaskGradients:
         if not self.features:
             raise ValueError(
                 "`features` should hold tensors that require a gradient, none computed from another, and all "
-                f"that the heads read of the trunk: {who} looks at the gradients there. Found {self._given_features} "
+                f"that the heads read of the trunk: {who} measures gradients there. Found {self._given_features} "
                 "that will not do."
             )
         self._differentiate_heads()
@@ -205,36 +203,36 @@ class Step:
         if not self.shared:
             raise ValueError(
                 f"`features` or `shared` should lead to shared parameters that require a gradient: {who} "
-                "looks at theirs. Found none. Unfreeze the trunk, or use `uniform` or `fixed`."
+                "measures their gradients. Found none. Unfreeze the trunk, or use `uniform` or `fixed`."
             )
         rows: list[list[Tensor | None]] = []
         for number in range(len(self.tasks)):
-            # A probe that looks at the features has had it differentiated.
+            # A probe at the features has already differentiated the head.
             if number == len(self._at_leaves):
                 self._differentiate_head(number)
             keep = self.retain_graph or number < len(self.tasks) - 1
             through = self._through_trunk(self._at_features[number], self._partition.trunk, retain_graph=keep)
             found = dict(zip(self._partition.trunk, through, strict=True))
             direct = self._at_leaves[number]
-            # Nothing needs them again: what is left are the task's own.
+            # Nothing needs these again. The rest are the leaves of the task itself.
             found |= {leaf: direct.pop(leaf) for leaf in self.shared if leaf in direct}
             self._at_features[number] = []
             rows += _reduced([[found.get(leaf) for leaf in self.shared]])
         return TaskGradients(self.shared, rows, self.scale)
 
-    # What the leaves receive
+    # Update: the gradient that each leaf receives
 
-    def weighted(self, weights: Tensor, head_weights: Tensor | None = None) -> dict[Tensor, Tensor]:
-        """Gradients of the weighted sum of losses, reduced over processes, by leaf.
+    def update_from_weights(self, weights: Tensor, head_weights: Tensor | None = None) -> dict[Tensor, Tensor]:
+        """Return the gradients of the weighted sum of losses by leaf, reduced over processes.
 
         Args:
-            weights: [T], how much of each task's gradient the shared parameters get.
-            head_weights: [T], how much of it the task's own parameters get; as much when not given.
+            weights: [T], weights of the task gradients at the shared parameters.
+            head_weights: [T], weights at the tasks' own parameters. None for `weights`.
         """
         if (head_weights is not None or self.between) and self.features:
             self._differentiate_heads()
         if self._at_leaves:
-            seeds = TaskGradients(self.features, self._at_features).combined(weights)
+            seeds = TaskGradients(self.features, self._at_features).weighted_sum(weights)
             found = self._from_heads(weights, weights if head_weights is None else head_weights)
             at_features = [seeds.get(feature) for feature in self.features]
             through = self._through_trunk(at_features, self._partition.trunk, self.retain_graph)
@@ -248,23 +246,32 @@ class Step:
             found |= self._of_total(weights if head_weights is None else head_weights, own, self.retain_graph)
         return distributed.means(found)
 
-    def combined(self, rows: TaskGradients, weights: Tensor, head_weights: Tensor) -> dict[Tensor, Tensor]:
-        """Gradients when the shared parameters receive the weighted sum of `gradients` at the shared parameters."""
-        return distributed.means(self._from_heads(weights, head_weights)) | rows.combined(weights)
+    def update_from_gradients(
+        self, gradients: TaskGradients, weights: Tensor, head_weights: Tensor
+    ) -> dict[Tensor, Tensor]:
+        """Return the gradients by leaf if the shared parameters receive a weighted sum of `gradients` there."""
+        return distributed.means(self._from_heads(weights, head_weights)) | gradients.weighted_sum(weights)
 
-    def directed(self, rows: TaskGradients, direction: Tensor, head_weights: Tensor) -> dict[Tensor, Tensor]:
-        """Gradients when the shared parameters receive a direction, [P], in the order of `gradients` there."""
+    def update_from_direction(
+        self, gradients: TaskGradients, direction: Tensor, head_weights: Tensor
+    ) -> dict[Tensor, Tensor]:
+        """Return the gradients by leaf if the shared parameters receive a direction, [P], ordered as `gradients`."""
         heads = distributed.means(self._from_heads(head_weights, head_weights))
-        return heads | dict(zip(self.shared, rows.split(direction), strict=True))
+        return heads | dict(zip(self.shared, gradients.split(direction), strict=True))
 
-    def directed_features(self, rows: TaskGradients, direction: Tensor, head_weights: Tensor) -> dict[Tensor, Tensor]:
-        """Gradients when the features receive a gradient, [P], in the order of `gradients` there."""
+    def update_from_feature_direction(
+        self, gradients: TaskGradients, direction: Tensor, head_weights: Tensor
+    ) -> dict[Tensor, Tensor]:
+        """Return the gradients by leaf if the features receive a gradient, [P], ordered as `gradients`."""
         found = self._from_heads(head_weights, head_weights)
-        through = self._through_trunk(rows.split(direction), self._partition.trunk, self.retain_graph)
+        through = self._through_trunk(gradients.split(direction), self._partition.trunk, self.retain_graph)
         return distributed.means(found | _present(self._partition.trunk, through))
 
-    def own(self) -> list[dict[Tensor, Tensor]]:
-        """Each task's gradients at its own leaves, reduced over processes; after those at the shared parameters."""
+    def own_gradients(self) -> list[dict[Tensor, Tensor]]:
+        """Return each task's gradients at its own leaves, reduced over processes.
+
+        Call it after measuring at the shared parameters.
+        """
         shared = {*self.shared, *self.between}
         return [
             distributed.means({leaf: gradient for leaf, gradient in found.items() if leaf not in shared})
@@ -272,12 +279,12 @@ class Step:
         ]
 
     def nonfinite_tasks(self, gradients: Mapping[Tensor, Tensor]) -> tuple[str, ...]:
-        """The tasks to blame for gradients that are not finite: those whose own leaves have them, else all."""
+        """Return the tasks whose own leaves have gradients that are not finite; all tasks if no own leaf has."""
         bad = {leaf for leaf, gradient in gradients.items() if not bool(gradient.isfinite().all())}
         own = tuple(t for t, leaves in zip(self.tasks, self.heads, strict=True) if not bad.isdisjoint(leaves))
         return own or self.tasks
 
-    # The passes themselves
+    # Backward passes
 
     def _at_layer(self, places: Sequence[Tensor] | Sequence[GradientEdge]) -> list[list[Tensor | None]]:
         if self.features:
@@ -300,7 +307,7 @@ class Step:
     def _differentiate_head(self, number: int) -> None:
         reached = self._partition.reached[number]
         keep = self.retain_graph or not (self._partition.disjoint or number == len(self.losses) - 1)
-        # The features' own hooks are heard when the trunk is differentiated.
+        # The hooks of the features fire when the trunk is differentiated.
         with hooks_disabled(self.features):
             found = _gradients([self.losses[number]], [*self.features, *reached], None, keep)
         self._at_features.append(list(found[: len(self.features)]))
@@ -356,41 +363,5 @@ def _reduced(rows: Sequence[Sequence[Tensor | None]]) -> list[list[Tensor | None
 
 
 def _times(gradient: Tensor, weight: Tensor) -> Tensor:
-    # Not `weight.to(gradient)`: a weight rounded to half precision would be off by a thousandth.
+    # Not `weight.to(gradient)`: rounding to half precision would change the weight by a thousandth.
     return (gradient * weight.to(gradient.device)).to(gradient.dtype)
-
-
-def _values(losses: Mapping[str, Tensor]) -> Tensor:
-    require(len(losses) > 0, "losses", losses, "hold the loss of at least one task")
-    for task, loss in losses.items():
-        if not isinstance(loss, Tensor) or loss.numel() != 1:
-            found = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
-            raise ValueError(f"`losses[{task!r}]` should be a scalar tensor. Found `{found}`. Take its mean or sum.")
-        if not loss.requires_grad:
-            raise ValueError(
-                f"`losses[{task!r}]` should depend on the model. Found a tensor without a graph: it was detached, "
-                "computed under `no_grad`, or all that it depends on is frozen. Leave out tasks without labels in a "
-                "batch."
-            )
-    device = next(iter(losses.values())).device
-    values = [loss.detach().reshape(()).to(device) for loss in losses.values()]
-    return torch.stack([value if value.dtype == torch.float64 else value.float() for value in values])
-
-
-def _layer_parameters(layer: nn.Module | Tensor | Sequence[Tensor]) -> list[Tensor]:
-    """The trainable parameters of what the caller named as last shared layer.
-
-    Raises:
-        ValueError: It has none.
-    """
-    if isinstance(layer, nn.Module):
-        parameters: list[Tensor] = list(layer.parameters())
-    else:
-        parameters = [layer] if isinstance(layer, Tensor) else list(layer)
-    trainable = [parameter for parameter in parameters if parameter.requires_grad]
-    if not trainable:
-        raise ValueError(
-            "`last_layer` should hold parameters that require a gradient. Found none: name a layer of the trunk that "
-            "is not frozen, or use a method that sees losses alone, such as `uniform` or `fixed`."
-        )
-    return trainable

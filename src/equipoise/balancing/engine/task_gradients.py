@@ -1,4 +1,4 @@
-"""The gradients of several tasks at the same tensors, as autograd hands them out."""
+"""The gradients of several tasks at the same tensors, in the pieces that autograd returns."""
 
 from collections.abc import Sequence
 
@@ -9,13 +9,13 @@ from torch import Tensor
 class TaskGradients:
     """The gradients of T tasks at some tensors, P entries each.
 
-    They stay in the pieces in which autograd hands them out: to copy them into a matrix, even into one that is kept
-    from step to step, takes longer than it saves. `matrix` does it for the methods that need single entries.
+    They stay in the pieces that autograd returns. A copy into a matrix, even one that is kept from step to step, takes
+    longer than it saves. `matrix` makes it for the methods that need single entries.
 
     Args:
-        like: The tensors at which the gradients are.
-        pieces: For each task a gradient for each of these tensors; none where the task does not reach it.
-        scale: What all pieces must be divided by to be the gradients.
+        like: Tensors at which the gradients are.
+        pieces: For each task, a gradient for each of these tensors; None if the task does not reach the tensor.
+        scale: Factor of a gradient scaler contained in all pieces.
     """
 
     def __init__(self, like: Sequence[Tensor], pieces: Sequence[Sequence[Tensor | None]], scale: float = 1.0) -> None:
@@ -27,20 +27,19 @@ class TaskGradients:
 
     @property
     def pieces(self) -> Sequence[Sequence[Tensor | None]]:
-        """For each task a gradient for each of the tensors; none where the task does not reach it."""
+        """For each task, a gradient for each tensor; None if the task does not reach the tensor."""
         return self._pieces
 
     def gram(self) -> Tensor:
-        """Inner products, [T, T], float64, so that gradients from 1e-20 to 1e20 keep their digits."""
+        """Return the inner products, [T, T], float64, so that gradients from 1e-20 to 1e20 keep their digits."""
         device = self.like[0].device
-        # Block by block: a float64 copy of the whole would be twice the largest thing in memory, and slow on a
-        # processor's cache.
+        # Block by block: a float64 copy of the whole would double the memory, and would not fit into a CPU's cache.
         size = max((1 << 18) // len(self.pieces), 1) if device.type == "cpu" else 1 << 20
         block = torch.zeros(len(self.pieces), size, dtype=torch.float64, device=device)
         gram = block.new_zeros(len(self.pieces), len(self.pieces))
         filled = 0
         for tensor, column in zip(self.like, zip(*self.pieces, strict=True), strict=True):
-            present = [(task, _laid_out(piece, tensor)) for task, piece in enumerate(column) if piece is not None]
+            present = [(task, _flat(piece, tensor)) for task, piece in enumerate(column) if piece is not None]
             total = present[0][1].numel() if present else 0
             done = 0
             while done < total:
@@ -58,10 +57,10 @@ class TaskGradients:
         return gram.div_(self.scale**2)
 
     def cross(self, other: "TaskGradients") -> Tensor:
-        """Inner products with the gradients of another batch, [T, T of the other], float64.
+        """Return the inner products with the gradients of another batch, [T, T of the other], float64.
 
         Args:
-            other: Gradients at the same tensors, in any order; a tensor that only one has does not count.
+            other: Gradients at the same tensors, in any order. A tensor that only one of the two has does not count.
         """
         device = self.like[0].device
         total = torch.zeros(len(self.pieces), len(other.pieces), dtype=torch.float64, device=device)
@@ -74,8 +73,8 @@ class TaskGradients:
                     total.addmm_(mine, others.T)
         return total.div_(self.scale * other.scale)
 
-    def combined(self, weights: Tensor) -> dict[Tensor, Tensor]:
-        """Weighted sums of the undivided pieces, by tensor; tensors that no task reaches are left out."""
+    def weighted_sum(self, weights: Tensor) -> dict[Tensor, Tensor]:
+        """Return weighted sums of the pieces by tensor, with the scale. Tensors that no task reaches are left out."""
         found: dict[Tensor, Tensor] = {}
         for tensor, column in zip(self.like, zip(*self.pieces, strict=True), strict=True):
             for piece, weight in zip(column, weights.to(tensor.device), strict=True):
@@ -88,7 +87,7 @@ class TaskGradients:
         return {tensor: total.to(tensor.dtype) for tensor, total in found.items()}
 
     def matrix(self) -> Tensor:
-        """The gradients as a new matrix, [T, P]."""
+        """Return the gradients as a new matrix, [T, P]."""
         size = sum(tensor.numel() for tensor in self.like)
         matrix = torch.empty(len(self.pieces), size, dtype=self.dtype, device=self.like[0].device)
         for row, pieces in zip(matrix, self.pieces, strict=True):
@@ -101,38 +100,38 @@ class TaskGradients:
         return matrix if self.scale == 1 else matrix.div_(self.scale)
 
     def sample(self, size: int) -> Tensor:
-        """Evenly spaced entries of the undivided gradients, always the same ones, as a new matrix [T, about `size`].
+        """Return evenly spaced entries of the gradients, with the scale, as a new matrix [T, about `size`].
 
-        The cosine of two samples is close to that of what they were taken from, and takes no more room.
+        The entries are always the same ones. The cosine of two samples is close to that of the whole gradients.
         """
         total = sum(tensor.numel() for tensor in self.like)
-        # Odd, so that it is not in step with the channels of a layer, of which there are mostly powers of two.
+        # Odd, so that it shares no factor with the channels of a layer, mostly a power of two.
         stride = 1 if total <= size else -(-total // size) | 1
         columns = []
         for tensor, column in zip(self.like, zip(*self.pieces, strict=True), strict=True):
             entries = tensor.new_zeros(-(-tensor.numel() // stride), dtype=self.dtype)
-            taken = [entries if p is None else _laid_out(p, tensor)[::stride].to(entries) for p in column]
+            taken = [entries if p is None else _flat(p, tensor)[::stride].to(entries) for p in column]
             columns.append(torch.stack(taken).to(self.like[0].device))
         return torch.cat(columns, dim=1)
 
     def split(self, direction: Tensor) -> list[Tensor]:
-        """A direction, [P], in pieces of the shapes and dtypes of the tensors, multiplied by the scale."""
+        """Return a direction, [P], times the scale, in pieces of the shapes and dtypes of the tensors."""
         scaled = direction if self.scale == 1 else direction * self.scale
         parts = scaled.split([tensor.numel() for tensor in self.like])
         return [part.view(tensor.shape).to(tensor.dtype) for part, tensor in zip(parts, self.like, strict=True)]
 
 
-def _laid_out(piece: Tensor, like: Tensor) -> Tensor:
-    # In the order of memory, in which nothing is copied when channels come last.
+def _flat(piece: Tensor, like: Tensor) -> Tensor:
+    # In the order of memory, so that channels-last tensors are not copied.
     strides = like.stride()
     return piece.permute(sorted(range(like.dim()), key=strides.__getitem__, reverse=True)).reshape(-1)
 
 
 def _part(pieces: Sequence[Tensor | None], like: Tensor, start: int, size: int, device: torch.device) -> Tensor:
-    # Zeros where a task does not reach the tensor.
+    # Zeros if a task does not reach the tensor.
     count = min(size, like.numel() - start)
     part = torch.zeros(len(pieces), count, dtype=torch.float64, device=device)
     for task, piece in enumerate(pieces):
         if piece is not None:
-            part[task].copy_(_laid_out(piece, like)[start : start + count])
+            part[task].copy_(_flat(piece, like)[start : start + count])
     return part

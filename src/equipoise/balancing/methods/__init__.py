@@ -1,1 +1,1 @@
-"""One file a method. A new file with a `Balancer` that has a `record` is a new method; nothing else needs an edit."""
+"""One file for each method. A new file with a registered `Balancer` is a new method."""

@@ -1,4 +1,4 @@
-"""Aligned-MTL: gradients made orthogonal and of equal length, then summed."""
+"""Aligned-MTL: make the task gradients orthogonal and equally long, then sum them."""
 
 from typing import Literal
 
@@ -15,31 +15,34 @@ from equipoise.balancing.solvers import Gram, read_gram
 
 __all__ = ["AlignedMTL", "aligned_mtl"]
 
+ScaleMode = Literal["min", "median", "rmse"]
 _VERY_UNEQUAL = 1e-2
 
 
 def aligned_mtl(gram: Tensor, scale_mode: str = "min") -> Tensor:
     r"""Weights of Aligned-MTL (Senushkin et al., CVPR 2023), sum convention.
 
-    With the eigenvalues :math:`\lambda` of :math:`G = V \Lambda V^T` above the rank cut :math:`T \epsilon
-    \lambda_{\max}`:
+    With the eigenvalues $\lambda$ of $G = V \Lambda V^T$ above the rank cut $T \epsilon
+    \lambda_{\max}$:
 
-    .. math:: w = \sqrt{s}\; V \Lambda^{-1/2} V^T 1
+    $$
+    w = \sqrt{s}\; V \Lambda^{-1/2} V^T 1
+    $$
 
-    The aligned gradients are the closest matrix with orthogonal rows of length :math:`\sqrt s` (within the span, if
-    gradients are dependent). TorchJD takes the mean, ``w / T``. The rank cut uses the precision of ``gram``; the
-    authors' uses that of the default dtype, which changes ``"min"`` by jumps for nearly dependent gradients. If all
-    gradients are zero, so are the weights.
+    The aligned gradients form the closest matrix with orthogonal rows of length $\sqrt s$ (within the span, if
+    gradients are dependent). TorchJD takes the mean, `w / T`. The rank cut uses the precision of `gram`. The authors'
+    code uses that of the default dtype, so that `"min"` jumps for nearly dependent gradients. If all gradients are
+    zero, so are the weights.
 
     Args:
-        gram: Gram matrix of the task gradients, ``J @ J.T``, shape ``[T, T]``.
-        scale_mode: ``s`` is the ``"min"``, the lower ``"median"`` or the mean (``"rmse"``) of the eigenvalues kept.
+        gram: Gram matrix of the task gradients, `J @ J.T`, shape `[T, T]`.
+        scale_mode: Choice of `s`: the `"min"`, the lower `"median"` or the mean (`"rmse"`) of the kept eigenvalues.
 
     Returns:
-        Weights, possibly negative, shape ``[T]``, dtype and device of ``gram``. Solved in float64.
+        Weights, possibly negative, shape `[T]`, dtype and device of `gram`. Solved in float64.
 
     Raises:
-        ValueError: If ``gram`` is not a finite symmetric matrix or ``scale_mode`` is unknown.
+        ValueError: If `gram` is not a finite symmetric matrix or `scale_mode` is unknown.
 
     Example:
         >>> import torch
@@ -69,20 +72,17 @@ def aligned_mtl(gram: Tensor, scale_mode: str = "min") -> Tensor:
     return (weights if order is None else torch.empty_like(weights).index_copy_(0, order, weights)).to(gram)
 
 
-ScaleMode = Literal["min", "median", "rmse"]
-
-
 @register
 class AlignedMTL(GramBalancer):
     """The sum of the closest orthogonal gradients, all of the length of the smallest singular value ("min").
 
-    TorchJD takes the mean. Eigenvalues below the precision of the gradients (float32: about 1e-7 of the largest, as in
-    the authors' code, float64: 2e-16; times T) are rounding and left out: two tasks with all but identical gradients
-    would otherwise make the smallest singular value, and with it the step, vanish.
+    TorchJD takes the mean. Eigenvalues below the precision of the gradients are rounding errors and left out. The limit
+    is T times about 1e-7 of the largest (float32, as in the authors' code) or 2e-16 (float64). Without it two tasks
+    with almost identical gradients would make the smallest singular value, and with it the step, vanish.
 
     Args:
         scale_mode: The common squared length: "min", the lower "median", or the mean ("rmse") of the eigenvalues.
-        measure_at: Where the gradients are looked at.
+        measure_at: Where gradients are measured.
         scale_heads: Whether the tasks' own parameters also receive the weighted gradient.
 
     Example:
@@ -107,6 +107,6 @@ class AlignedMTL(GramBalancer):
     scale_heads: bool = hyper(default=False, source="authors' code")
 
     def solve(self, inputs: StepInputs, gram: Tensor) -> Tensor:
-        """The weights, which do not depend on the scale of the Gram matrix."""
+        """Compute the weights, which do not depend on the scale of the Gram matrix."""
         precision = torch.float64 if inputs.gradients is None else inputs.gradients.dtype
         return aligned_mtl((gram / gram.diagonal().max()).to(precision), self.scale_mode)

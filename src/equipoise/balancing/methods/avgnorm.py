@@ -17,25 +17,27 @@ __all__ = ["AvgNorm", "avgnorm"]
 
 @torch.no_grad()
 def avgnorm(gram: Tensor) -> Tensor:
-    r"""Weights of AvgNorm (P1, equation 6).
+    r"""Weights of AvgNorm (Guo et al. 2025, equation 6).
 
-    .. math:: w_i = \lVert \textstyle\sum_j g_j \rVert \,/\, \lVert g_i \rVert
+    $$
+    w_i = \lVert \textstyle\sum_j g_j \rVert \,/\, \lVert g_i \rVert
+    $$
 
-    All weighted gradients have the same norm, that of the sum. A task whose gradient is zero has no direction: its
-    weight is 0. If all gradients are zero, all weights are 1. Exactly opposite gradients sum to zero: all weights are
-    0, up to the rounding of the Gram matrix (``1e-8`` relative in float64).
+    All weighted gradients have the same norm: that of the sum. A zero gradient has no direction, so its weight is 0. If
+    all gradients are zero, all weights are 1. Exactly opposite gradients sum to zero. Then all weights are 0, up to the
+    rounding of the Gram matrix (`1e-8` relative in float64).
 
-    The formula has no solver, so that it runs on the Gram matrix's device without waiting for it. Therefore NaN and
-    infinity are refused on the CPU only; on other devices they turn every weight into NaN.
+    There is no solver, so the function runs on the device of the Gram matrix without waiting for it. For the same
+    reason NaN and infinity are refused on the CPU only. On other devices they turn every weight into NaN.
 
     Args:
-        gram: Gram matrix of the task gradients at the last shared layer, ``J @ J.T``, of shape ``[T, T]``.
+        gram: Gram matrix of the task gradients at the last shared layer, `J @ J.T`, shape `[T, T]`.
 
     Returns:
-        Weights of shape ``[T]``, dtype and device of ``gram``.
+        Weights, shape `[T]`, dtype and device of `gram`.
 
     Raises:
-        ValueError: If ``gram`` is not a square floating-point matrix, or, on the CPU, not finite.
+        ValueError: If `gram` is not a square floating-point matrix, or, on the CPU, not finite.
 
     Example:
         >>> import torch
@@ -62,25 +64,26 @@ def avgnorm(gram: Tensor) -> Tensor:
 class AvgNorm(GradientBalancer):
     """Weights w_i = ||sum_j g_j|| / ||g_i|| with g_i the gradient of the unweighted loss i at the last shared layer.
 
-    Source: P1 (Guo et al., "Revisit the Imbalance Optimization in Multi-task Learning", 2025), equation 6. Weights are
-        constants
-    for the backward pass, come from the current step's raw gradients, and are neither smoothed nor normalised, as in
-    the paper. A task whose gradient is zero in a step gets the weight 0 and does not count in the sum; when all are
-    zero (the first step of a ResNet whose residual branches start at zero) all weights are 1, else nothing would ever
+    Source: Guo et al., "Revisit the Imbalance Optimization in Multi-task Learning", 2025, equation 6. As in the paper,
+    the weights come from the raw gradients of the current step, are constants in the backward pass, and are neither
+    smoothed nor normalised.
+
+    A task with a zero gradient gets the weight 0 and adds nothing to the sum. If all gradients are zero, all weights
+    are 1. This happens in the first step of a ResNet whose residual branches start at zero, which would otherwise never
     move.
 
-    The update's direction does not depend on the losses' scales, its length does. Fully conflicting gradients cancel in
-    the sum and make the step zero.
+    The direction of the update does not depend on the scales of the losses. Its length does. Fully conflicting
+    gradients cancel in the sum and make the step zero.
 
     Args:
-        every: Steps between two measurements. In between the last weights are used and a step costs what a plain one
-            costs.
-        ema: Share of the old weights in an exponential moving average of the weights; 0 is the paper's method.
-        max_weight: Upper limit of each weight; none in the paper.
-        measure_at: Where norms are measured: at the last shared layer, at the features, or at all shared parameters. P1
-            reports that the last layer is enough.
-        scale_heads: Whether the tasks' own parameters also receive the weighted gradient. The paper weights the loss,
-            hence them too.
+        every: Steps between two measurements. In between, the last weights apply and a step costs no more than a plain
+            one.
+        ema: Share of the old weights in an exponential moving average of the weights. 0 is the paper's method.
+        max_weight: Upper limit of each weight. The paper has none.
+        measure_at: Where norms are measured: at the last shared layer, at the features, or at all shared parameters.
+            Guo et al. report that the last layer is enough.
+        scale_heads: Whether the tasks' own parameters also receive the weighted gradient, as in the paper, which
+            weights the losses.
 
     Example:
         >>> import torch, equipoise
@@ -100,10 +103,10 @@ class AvgNorm(GradientBalancer):
         state="weights between measurements or for the moving average; step counter",
     )
 
-    every: int = hyper(default=1, rule=at_least(1), source="P1: every step")
-    ema: float = hyper(default=0.0, rule=within(0, 1, ends="[)"), source="P1: none")
-    max_weight: float | None = hyper(default=None, rule=or_none(POSITIVE), source="P1: none")
-    measure_at: MeasureAt = hyper(default="last_layer", source="P1, section VI")
+    every: int = hyper(default=1, rule=at_least(1), source="Guo et al. 2025: every step")
+    ema: float = hyper(default=0.0, rule=within(0, 1, ends="[)"), source="Guo et al. 2025: none")
+    max_weight: float | None = hyper(default=None, rule=or_none(POSITIVE), source="Guo et al. 2025: none")
+    measure_at: MeasureAt = hyper(default="last_layer", source="Guo et al. 2025, section VI")
     scale_heads: bool = hyper(default=True)
 
     def initial_state(self) -> dict[str, Any]:
@@ -111,12 +114,12 @@ class AvgNorm(GradientBalancer):
         return {"step": 0, "weights": {}}
 
     def place(self, tasks: Sequence[str]) -> Place:
-        """The chosen place when a measurement is due or a task has never been measured, else the losses alone."""
+        """Return the chosen place if a measurement is due or a task is new, else the losses."""
         due = self.state["step"] % self.every == 0 or any(task not in self.state["weights"] for task in tasks)
         return super().place(tasks) if due else Place.LOSSES
 
     def weigh(self, inputs: StepInputs) -> Tensor:
-        """P1, equation 6, with the moving average, the limit and the held weights where they are asked for."""
+        """Compute the weights, or take the last ones, and apply moving average and limit."""
         held: dict[str, Tensor] = self.state["weights"]
         if inputs.gram is None:
             weights = torch.stack([held[task] for task in inputs.tasks])
@@ -129,7 +132,7 @@ class AvgNorm(GradientBalancer):
             if self.max_weight is not None:
                 weights = weights.clamp(max=self.max_weight)
             if self.every > 1 or self.ema > 0:
-                # A zero gradient says nothing about the steps to come.
+                # A zero gradient says nothing about later steps.
                 measured = zip(inputs.tasks, weights, nonzero.tolist(), strict=True)
                 held = held | {task: weight for task, weight, useful in measured if useful}
         self.state = {"step": self.state["step"] + 1, "weights": held}

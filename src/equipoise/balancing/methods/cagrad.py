@@ -10,7 +10,7 @@ from equipoise._core.registry import register
 from equipoise.balancing.bases.gram import GramBalancer
 from equipoise.balancing.bases.weights import MeasureAt
 from equipoise.balancing.engine.update import StepInputs
-from equipoise.balancing.hyper_parameters import Rule, hyper
+from equipoise.balancing.hyper_parameters import FINITE_NON_NEGATIVE, hyper
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.solvers import (
     Gram,
@@ -29,24 +29,26 @@ __all__ = ["CAGrad", "cagrad"]
 def cagrad(gram: Tensor, c: float = 0.4) -> Tensor:
     r"""Weights of CAGrad (Liu et al., NeurIPS 2021, algorithm 1), mean convention, not rescaled.
 
-    .. math:: \max_d \min_i \langle g_i, d \rangle \ \text{ s.t. }\  \lVert d - g_0 \rVert \le c \lVert g_0 \rVert,
-        \quad g_0 = \tfrac1T \sum_i g_i
+    $$
+    \max_d \min_i \langle g_i, d \rangle \ \text{ s.t. }\  \lVert d - g_0 \rVert \le c \lVert g_0 \rVert,
+    \quad g_0 = \tfrac1T \sum_i g_i
+    $$
 
-    The authors' training code divides by ``1 + c ** 2`` and multiplies by the number of tasks. The optimum is unique
-    unless the best worst-case improvement is zero (a zero gradient, or a Pareto-stationary point whose ball reaches the
-    cone of non-conflicting directions); then the optimum nearest to the mean gradient is returned, its projection onto
-    that cone. If the mean gradient is zero, the update is zero.
+    The authors' training code divides by `1 + c ** 2` and multiplies by the number of tasks. The optimum is unique
+    unless the best worst-case improvement is zero. This happens for a zero gradient, and at a Pareto-stationary point
+    whose ball reaches the cone of non-conflicting directions. Then the optimum nearest to the mean gradient is
+    returned: its projection onto that cone. If the mean gradient is zero, the update is zero.
 
     Args:
-        gram: Gram matrix of the task gradients, ``J @ J.T``, shape ``[T, T]``.
+        gram: Gram matrix of the task gradients, `J @ J.T`, shape `[T, T]`.
         c: Radius relative to the mean gradient, non-negative. Convergence is proven below 1. 0 gives the mean.
 
     Returns:
-        Effective weights, ``d = J.T @ w``, non-negative, shape ``[T]``, dtype and device of ``gram``. Solved in
+        Effective weights, `d = J.T @ w`, non-negative, shape `[T]`, dtype and device of `gram`. Solved in
         float64.
 
     Raises:
-        ValueError: If ``gram`` is not a finite symmetric matrix or ``c`` is negative.
+        ValueError: If `gram` is not a finite symmetric matrix or `c` is negative.
         SolverError: If the optimality condition was not reached.
 
     Example:
@@ -74,14 +76,14 @@ def cagrad(gram: Tensor, c: float = 0.4) -> Tensor:
 
 
 def _multipliers(lengths: Vector, angles: Gram, slopes: Tensor, c: float) -> Tensor:
-    """What CAGrad adds to the mean gradient of norm 1, as multiples of the unit gradients."""
+    """Return the addition of CAGrad to the mean gradient of norm 1, as multiples of the unit gradients."""
     present = [task for task, length in enumerate(lengths) if length > 0]
     shortest = min(lengths[task] for task in present)
     costs = to_tensor([shortest / lengths[task] for task in present])
     if len(present) == len(lengths):
         found = ball_multipliers(angles, slopes, costs, c)
         return found if found is not None else _projection(angles, slopes)
-    # A zero gradient never improves, so that no improvement beyond zero counts.
+    # A zero gradient never improves, so the best worst case is zero.
     angles, slopes = angles.of(present), slopes[present]
     nearest = _projection(angles, slopes)
     if (nearest @ angles.matrix @ nearest).item() > c**2:
@@ -93,7 +95,7 @@ def _multipliers(lengths: Vector, angles: Gram, slopes: Tensor, c: float) -> Ten
 
 
 def _projection(angles: Gram, slopes: Tensor) -> Tensor:
-    """The step from the mean gradient to the nearest direction that conflicts with no task."""
+    """Return the step from the mean gradient to the nearest direction that conflicts with no task."""
     return nonnegative_multipliers(angles.matrix, slopes[None], (slopes < 0)[None], angles.precision)[0]
 
 
@@ -101,20 +103,20 @@ def _projection(angles: Gram, slopes: Tensor) -> Tensor:
 class CAGrad(GramBalancer):
     """The d with the largest min_i <g_i, d> within the distance c ||g_0|| of the mean gradient g_0.
 
-    `rescale` divides it by 1 (0), by 1 + c^2 (1, the authors' code) or by 1 + c (2, with which identical tasks give the
-    gradient of one); algorithm 1 of the paper and TorchJD do not divide. The authors' training code multiplies by T
-    (`reduction="sum"`), LibMTL does not. SamsungLabs has `rescale=0`.
+    `rescale` divides the update: by 1 (`rescale=0`), by 1 + c^2 (1, the authors' code), or by 1 + c (2, with which
+    identical tasks give the gradient of one). Algorithm 1 of the paper, TorchJD and SamsungLabs do not divide. The
+    authors' training code multiplies by T (`reduction="sum"`), LibMTL does not.
 
-    Where the best worst case is no improvement at all (a Pareto-stationary point whose ball reaches that far, a zero
-    gradient) the optimum is not unique: the one nearest to the mean gradient is taken. TorchJD takes zero, the authors'
-    solver its own noise.
+    If the best worst case is no improvement, the optimum is not unique. This happens for a zero gradient, and at a
+    Pareto-stationary point whose ball reaches far enough. The method then takes the optimum nearest to the mean
+    gradient. TorchJD takes zero, and the authors' solver returns noise.
 
     Args:
-        c: Radius relative to the mean gradient; convergence is proven below 1; 0 gives the mean. P1 has 0.5 or 0.4, P2
-            searches 0.2, 0.5 and 0.8.
-        rescale: 0, 1 or 2.
+        c: Radius relative to the mean gradient. Convergence is proven below 1. 0 gives the mean. Guo et al. (2025) have
+            0.5 or 0.4, Gama & Grassi (2025) search 0.2, 0.5 and 0.8.
+        rescale: 0, 1 or 2, see above.
         reduction: "mean", or "sum" for T times that.
-        measure_at: Where the gradients are looked at.
+        measure_at: Where gradients are measured.
         scale_heads: Whether the tasks' own parameters also receive the weighted gradient.
 
     Example:
@@ -135,15 +137,13 @@ class CAGrad(GramBalancer):
     )
     mean_type = True
 
-    c: float = hyper(
-        default=0.4, rule=Rule("be zero or more, and finite", lambda c: 0 <= c < float("inf")), source="paper, NYUv2"
-    )
+    c: float = hyper(default=0.4, rule=FINITE_NON_NEGATIVE, source="paper, NYUv2")
     rescale: Literal[0, 1, 2] = hyper(default=1, source="authors' code")
     reduction: Literal["mean", "sum"] = hyper(default="mean", source="paper")
     measure_at: MeasureAt = hyper(default="shared", source="paper")
     scale_heads: bool = hyper(default=False, source="authors' code")
 
     def solve(self, inputs: StepInputs, gram: Tensor) -> Tensor:
-        """The optimum, rescaled."""
+        """Compute the optimum, and rescale it."""
         divisor = (1.0, 1 + self.c**2, 1 + self.c)[self.rescale]
         return cagrad(gram, self.c) * ((len(gram) if self.reduction == "sum" else 1) / divisor)

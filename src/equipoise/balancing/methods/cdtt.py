@@ -1,4 +1,4 @@
-"""CDTT: EDM's direction, pulled towards the tasks whose gradients stay large."""
+"""CDTT: the direction of EDM, pulled towards the tasks whose gradients stay large."""
 
 import math
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from equipoise.balancing.hyper_parameters import hyper, within
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.methods.edm import edm
 from equipoise.balancing.solvers import read_gram, stationarity_floor
-from equipoise.balancing.state.per_task import gathered, updated
+from equipoise.balancing.state.per_task import read_tasks, write_tasks
 
 __all__ = ["CDTT", "CDTTState", "cdtt"]
 
@@ -22,12 +22,12 @@ _WINDOW = 10
 
 
 class CDTTState(NamedTuple):
-    """The memory of CDTT, all float64.
+    """State of CDTT. All tensors are float64.
 
     Attributes:
-        norms: The gradient norms of the last steps, the newest last, shape ``[10, T]``.
-        steps: The number of steps seen, a scalar.
-        total: The sum of ``norms`` over the window of the previous step, shape ``[T]``.
+        norms: Gradient norms of the last ten steps, newest last, shape `[10, T]`.
+        steps: Number of steps counted, a scalar.
+        total: Sum of `norms` over the window of the previous step, shape `[T]`.
     """
 
     norms: Tensor
@@ -36,7 +36,7 @@ class CDTTState(NamedTuple):
 
     @classmethod
     def start(cls, tasks: int) -> "CDTTState":
-        """The state before the first step."""
+        """Return the state before the first step."""
         zeros = torch.zeros(tasks, dtype=torch.float64)
         return cls(zeros.expand(_WINDOW, -1).clone(), torch.tensor(0.0, dtype=torch.float64), zeros)
 
@@ -45,29 +45,31 @@ class CDTTState(NamedTuple):
 def cdtt(gram: Tensor, losses: Tensor, state: CDTTState, sensitivity: float = 0.2) -> tuple[Tensor, CDTTState]:
     r"""Weights of CDTT (Nakamura, Grassi and Wolf, Neurocomputing 2022), and its new state.
 
-    For ten steps these are the weights of EDM, with the direction :math:`d_0`. Then, with the ratio :math:`R_i` of the
-    sums of the last ten gradient norms at this step and at the one before,
+    For ten steps these are the weights of EDM, with the direction $d_0$. Let $R_i$ be the sum of the last ten gradient
+    norms at this step, divided by that at the step before. From the eleventh step on
 
-    .. math:: \tau_i = a\,\sigma\big(e\,(R_i + \log_{10} L_i - 1)\big) + 1 - a,\qquad
-        d = d_0 + \sum_i \tau_i \frac{g_i - d_0}{\lVert g_i - d_0 \rVert}
+    $$
+    \tau_i = a\,\sigma\big(e\,(R_i + \log_{10} L_i - 1)\big) + 1 - a,\qquad
+    d = d_0 + \sum_i \tau_i \frac{g_i - d_0}{\lVert g_i - d_0 \rVert}
+    $$
 
-    and, for the tasks in order, a ``d`` that conflicts with :math:`g_i` moves on the segment to :math:`g_i` until it
-    does not. A later task can undo that. The tension has the absolute length :math:`\tau_i`, so that the method depends
-    on the scale of the gradients. A task whose gradient is :math:`d_0` to the precision of ``gram`` has no tension
-    (public codes normalise rounding noise). With a zero gradient there is no update, and the step is not counted.
+    Then, for the tasks in order, a `d` that conflicts with $g_i$ moves towards $g_i$ until it does not. A later task
+    can undo that. The tension has the absolute length $\tau_i$, so the method depends on the scale of the gradients. A
+    task whose gradient equals $d_0$ to the precision of `gram` has no tension (public codes normalise rounding noise).
+    With a zero gradient there is no update, and the step is not counted.
 
     Args:
-        gram: Gram matrix of the task gradients, ``J @ J.T``, shape ``[T, T]``.
-        losses: Losses, shape ``[T]``; those that are not positive count as the smallest positive number.
-        state: The state, at first ``CDTTState.start(T)``.
-        sensitivity: ``a`` in [0, 1].
+        gram: Gram matrix of the task gradients, `J @ J.T`, shape `[T, T]`.
+        losses: Losses, shape `[T]`. Those that are not positive count as the smallest positive number.
+        state: The state, at first `CDTTState.start(T)`.
+        sensitivity: `a` in [0, 1].
 
     Returns:
-        Weights that sum to 1, possibly negative, shape ``[T]``, dtype and device of ``gram``, and the new state.
+        Weights that sum to 1, possibly negative, shape `[T]`, dtype and device of `gram`, and the new state.
 
     Raises:
-        ValueError: If ``gram`` is not a finite symmetric matrix or ``sensitivity`` is out of range.
-        SolverError: As :func:`~equipoise.balancing.methods.edm`.
+        ValueError: If `gram` is not a finite symmetric matrix or `sensitivity` is out of range.
+        SolverError: As for `edm`.
 
     Example:
         >>> import torch
@@ -115,17 +117,20 @@ def _without_conflicts(gram: Tensor, weights: Tensor) -> Tensor:
 class CDTT(GramBalancer):
     """Central direction (EDM) for ten steps, then with a tension towards each task (Nakamura, Grassi and Wolf).
 
-    The tension of a task grows with the ratio of its gradient norms over the last ten steps to those of a step before
-    and with the logarithm of its loss; its length is at most 1 whatever the gradients' length, so that the method
-    depends on their scale. Tasks have their own history: the tension starts when all tasks in the batch have been
-    there for ten steps. Then, in the order of the losses, a conflict with a task is removed, which can make another.
+    The tension of a task grows with the logarithm of its loss, and with the ratio of two sums of its gradient norms:
+    over the last ten steps, and over the ten steps ending one step earlier. Its length is at most 1 for gradients of
+    any length, so the method depends on their scale. Every task has its own history. The tension starts when all tasks
+    in the batch have been there for ten steps. Finally conflicts are removed, task by task in the order of the losses.
+    Removing one can cause another.
 
-    A step with a zero gradient leaves the shared parameters alone and is not counted, as in P2's code (if all are zero,
-    all weights are 1 / T). Losses should be positive; others count as the smallest positive number.
+    A step with a zero gradient leaves the shared parameters unchanged and is not counted, as in the code of Gama &
+    Grassi (2025). If all gradients are zero, all weights are 1 / T. Losses should be positive. Others count as the
+    smallest positive number.
 
     Args:
-        sensitivity: How much the tension varies, in [0, 1]. The authors' toy has 0.3; P2 searches 0.2 to 1.
-        measure_at: Where the gradients are looked at.
+        sensitivity: Range of the tension, in [0, 1]. The authors' toy problem has 0.3. Gama & Grassi (2025) search
+            0.2 to 1.
+        measure_at: Where gradients are measured.
         scale_heads: Whether the tasks' own parameters also receive the weighted gradient.
     """
 
@@ -140,29 +145,29 @@ class CDTT(GramBalancer):
     )
     mean_type = True
 
-    sensitivity: float = hyper(default=0.2, rule=within(0, 1), source="P2's code")
-    measure_at: MeasureAt = hyper(default="shared", source="P2's code")
-    scale_heads: bool = hyper(default=False, source="P2's code")
+    sensitivity: float = hyper(default=0.2, rule=within(0, 1), source="code of Gama & Grassi 2025")
+    measure_at: MeasureAt = hyper(default="shared", source="code of Gama & Grassi 2025")
+    scale_heads: bool = hyper(default=False, source="code of Gama & Grassi 2025")
 
     def initial_state(self) -> dict[str, Any]:
         """Return the state before the first step."""
         return {"norms": {}, "totals": {}, "steps": {}}
 
     def solve(self, inputs: StepInputs, gram: Tensor) -> Tensor:
-        """The weights by the histories of the tasks present, which then grow by a step."""
-        tasks, memory = inputs.tasks, self.state
+        """Compute the weights from the histories of the tasks, and add this step to them."""
+        tasks, held = inputs.tasks, self.state
         start = CDTTState.start(1)
-        steps = min(memory["steps"].get(task, 0) for task in tasks)
+        steps = min(held["steps"].get(task, 0) for task in tasks)
         state = CDTTState(
-            gathered(memory["norms"], tasks, start.norms[:, 0]).T,
+            read_tasks(held["norms"], tasks, start.norms[:, 0]).T,
             torch.tensor(float(steps), dtype=torch.float64),
-            gathered(memory["totals"], tasks, start.total[0]),
+            read_tasks(held["totals"], tasks, start.total[0]),
         )
         weights, new = cdtt(gram, inputs.losses, state, self.sensitivity)
         if new is not state:
-            self.state = memory | {
-                "norms": updated(memory["norms"], tasks, new.norms.T),
-                "totals": updated(memory["totals"], tasks, new.total),
-                "steps": memory["steps"] | {task: memory["steps"].get(task, 0) + 1 for task in tasks},
+            self.state = held | {
+                "norms": write_tasks(held["norms"], tasks, new.norms.T),
+                "totals": write_tasks(held["totals"], tasks, new.total),
+                "steps": held["steps"] | {task: held["steps"].get(task, 0) + 1 for task in tasks},
             }
         return weights

@@ -1,4 +1,4 @@
-"""ConFIG: the direction with equal angles to all gradients."""
+"""ConFIG: the direction with equal angles to all task gradients."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -18,6 +18,7 @@ from equipoise.balancing.solvers import Gram, Vector, factorized, normalized, pr
 
 __all__ = ["ConFIG", "config"]
 
+Length = Literal["projection", "minimum", "maximum", "harmonic", "arithmetic", "geometric"]
 _LENGTHS: dict[str, Callable[[Vector, Vector], float]] = {
     "projection": lambda norms, cosines: sum(map(mul, norms, cosines)),
     "minimum": lambda norms, cosines: min(norms) * sum(cosines),
@@ -31,25 +32,27 @@ _LENGTHS: dict[str, Callable[[Vector, Vector], float]] = {
 def config(gram: Tensor, *, preference: Tensor | None = None, length: str = "projection") -> Tensor:
     r"""Weights of ConFIG (Liu, Chu and Thuerey, ICLR 2025), sum convention.
 
-    .. math:: y = C^+ r,\quad x = \sum_i y_i u_i,\quad d = \ell\, \frac{x}{\lVert x \rVert},\qquad
-        \ell = \sum_i \Big\langle g_i, \frac{x}{\lVert x \rVert} \Big\rangle
+    $$
+    y = C^+ r,\quad x = \sum_i y_i u_i,\quad d = \ell\, \frac{x}{\lVert x \rVert},\qquad
+    \ell = \sum_i \Big\langle g_i, \frac{x}{\lVert x \rVert} \Big\rangle
+    $$
 
-    with the cosine matrix :math:`C`. For independent gradients all angles are equal and smaller than 90 degrees. For
-    dependent ones the angles are a least-squares fit and conflicts can remain. Zero gradients are left out, with weight
-    0. Opposite gradients (:math:`x = 0`) give zero weights. The package's shortcut for two tasks leaves rounding noise
-    for parallel gradients; here the general formula serves all cases.
+    with the cosine matrix $C$. For independent gradients all angles are equal and below 90 degrees. For dependent
+    gradients the angles are a least-squares fit, and conflicts can remain. Zero gradients are left out, with the weight
+    0. Opposite gradients ($x = 0$) give zero weights. The authors' package has a shortcut for two tasks that leaves
+    rounding noise for parallel gradients. Here the general formula serves all cases.
 
     Args:
-        gram: Gram matrix of the task gradients, ``J @ J.T``, shape ``[T, T]``.
-        preference: Positive target ratios ``r`` of the cosines, shape ``[T]``; ones by default.
-        length: ``"projection"`` as above, or ``q * sum of cosines``, where ``q`` is the ``"minimum"``, ``"maximum"``,
-            ``"harmonic"``, ``"arithmetic"`` or ``"geometric"`` mean of the norms.
+        gram: Gram matrix of the task gradients, `J @ J.T`, shape `[T, T]`.
+        preference: Positive target ratios `r` of the cosines, shape `[T]`. Ones by default.
+        length: `"projection"` as above, or `q * sum of cosines`. There `q` is the `"minimum"`, the `"maximum"`, or the
+            `"harmonic"`, `"arithmetic"` or `"geometric"` mean of the norms.
 
     Returns:
-        Weights, possibly negative, shape ``[T]``, dtype and device of ``gram``. Solved in float64.
+        Weights, possibly negative, shape `[T]`, dtype and device of `gram`. Solved in float64.
 
     Raises:
-        ValueError: If ``gram`` is not a finite symmetric matrix, ``preference`` not positive or ``length`` unknown.
+        ValueError: If `gram` is not a finite symmetric matrix, `preference` not positive or `length` unknown.
 
     Example:
         >>> import torch
@@ -90,10 +93,10 @@ def _equal_angles(norms: Vector, cosines: Gram, wanted: Vector, length: Callable
 
 
 def _least_squares(cosines: Gram, wanted: Tensor) -> Vector:
-    """The pseudo-inverse of the cosines times ``wanted``, or zeros where that is rounding."""
+    """Return the pseudo-inverse of the cosines times `wanted`, or zeros if that is pure rounding."""
     values, vectors = torch.linalg.eigh(cosines.matrix)
     cut = len(wanted) * cosines.precision
-    # Nearly parallel gradients are still resolved as long as their eigenvalues are above rounding.
+    # Nearly parallel gradients are resolved as long as their eigenvalues are above rounding.
     kept = values > cut * values[-1]
     along = (vectors.T @ wanted)[kept]
     # `wanted` may have no part in the range of the cosines (opposite gradients).
@@ -102,22 +105,19 @@ def _least_squares(cosines: Gram, wanted: Tensor) -> Vector:
     return (vectors[:, kept] @ (along / values[kept])).tolist()
 
 
-Length = Literal["projection", "minimum", "maximum", "harmonic", "arithmetic", "geometric"]
-
-
 @register
 class ConFIG(GramBalancer):
     """The direction with the same positive cosine to every gradient, as long as their projections onto it together.
 
-    It is IMTL-G's direction without its uphill steps, and with another length. Dependent gradients are fitted in the
-    least-squares sense and can conflict. A zero gradient is left out, with the weight 0; opposite gradients give no
+    It is the direction of IMTL-G without uphill steps, and with another length. Dependent gradients are fitted in the
+    least-squares sense, and can conflict. A zero gradient is left out, with the weight 0. Opposite gradients give no
     update. The authors' package has a shortcut for two tasks that is wrong for parallel gradients.
 
     Args:
-        preference: Positive numbers to which the cosines are proportional, by task; 1 for tasks that are not named.
-        length: "projection", or the sum of the cosines times the "minimum", "maximum", or "harmonic", "arithmetic" or
-            "geometric" mean of the gradients' norms.
-        measure_at: Where the gradients are looked at.
+        preference: Positive target ratios of the cosines, by task. Tasks that are not named have 1.
+        length: "projection", or the sum of the cosines times the "minimum", the "maximum", or the "harmonic",
+            "arithmetic" or "geometric" mean of the gradients' norms.
+        measure_at: Where gradients are measured.
         scale_heads: Whether the tasks' own parameters also receive the weighted gradient.
 
     Example:
@@ -143,6 +143,6 @@ class ConFIG(GramBalancer):
     scale_heads: bool = hyper(default=False, source="authors' code: the sum of losses")
 
     def solve(self, inputs: StepInputs, gram: Tensor) -> Tensor:
-        """The closed form."""
+        """Compute the closed form."""
         wanted = gram.new_tensor([self.preference.get(task, 1.0) for task in inputs.tasks])
         return config(gram, preference=wanted, length=self.length)

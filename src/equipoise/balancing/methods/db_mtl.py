@@ -1,4 +1,4 @@
-"""DB-MTL: gradients of logarithms of losses, smoothed, all as long as the longest."""
+"""DB-MTL: smoothed gradients of the logarithms of the losses, all as long as the longest."""
 
 from typing import Any, NamedTuple
 
@@ -8,9 +8,9 @@ from torch import Tensor
 from equipoise._core.registry import register
 from equipoise.balancing.balancer import Balancer
 from equipoise.balancing.engine.update import StepInputs, Update
-from equipoise.balancing.hyper_parameters import Rule, hyper, within
+from equipoise.balancing.hyper_parameters import NON_NEGATIVE, hyper, within
 from equipoise.balancing.info import MethodInfo, Place
-from equipoise.balancing.state.per_task import tracked_rows, updated
+from equipoise.balancing.state.per_task import read_gradient_matrix, write_tasks
 
 __all__ = ["DBMTL", "DBMTLState", "db_mtl"]
 
@@ -18,11 +18,11 @@ _MARGIN = 1e-8
 
 
 class DBMTLState(NamedTuple):
-    """The memory of DB-MTL.
+    """State of DB-MTL.
 
     Attributes:
-        buffer: The running averages of the gradients of log-losses, shape ``[T, D]``, at least float32.
-        steps: The number of steps taken, a scalar.
+        buffer: Moving averages of the gradients of the log-losses, shape `[T, D]`, at least float32.
+        steps: Number of steps taken, a scalar.
     """
 
     buffer: Tensor
@@ -30,7 +30,7 @@ class DBMTLState(NamedTuple):
 
     @classmethod
     def start(cls, jacobian: Tensor) -> "DBMTLState":
-        """The state before the first step, for gradients like these."""
+        """Return the state before the first step, for gradients of this shape, dtype and device."""
         dtype = torch.promote_types(jacobian.dtype, torch.float32)
         return cls(torch.zeros_like(jacobian, dtype=dtype), torch.zeros((), dtype=dtype, device=jacobian.device))
 
@@ -41,25 +41,27 @@ def db_mtl(
 ) -> tuple[Tensor, DBMTLState]:
     r"""Direction of DB-MTL (Lin et al. 2023), sum convention, and its new state.
 
-    .. math:: b_i \leftarrow h_i + \frac{\beta}{t^\sigma} (b_i - h_i),\quad h_i = \frac{g_i}{L_i + 10^{-8}},\qquad
-        d = \sum_i \frac{\max_k \lVert b_k \rVert}{\lVert b_i \rVert + 10^{-8}}\, b_i
+    $$
+    b_i \leftarrow h_i + \frac{\beta}{t^\sigma} (b_i - h_i),\quad h_i = \frac{g_i}{L_i + 10^{-8}},\qquad
+    d = \sum_i \frac{\max_k \lVert b_k \rVert}{\lVert b_i \rVert + 10^{-8}}\, b_i
+    $$
 
-    Buffers start at zero without bias correction, as in the authors' code: with the default ``beta`` the first update
-    is a tenth of its usual length. Heads take the plain gradients of the log-losses. A task whose buffer is zero adds
-    nothing. Runs on the device of ``jacobian`` without waiting for it.
+    Buffers start at zero without bias correction, as in the authors' code. With the default `beta` the first update is
+    a tenth of its usual length. Heads take the plain gradients of the log-losses. A task whose buffer is zero adds
+    nothing. The function runs on the device of `jacobian` without waiting for it.
 
     Args:
-        jacobian: Gradients of the losses (not of their logarithms), one a row, shape ``[T, D]``.
-        losses: Positive losses, shape ``[T]``.
-        state: The state, at first ``DBMTLState.start(jacobian)``.
+        jacobian: Gradients of the losses (not of their logarithms), one in each row, shape `[T, D]`.
+        losses: Positive losses, shape `[T]`.
+        state: State of the last call. Start with `DBMTLState.start(jacobian)`.
         beta: Share of the old buffer, in [0, 1).
-        beta_decay: :math:`\sigma`, exponent of its decay.
+        beta_decay: $\sigma$, exponent of its decay.
 
     Returns:
-        The direction, shape ``[D]``, and the new state.
+        The direction, shape `[D]`, and the new state.
 
     Raises:
-        ValueError: If ``jacobian`` does not fit ``state``.
+        ValueError: If `jacobian` does not fit `state`.
 
     Example:
         >>> import torch
@@ -83,16 +85,16 @@ def db_mtl(
 
 @register
 class DBMTL(Balancer):
-    """The sum of running averages of the gradients of log L_i, each stretched to the length of the longest.
+    """The sum of moving averages of the gradients of log L_i, each stretched to the length of the longest.
 
-    The averages begin at zero without bias correction, as in LibMTL, which is by the same authors: with the default
-    beta the first update is a tenth of its usual length. They are kept for every task and all shared parameters, T
-    times their memory; no weights of the step's own gradients exist to be reported. The tasks' own parameters receive
-    the gradient of log L_i. A task whose gradient is zero adds what its average still holds.
+    The averages start at zero without bias correction, as in LibMTL, which is by the same authors. With the default
+    beta the first update is a tenth of its usual length. The averages take T times the memory of the shared parameters.
+    The update is no weighted sum of the step's own gradients, so there are no weights to report. The tasks' own
+    parameters receive the gradient of log L_i. A task whose gradient is zero still adds its average.
 
     Args:
-        beta: Share of the old average; divided by step^beta_decay.
-        beta_decay: Exponent, zero or more. The paper tunes beta and has 0.5 here.
+        beta: Share of the old average. It is divided by step^beta_decay.
+        beta_decay: Exponent, non-negative. The paper tunes beta and has 0.5 here.
 
     Raises:
         ValueError: On `backward`, a loss is negative, or the shared parameters are not those of the steps before.
@@ -110,20 +112,18 @@ class DBMTL(Balancer):
     )
 
     beta: float = hyper(default=0.9, rule=within(0, 1, ends="[)"), source="LibMTL, by the authors")
-    beta_decay: float = hyper(
-        default=0.0, rule=Rule("be zero or more", lambda beta_decay: beta_decay >= 0), source="LibMTL, by the authors"
-    )
+    beta_decay: float = hyper(default=0.0, rule=NON_NEGATIVE, source="LibMTL, by the authors")
 
     def initial_state(self) -> dict[str, Any]:
         """Return the state before the first step."""
         return {"averages": {}, "step": 0}
 
     def decide(self, inputs: StepInputs) -> Update:
-        """The direction of the averages."""
+        """Return the direction of the averages."""
         inputs.positive_losses("db_mtl")
-        tasks, rows, memory = inputs.tasks, inputs.rows, self.state
+        tasks, rows, held = inputs.tasks, inputs.rows, self.state
         fresh = DBMTLState.start(rows)
-        state = DBMTLState(tracked_rows(memory["averages"], tasks, fresh.buffer), fresh.steps + memory["step"])
+        state = DBMTLState(read_gradient_matrix(held["averages"], tasks, fresh.buffer), fresh.steps + held["step"])
         direction, new = db_mtl(rows, inputs.losses, state, beta=self.beta, beta_decay=self.beta_decay)
-        self.state = {"averages": updated(memory["averages"], tasks, new.buffer), "step": memory["step"] + 1}
+        self.state = {"averages": write_tasks(held["averages"], tasks, new.buffer), "step": held["step"] + 1}
         return Update(direction=direction, head_weights=1 / (inputs.losses + _MARGIN))

@@ -1,4 +1,4 @@
-"""DTP: more weight to the tasks that perform worst."""
+"""DTP: more weight for the tasks that perform worst."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from equipoise._core.errors import require
 from equipoise._core.registry import register
 from equipoise.balancing.bases.weights import WeightBalancer
 from equipoise.balancing.engine.update import StepInputs
-from equipoise.balancing.hyper_parameters import Rule, hyper, within
+from equipoise.balancing.hyper_parameters import NON_NEGATIVE, hyper, within
 from equipoise.balancing.info import MethodInfo, Place
 
 __all__ = ["DTP", "dtp"]
@@ -22,23 +22,25 @@ _MARGIN = 1e-6
 def dtp(indicators: Tensor, averages: Tensor, rate: float = 0.9, focus: float = 1.0) -> tuple[Tensor, Tensor]:
     r"""Weights of DTP (Guo et al., ECCV 2018), and the new averages of its performance indicators.
 
-    .. math:: \bar\kappa_i \leftarrow \alpha \kappa_i + (1 - \alpha) \bar\kappa_i,\qquad
-        w_i = -(1 - \bar\kappa_i)^\gamma \log \bar\kappa_i
+    $$
+    \bar\kappa_i \leftarrow \alpha \kappa_i + (1 - \alpha) \bar\kappa_i,\qquad
+    w_i = -(1 - \bar\kappa_i)^\gamma \log \bar\kappa_i
+    $$
 
     The indicators are accuracies, not losses. The authors published no code. Averages start with the first indicators.
-    Outside of [1e-6, 1 - 1e-6], where the weight is infinite or the task dropped, averages are clamped for the weights.
+    For the weights they are clamped to [1e-6, 1 - 1e-6], since a weight would be infinite at 0 and vanish at 1.
 
     Args:
-        indicators: :math:`\kappa`, in (0, 1), higher is better, shape ``[T]``.
-        averages: :math:`\bar\kappa` before this call, shape ``[T]``.
-        rate: :math:`\alpha` in [0, 1], the share of the new indicators.
-        focus: :math:`\gamma`, non-negative.
+        indicators: $\kappa$, in (0, 1), higher is better, shape `[T]`.
+        averages: $\bar\kappa$ before this call, shape `[T]`.
+        rate: $\alpha$ in [0, 1], the share of the new indicators.
+        focus: $\gamma$, non-negative.
 
     Returns:
-        The weights, which do not sum to a fixed number, and the new averages, each of shape ``[T]``.
+        The weights, which do not sum to a fixed number, and the new averages, each of shape `[T]`.
 
     Raises:
-        ValueError: If ``rate`` or ``focus`` is out of range.
+        ValueError: If `rate` or `focus` is out of range.
 
     Example:
         >>> import torch
@@ -59,16 +61,16 @@ def dtp(indicators: Tensor, averages: Tensor, rate: float = 0.9, focus: float = 
 class DTP(WeightBalancer):
     """Weights w_i = -(1 - k_i)^focus log k_i with k_i the moving average of task i's performance indicator in [0, 1].
 
-    The indicator is a measure such as accuracy or mean IoU: give it with `set_kpi` after each evaluation. A task
-    without one goes by its loss: L_i(0) / (L_i(0) + L_i), which is 1/2 in its first step, tends to 1 as the loss
-    vanishes and depends on no scale. That stand-in is ours. The authors published no code; community code that uses the
-    losses takes ratios of successive ones, with which a task that stops improving loses its weight.
+    The indicator is a measure such as accuracy or mean IoU. Pass it to `set_kpi` after each evaluation. For a task
+    without one the method uses L_i(0) / (L_i(0) + L_i). This is 1/2 in the first step, tends to 1 as the loss vanishes,
+    and does not depend on the loss's scale. This substitute is ours. The authors published no code. Community code uses
+    ratios of successive losses, with which a task that stops improving loses its weight.
 
-    The paper's second part, a focal loss for single examples, is no task weighting.
+    The paper's second part, a focal loss for single examples, does not weigh tasks.
 
     Args:
         rate: Share of the new indicator in the moving average.
-        focus: Exponent; 0 leaves -log k.
+        focus: Exponent. 0 leaves -log k.
 
     Example:
         >>> import torch, equipoise
@@ -91,7 +93,7 @@ class DTP(WeightBalancer):
     rate: float = hyper(default=0.9, rule=within(0, 1), source="our choice; the paper tunes it")
     focus: float = hyper(
         default=1.0,
-        rule=Rule("be zero or more", lambda focus: focus >= 0),
+        rule=NON_NEGATIVE,
         source="our choice; the paper tunes it for each task",
     )
 
@@ -100,11 +102,11 @@ class DTP(WeightBalancer):
         return {"measured": {}, "averages": {}, "first_losses": {}}
 
     def set_kpi(self, kpi: Mapping[str, float]) -> None:
-        """Take over measured performance indicators.
+        """Add measured performance indicators to the moving averages.
 
         Args:
-            kpi: A number in [0, 1] by task, higher is better; the same on every process. Tasks that are not named keep
-                what they have.
+            kpi: Number in [0, 1] by task, higher is better, the same on every process. Tasks that are not named keep
+                their averages.
 
         Raises:
             ValueError: A number is outside of [0, 1].
@@ -118,7 +120,7 @@ class DTP(WeightBalancer):
         self.state = self.state | {"measured": measured}
 
     def weigh(self, inputs: StepInputs) -> Tensor:
-        """The weights by the measured averages, or by those of the stand-in."""
+        """Compute the weights from the averages of measured indicators, or of their substitutes."""
         losses = inputs.losses.double().clamp(min=0)
         measured, averages = self.state["measured"], dict(self.state["averages"])
         first = dict(self.state["first_losses"])

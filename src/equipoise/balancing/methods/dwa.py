@@ -1,4 +1,4 @@
-"""DWA: more weight to the tasks whose loss falls slowest."""
+"""DWA: more weight for the tasks whose loss falls slowest."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,21 +20,24 @@ __all__ = ["DWA", "dwa"]
 def dwa(previous: Tensor, before: Tensor, temperature: float = 2.0) -> Tensor:
     r"""Weights of DWA (Liu et al., MTAN, CVPR 2019), sum convention.
 
-    .. math:: w = T\, \mathrm{softmax}(r / \tau),\qquad r_i = \bar L_i(e - 1) / \bar L_i(e - 2)
+    $$
+    w = T\, \mathrm{softmax}(r / \tau),\qquad r_i = \bar L_i(e - 1) / \bar L_i(e - 2)
+    $$
 
-    with losses averaged over an epoch. In the first two epochs, without these averages, the weights are 1. Variants
-    that compare windows of iterations are different methods. A task whose earlier average is zero counts as unchanged.
+    with losses averaged over an epoch. In the first two epochs these averages do not exist yet, and the weights are 1.
+    Variants that compare windows of iterations are different methods. A task whose earlier average is zero counts as
+    unchanged.
 
     Args:
-        previous: Average losses of the previous epoch, shape ``[T]``.
-        before: Average losses of the epoch before that, shape ``[T]``.
-        temperature: :math:`\tau`, positive; large values make the weights equal.
+        previous: Average losses of the previous epoch, shape `[T]`.
+        before: Average losses of the epoch before that, shape `[T]`.
+        temperature: $\tau$, positive. Large values make the weights equal.
 
     Returns:
-        Weights that sum to ``T``, shape ``[T]``.
+        Weights that sum to `T`, shape `[T]`.
 
     Raises:
-        ValueError: If ``temperature`` is not positive.
+        ValueError: If `temperature` is not positive.
 
     Example:
         >>> import torch
@@ -51,16 +54,15 @@ def dwa(previous: Tensor, before: Tensor, temperature: float = 2.0) -> Tensor:
 class DWA(EpochBalancer):
     """Weights w = T softmax(r / temperature), r_i = mean loss of the previous epoch / that of the epoch before it.
 
-    In the first two epochs, and for a task as long as two epochs with it have not ended, the ratio counts as 1; if that
-    is so for all tasks the weights are 1. Call `end_epoch()` after every epoch, or set `window`.
+    The ratio of a task counts as 1 until two epochs with it have ended. If it is 1 for all tasks, the weights are 1.
+    Call `end_epoch()` after every epoch, or set `window`. Losses should be positive.
 
-    MTAN, LibMTL and TorchJD agree. nash-mtl and SamsungLabs slide windows of 25 iterations over a buffer that begins
-    with ones, and divide by T: a different method. A `window` here is a block of steps that stands for an epoch.
-    Losses should be positive.
+    MTAN, LibMTL and TorchJD agree. nash-mtl and SamsungLabs slide windows of 25 iterations over a buffer that starts
+    with ones, and divide by T. That is a different method. A `window` here is a block of steps that counts as an epoch.
 
     Args:
-        temperature: Large values make the weights equal. P1 searches 0.5 to 4.
-        window: Number of steps that count as an epoch; none to wait for `end_epoch`.
+        temperature: Large values make the weights equal. Guo et al. (2025) search 0.5 to 4.
+        window: Number of steps that count as an epoch. None to wait for `end_epoch`.
 
     Example:
         >>> import torch, equipoise
@@ -90,8 +92,8 @@ class DWA(EpochBalancer):
         """Return the state before the first step."""
         return super().initial_state() | {"previous": {}, "before": {}}
 
-    def weights_now(self, inputs: StepInputs) -> Tensor:
-        """The weights by the two epochs before; equal averages where there are not yet two."""
+    def epoch_weights(self, inputs: StepInputs) -> Tensor:
+        """Compute the weights from the last two epochs, with equal averages for tasks without two."""
         previous, before = self.state["previous"], self.state["before"]
         one = torch.ones_like(inputs.losses[0], dtype=torch.float64)
         known = [task in before for task in inputs.tasks]
@@ -99,8 +101,8 @@ class DWA(EpochBalancer):
         earlier = [before[task] if known[i] else one for i, task in enumerate(inputs.tasks)]
         return dwa(torch.stack(last), torch.stack(earlier), self.temperature)
 
-    def learned(self, averages: Mapping[str, Tensor]) -> dict[str, Any]:
-        """The epoch that has ended becomes the previous one."""
+    def state_after_epoch(self, averages: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Make the epoch that has ended the previous one."""
         previous = self.state["previous"]
         moved = {task: previous[task] for task in averages if task in previous}
         return {"previous": previous | dict(averages), "before": self.state["before"] | moved}

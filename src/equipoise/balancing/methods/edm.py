@@ -1,4 +1,4 @@
-"""EDM: equiangular direction, the least-norm combination of unit gradients, back in the hull of the raw ones."""
+"""EDM: the equiangular direction, which is that of the least-norm combination of the unit gradients."""
 
 from operator import mul
 
@@ -32,23 +32,25 @@ _RIDGE = 1e-9
 def edm(gram: Tensor) -> Tensor:
     r"""Weights of EDM (Katrutsa et al. 2020), the central direction of CDTT.
 
-    .. math:: \alpha = \arg\min_{\alpha \ge 0,\ \sum_i \alpha_i = 1} \lVert \textstyle\sum_i \alpha_i u_i \rVert,\quad
-        w_i = \frac{\alpha_i / n_i}{\sum_j \alpha_j / n_j},\qquad u_i = g_i / n_i
+    $$
+    \alpha = \arg\min_{\alpha \ge 0,\ \sum_i \alpha_i = 1} \lVert \textstyle\sum_i \alpha_i u_i \rVert,\quad
+    w_i = \frac{\alpha_i / n_i}{\sum_j \alpha_j / n_j},\qquad u_i = g_i / n_i
+    $$
 
-    The direction conflicts with no task and depends on angles only; the weights are on the simplex. Where all
-    :math:`\alpha_i > 0` it is IMTL-G. If active gradients are dependent (parallel tasks) the length of the direction is
-    not unique: the :math:`\alpha` of least Euclidean norm is taken, so that ``g`` and ``3 g`` give ``1.5 g``. A zero
-    gradient takes all the weight, the limit of a vanishing one: no update. Both public codes iterate and are wrong by
+    The direction conflicts with no task and depends on angles only. The weights are on the simplex. With all
+    $\alpha_i > 0$ this is IMTL-G. If active gradients are dependent (parallel tasks), the length is not unique.
+    Then the $\alpha$ of least Euclidean norm is taken, so that `g` and `3 g` give `1.5 g`. A zero gradient takes all
+    the weight, as in the limit of a vanishing one, and there is no update. Both public codes iterate and are wrong by
     up to 10 percent.
 
     Args:
-        gram: Gram matrix of the task gradients, ``J @ J.T``, shape ``[T, T]``.
+        gram: Gram matrix of the task gradients, `J @ J.T`, shape `[T, T]`.
 
     Returns:
-        Weights on the simplex, shape ``[T]``, dtype and device of ``gram``. Solved in float64.
+        Weights on the simplex, shape `[T]`, dtype and device of `gram`. Solved in float64.
 
     Raises:
-        ValueError: If ``gram`` is not a finite symmetric matrix.
+        ValueError: If `gram` is not a finite symmetric matrix.
         SolverError: If the optimality condition was not reached.
 
     Example:
@@ -67,7 +69,7 @@ def edm(gram: Tensor) -> Tensor:
 
 
 def _of_least_length(cosines: Gram) -> Vector:
-    """Of the combinations of unit gradients of least norm, the one with the shortest coefficients."""
+    """Return the combination of unit gradients of least norm; among several, that with the shortest coefficients."""
     combination = minimum_norm_weights(cosines)
     floor = stationarity_floor(len(combination), cosines.precision)
     triangle = factorized(cosines.matrix)
@@ -80,7 +82,7 @@ def _of_least_length(cosines: Gram) -> Vector:
     triangle = factorized(matrix)
     if triangle is not None and triangle.least_pivot() > floor:
         return combination
-    # All of `tied` can share the weight. A ridge selects the shortest combination; the vector itself stays attainable.
+    # All tasks in `tied` can share the weight. A ridge selects the shortest combination and barely moves the vector.
     goal = matrix @ to_tensor([combination[task] for task in tied])
     ridged = matrix.clone()
     ridged.diagonal().add_(max(_RIDGE, 2 * floor))
@@ -98,15 +100,16 @@ def _of_least_length(cosines: Gram) -> Vector:
 class EDM(GramBalancer):
     """Weights on the simplex in the direction of the least-norm convex combination of the unit gradients.
 
-    No loss rises along it, and the improvements are proportional to the gradients' norms (equal angles) for all tasks
-    that take part; if all do, this is IMTL-G. The solver is exact; both public codes iterate, and are wrong by 10
-    percent for twenty tasks.
+    No loss rises along it. The improvements of all tasks with a positive weight are proportional to their gradients'
+    norms (equal angles). If all weights are positive, this is IMTL-G. The solver is exact. Both public codes iterate,
+    and are wrong by 10 percent for twenty tasks.
 
-    A task whose gradient is zero takes all the weight: the shared parameters stand still as long as it is in the
-    losses, as in P2's code, while the heads go on (if all gradients are zero, all weights are 1 / T).
+    A task whose gradient is zero takes all the weight, as in the code of Gama & Grassi (2025). The shared parameters
+    then do not move while that task is in the losses, and the heads continue. If all gradients are zero, all weights
+    are 1 / T.
 
     Args:
-        measure_at: Where the gradients are looked at.
+        measure_at: Where gradients are measured.
         scale_heads: Whether the tasks' own parameters also receive the weighted gradient.
 
     Example:
@@ -119,7 +122,7 @@ class EDM(GramBalancer):
     info = MethodInfo(
         name="edm",
         title="EDM",
-        paper="Katrutsa et al. 2020 (arXiv 2007.06937), as the central direction of CDTT in P2",
+        paper="Katrutsa et al. 2020 (arXiv 2007.06937), as the central direction of CDTT in Gama & Grassi 2025",
         default_place=Place.SHARED,
         scale="mean: the weights sum to 1",
         heads="plain",
@@ -127,9 +130,9 @@ class EDM(GramBalancer):
     )
     mean_type = True
 
-    measure_at: MeasureAt = hyper(default="shared", source="P2's code")
-    scale_heads: bool = hyper(default=False, source="P2's code")
+    measure_at: MeasureAt = hyper(default="shared", source="code of Gama & Grassi 2025")
+    scale_heads: bool = hyper(default=False, source="code of Gama & Grassi 2025")
 
     def solve(self, inputs: StepInputs, gram: Tensor) -> Tensor:
-        """The least-norm combination."""
+        """Compute the least-norm combination."""
         return edm(gram)

@@ -1,4 +1,4 @@
-"""ExcessMTL: more weight to the tasks that are furthest from their optimum."""
+"""ExcessMTL: more weight for the tasks that are furthest from their optimum."""
 
 from typing import Any, NamedTuple
 
@@ -8,10 +8,10 @@ from torch import Tensor
 from equipoise._core.registry import register
 from equipoise.balancing.bases.weights import GradientBalancer, MeasureAt
 from equipoise.balancing.engine.update import StepInputs
-from equipoise.balancing.hyper_parameters import Rule, hyper
+from equipoise.balancing.hyper_parameters import NON_NEGATIVE, Rule, hyper
 from equipoise.balancing.info import MethodInfo, Place
-from equipoise.balancing.methods.graddrop import blocks
-from equipoise.balancing.state.per_task import gathered, tracked, updated
+from equipoise.balancing.methods.graddrop import column_blocks
+from equipoise.balancing.state.per_task import read_gradients, read_tasks, write_tasks
 
 __all__ = ["ExcessMTL", "ExcessMTLState", "excess_mtl"]
 
@@ -20,12 +20,12 @@ _LEAST_BASELINE = 1e-6
 
 
 class ExcessMTLState(NamedTuple):
-    """The memory of ExcessMTL.
+    """State of ExcessMTL.
 
     Attributes:
-        squares: For each of the T tasks the sum of its squared gradients, shape ``[D]``, at least float32.
-        baseline: The excess risks of the first step, shape ``[T]``; zeros before it.
-        logits: The logarithms of the weights, shape ``[T]``.
+        squares: For each of the T tasks, the sum of its squared gradients, shape `[D]`, at least float32.
+        baseline: Excess risks of the first step, shape `[T]`. Zeros before it.
+        logits: Logarithms of the weights, shape `[T]`.
     """
 
     squares: tuple[Tensor, ...]
@@ -34,7 +34,7 @@ class ExcessMTLState(NamedTuple):
 
     @classmethod
     def start(cls, jacobian: Tensor) -> "ExcessMTLState":
-        """The state before the first step, for gradients like these."""
+        """Return the state before the first step, for gradients of this shape, dtype and device."""
         squares = torch.zeros_like(jacobian, dtype=torch.promote_types(jacobian.dtype, torch.float32))
         return cls(tuple(squares), torch.zeros_like(squares[:, 0]), torch.zeros_like(squares[:, 0]))
 
@@ -43,24 +43,27 @@ class ExcessMTLState(NamedTuple):
 def excess_mtl(jacobian: Tensor, state: ExcessMTLState, rate: float = 0.01) -> tuple[Tensor, ExcessMTLState]:
     r"""Weights of ExcessMTL (He et al., ICML 2024) in the authors' form, sum convention, and its new state.
 
-    .. math:: S_{ik} \leftarrow S_{ik} + g_{ik}^2,\quad E_i = \sum_k \frac{g_{ik}^2}{\sqrt{S_{ik} + 10^{-7}}},\quad
-        w_i \leftarrow w_i \exp\big(\eta E_i / E_i(1)\big),\qquad \sum_i w_i = T
+    $$
+    S_{ik} \leftarrow S_{ik} + g_{ik}^2,\quad E_i = \sum_k \frac{g_{ik}^2}{\sqrt{S_{ik} + 10^{-7}}},\quad
+    w_i \leftarrow w_i \exp\big(\eta E_i / E_i(1)\big),\qquad \sum_i w_i = T
+    $$
 
-    The first step only sets the baseline :math:`E(1)`, with weights 1. The paper has weights that sum to 1; TorchJD
-    updates the weights in the first step as well, with the raw excess. Baselines are kept above a millionth of their
-    mean, so that a task without gradient in the first step cannot take all the weight for ever. Weights are kept as
-    logarithms. Runs on the device of ``jacobian`` without waiting for it.
+    The first step only sets the baseline $E(1)$, with weights 1. In the paper the weights sum to 1. TorchJD updates the
+    weights in the first step as well, with the raw excess. Baselines are at least a millionth of their mean, so that a
+    task without gradient in the first step cannot take all the weight for ever. Weights are stored as logarithms. The
+    function runs on the device of `jacobian` without waiting for it.
 
     Args:
-        jacobian: Gradients of the tasks, one a row, shape ``[T, D]``.
-        state: The state, at first ``ExcessMTLState.start(jacobian)``.
-        rate: :math:`\eta`, non-negative. 0.01 in the authors' configuration, 1 in their published command.
+        jacobian: Gradients of the tasks, one in each row, shape `[T, D]`.
+        state: State of the last call. Start with `ExcessMTLState.start(jacobian)`.
+        rate: $\eta$, non-negative. 0.01 in the authors' configuration, 1 in their published command.
 
     Returns:
-        The weights of this step (heads take them, too), positive, with the sum ``T``, shape ``[T]``, and the new state.
+        The weights of this step and the new state. The weights are positive, sum to `T`, have shape `[T]`, and apply to
+        the heads as well.
 
     Raises:
-        ValueError: If ``jacobian`` does not fit ``state``.
+        ValueError: If `jacobian` does not fit `state`.
 
     Example:
         >>> import torch
@@ -82,9 +85,9 @@ def excess_mtl(jacobian: Tensor, state: ExcessMTLState, rate: float = 0.01) -> t
 
 
 def _accumulated(gradient: Tensor, squares: Tensor) -> tuple[Tensor, Tensor]:
-    """The new sum of squares of one task, and its excess risk."""
+    """Return the new sum of squares of one task, and its excess risk."""
     total, risk = torch.empty_like(squares), torch.zeros_like(squares[:1])
-    for place in blocks(gradient[None]):
+    for place in column_blocks(gradient[None]):
         new = gradient[place].to(squares).square()
         total[place] = squares[place] + new
         risk += (new / (total[place] + _MARGIN).sqrt()).sum()
@@ -93,19 +96,20 @@ def _accumulated(gradient: Tensor, squares: Tensor) -> tuple[Tensor, Tensor]:
 
 @register
 class ExcessMTL(GradientBalancer):
-    """Weights w_i multiplied by exp(rate E_i / E_i(first)) in every step, E_i the excess risk seen in the gradients.
+    """Weights w_i that are multiplied by exp(rate E_i / E_i(first)) in every step. E_i estimates the excess risk.
 
-    E_i = sum_k g_ik^2 / sqrt(sum over all steps of g_ik^2), the gradient's length in the metric of AdaGrad. The first
-    step has weights of 1 and sets the baseline, in the authors' form; the paper's weights sum to 1, TorchJD updates
-    them in the first step already. A batch without some task leaves that task's weight as it is.
+    E_i = sum_k g_ik^2 / sqrt(sum over all steps of g_ik^2) is the length of the gradient in the metric of AdaGrad. As
+    in the authors' code, the first step has weights of 1 and sets the baseline, and the weights sum to T. In the paper
+    they sum to 1. TorchJD updates them in the first step already. A task that is missing in a batch keeps its weight.
 
-    The first baseline of a task is from the first step in which it has a gradient. Until then its weight is 1; the
-    authors' code divides by zero, and other codes give such a task all the weight. Sums of squares are kept for every
-    task and all measured parameters, T times their memory.
+    The baseline of a task is from the first step in which it has a gradient. Until then its weight is 1. The authors'
+    code divides by zero, and other codes give such a task all the weight. The sums of squares take T times the memory
+    of the measured parameters.
 
     Args:
-        rate: Of the weights, zero or more. The authors' published command has 1.
-        measure_at: At all shared parameters or at the last shared layer. Features are other ones in every batch.
+        rate: Rate of the weights, non-negative. The authors' published command has 1.
+        measure_at: Where gradients are measured: at all shared parameters or at the last shared layer. Features differ
+            from batch to batch, so that their gradients have no sums.
         scale_heads: Whether the tasks' own parameters also receive the weighted gradient.
 
     Raises:
@@ -121,9 +125,7 @@ class ExcessMTL(GradientBalancer):
         state="sums of squared gradients (T x P), baselines, logarithms of the weights",
     )
 
-    rate: float = hyper(
-        default=0.01, rule=Rule("be zero or more", lambda rate: rate >= 0), source="authors' configuration and LibMTL"
-    )
+    rate: float = hyper(default=0.01, rule=NON_NEGATIVE, source="authors' configuration and LibMTL")
     measure_at: MeasureAt = hyper(
         default="shared",
         rule=Rule("be last_layer or shared", lambda place: place in ("last_layer", "shared")),
@@ -136,11 +138,11 @@ class ExcessMTL(GradientBalancer):
         return {"squares": {}, "baselines": {}, "logits": {}}
 
     def weigh(self, inputs: StepInputs) -> Tensor:
-        """The weights, after the update by this step's gradients."""
+        """Update the weights by this step's gradients, and return them."""
         assert inputs.gram is not None
-        memory, everything = self.state, inputs.rows
+        held, everything = self.state, inputs.rows
         moving = inputs.gram.diagonal() > 0
-        moving |= moving.new_tensor([task in memory["baselines"] for task in inputs.tasks])
+        moving |= moving.new_tensor([task in held["baselines"] for task in inputs.tasks])
         weights = torch.ones_like(everything[:, 0])
         tasks = [task for task, moves in zip(inputs.tasks, moving.tolist(), strict=True) if moves]
         if not tasks:
@@ -151,21 +153,21 @@ class ExcessMTL(GradientBalancer):
         # The tasks present keep their share among all tasks.
         logits = new.logits + state.logits.logsumexp(0)
         self.state = {
-            "squares": memory["squares"] | dict(zip(tasks, new.squares, strict=True)),
-            "baselines": updated(memory["baselines"], tasks, new.baseline),
-            "logits": updated(memory["logits"], tasks, logits),
+            "squares": held["squares"] | dict(zip(tasks, new.squares, strict=True)),
+            "baselines": write_tasks(held["baselines"], tasks, new.baseline),
+            "logits": write_tasks(held["logits"], tasks, logits),
         }
         return weights
 
     def _state(self, tasks: list[str], rows: Tensor) -> ExcessMTLState:
-        fresh, memory = ExcessMTLState.start(rows), self.state
-        baseline = gathered(memory["baselines"], tasks, fresh.baseline[0])
-        late = baseline.new_tensor([task not in memory["baselines"] for task in tasks], dtype=torch.bool)
-        if memory["baselines"] and late.any():
-            # The baseline of a task that joins is what it would have been if it had started alone.
+        fresh, held = ExcessMTLState.start(rows), self.state
+        baseline = read_tasks(held["baselines"], tasks, fresh.baseline[0])
+        late = baseline.new_tensor([task not in held["baselines"] for task in tasks], dtype=torch.bool)
+        if held["baselines"] and late.any():
+            # A task that joins gets the baseline that it would have if it had started alone.
             baseline[late] = excess_mtl(rows[late], ExcessMTLState.start(rows[late]), 0.0)[1].baseline
         return ExcessMTLState(
-            tuple(tracked(memory["squares"], tasks, fresh.squares)),
+            tuple(read_gradients(held["squares"], tasks, fresh.squares)),
             baseline,
-            gathered(memory["logits"], tasks, fresh.logits[0]),
+            read_tasks(held["logits"], tasks, fresh.logits[0]),
         )

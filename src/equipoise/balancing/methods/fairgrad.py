@@ -1,4 +1,4 @@
-"""FairGrad: alpha-fair improvements of the tasks."""
+"""FairGrad: alpha-fair improvements of all tasks."""
 
 import math
 
@@ -8,7 +8,7 @@ from equipoise._core.registry import register
 from equipoise.balancing.bases.gram import BargainingBalancer
 from equipoise.balancing.bases.weights import MeasureAt
 from equipoise.balancing.errors import SolverError
-from equipoise.balancing.hyper_parameters import POSITIVE, Rule, hyper, or_none
+from equipoise.balancing.hyper_parameters import FINITE_POSITIVE, POSITIVE, hyper, or_none
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.solvers import bargaining_weights, read_gram, to_tensor
 
@@ -18,24 +18,27 @@ __all__ = ["FairGrad", "fairgrad"]
 def fairgrad(gram: Tensor, alpha: float = 1.0) -> Tensor:
     r"""Weights of FairGrad (Ban and Ji, ICML 2024), neither multiplied by the number of tasks nor clipped.
 
-    .. math:: G w = w^{-1/\alpha},\quad w > 0
+    $$
+    G w = w^{-1/\alpha},\quad w > 0
+    $$
 
-    ``alpha = 1`` is Nash-MTL; ``alpha -> 0`` tends to the plain sum, ``alpha -> infinity`` to equal improvements. The
-    solution is unique. It exists unless some convex combination of the gradients vanishes: not for a zero gradient,
-    opposite gradients or a Pareto-stationary point, where author codes return an arbitrary point. If all gradients are
-    zero, so are the weights. Scaling all gradients by ``c`` scales the weights by ``c ** (-2 * alpha / (1 + alpha))``.
+    `alpha = 1` is Nash-MTL. `alpha -> 0` tends to the plain sum, `alpha -> infinity` to equal improvements. The
+    solution is unique. It exists unless some convex combination of the gradients vanishes. That is the case for a zero
+    gradient, opposite gradients and a Pareto-stationary point. Author codes return an arbitrary point there. If all
+    gradients are zero, so are the weights. Scaling all gradients by `c` scales the weights by `c ** (-2 * alpha / (1 +
+    alpha))`.
 
     Args:
-        gram: Gram matrix of the task gradients, ``J @ J.T``, shape ``[T, T]``.
-        alpha: Fairness, positive. The authors' code has 1, their scripts have 2.
+        gram: Gram matrix of the task gradients, `J @ J.T`, shape `[T, T]`.
+        alpha: Fairness, positive. The authors' code has 1, their scripts 2.
 
     Returns:
-        Weights, shape ``[T]``, dtype and device of ``gram``. Solved in float64.
+        Weights, shape `[T]`, dtype and device of `gram`. Solved in float64.
 
     Raises:
-        ValueError: If ``gram`` is not a finite symmetric matrix or ``alpha`` is not positive.
-        SolverError: If no solution exists to the precision of ``gram``, or it is not reached to a relative residual of
-            1e-8; to 1e-6 where gradients are so nearly opposite that 16 digits do not allow more.
+        ValueError: If `gram` is not a finite symmetric matrix or `alpha` is not positive.
+        SolverError: If no solution exists to the precision of `gram`, or the relative residual stays above 1e-8. The
+            limit is 1e-6 for almost opposite gradients, where 16 digits allow no more.
 
     Example:
         >>> import torch
@@ -61,18 +64,18 @@ def fairgrad(gram: Tensor, alpha: float = 1.0) -> Tensor:
 class FairGrad(BargainingBalancer):
     """Weights with G w = w^(-1/alpha) for the Gram matrix G: every task improves by w_i^(-1/alpha).
 
-    `alpha=1` is Nash-MTL; towards 0 the weights tend to 1, towards infinity the improvements become equal. The solution
-    is exact, at any scale of the gradients. The authors multiply the update by T before they clip it, LibMTL does
-    neither and weights the heads, TorchJD has the mean at alpha = 0.
+    `alpha=1` is Nash-MTL. Towards 0 the weights tend to 1, towards infinity the improvements become equal. The solution
+    is exact, at any scale of the gradients. The authors multiply the update by T before they clip it. LibMTL does
+    neither, and weights the heads. TorchJD has the mean at alpha = 0.
 
-    A task with a zero gradient is left out. Where no solution exists the step takes the convex combination of least
-    norm, which is next to no update, and is counted in `state["unsolved"]`.
+    A task with a zero gradient is left out. If no solution exists, the step takes the convex combination of least norm,
+    which is almost no update, and is counted in `state["unsolved"]`.
 
     Args:
         alpha: Fairness, positive.
-        max_norm: Largest norm of the update of the shared parameters; none for no limit. Without one the update grows
-            as gradients vanish for an alpha above 1.
-        measure_at: Where the gradients are looked at.
+        max_norm: Largest norm of the update of the shared parameters. None for no limit: then, for an alpha above 1,
+            the update grows as gradients vanish.
+        measure_at: Where gradients are measured.
         scale_heads: Whether the tasks' own parameters also receive the weighted gradient.
 
     Example:
@@ -95,7 +98,7 @@ class FairGrad(BargainingBalancer):
 
     alpha: float = hyper(
         default=2.0,
-        rule=Rule("be positive and finite", lambda alpha: 0 < alpha < float("inf")),
+        rule=FINITE_POSITIVE,
         source="authors' scripts (default of their class: 1, which is Nash-MTL)",
     )
     max_norm: float | None = hyper(default=1.0, rule=or_none(POSITIVE), source="authors' code")
@@ -104,5 +107,5 @@ class FairGrad(BargainingBalancer):
 
     @property
     def exponent(self) -> float:
-        """Return alpha."""
+        """The alpha of the condition."""
         return self.alpha

@@ -12,10 +12,10 @@ from equipoise.balancing.bases.weights import WeightBalancer
 from equipoise.balancing.context import Context, Need
 from equipoise.balancing.engine import distributed
 from equipoise.balancing.engine.update import StepInputs
-from equipoise.balancing.hyper_parameters import NON_NEGATIVE, hyper
+from equipoise.balancing.hyper_parameters import FINITE, FINITE_POSITIVE, NON_NEGATIVE, each, hyper
 from equipoise.balancing.info import MethodInfo, Place
-from equipoise.balancing.state.adam import Learner
-from equipoise.balancing.state.per_task import gathered, updated
+from equipoise.balancing.state.adam import TaskOptimizer
+from equipoise.balancing.state.per_task import read_tasks, write_tasks
 
 __all__ = ["FAMO", "famo_gradient", "famo_weights"]
 
@@ -26,15 +26,17 @@ _MARGIN = 1e-8
 def famo_weights(losses: Tensor, logits: Tensor, minima: Tensor | float = 0.0) -> Tensor:
     r"""Weights of FAMO (Liu et al., NeurIPS 2023).
 
-    .. math:: w_i = \frac{z_i / D_i}{\sum_j z_j / D_j},\qquad z = \mathrm{softmax}(\xi),\qquad D_i = L_i - b_i + 10^{-8}
+    $$
+    w_i = \frac{z_i / D_i}{\sum_j z_j / D_j},\qquad z = \mathrm{softmax}(\xi),\qquad D_i = L_i - b_i + 10^{-8}
+    $$
 
     Args:
-        losses: Losses, at least ``minima``, shape ``[T]``.
-        logits: :math:`\xi`, shape ``[T]``; zeros at the start.
-        minima: Lower bounds ``b`` of the losses, shape ``[T]`` or one number.
+        losses: Losses, at least `minima`, shape `[T]`.
+        logits: $\xi$, shape `[T]`. Zeros at the start.
+        minima: Lower bounds `b` of the losses, shape `[T]` or one number.
 
     Returns:
-        Positive weights that sum to 1, shape ``[T]``.
+        Positive weights that sum to 1, shape `[T]`.
 
     Example:
         >>> import torch
@@ -47,20 +49,22 @@ def famo_weights(losses: Tensor, logits: Tensor, minima: Tensor | float = 0.0) -
 
 @torch.no_grad()
 def famo_gradient(before: Tensor, after: Tensor, logits: Tensor, minima: Tensor | float = 0.0) -> Tensor:
-    r"""Gradient for the logits of FAMO: less for the tasks that improved most.
+    r"""Gradient for the logits of FAMO. A step against it lowers the weights of the tasks that improved most.
 
-    .. math:: \nabla_\xi = z \odot (\delta - z^T \delta),\ \delta_i = \log D_i(\text{before}) - \log D_i(\text{after})
+    $$
+    \nabla_\xi = z \odot (\delta - z^T \delta),\ \delta_i = \log D_i(\text{before}) - \log D_i(\text{after})
+    $$
 
-    It is meant for Adam with coupled L2 decay (the paper's gamma), learning rate 0.025.
+    The paper uses it with Adam, coupled L2 decay (its gamma) and a learning rate of 0.025.
 
     Args:
-        before: Losses of a batch before the model's step, shape ``[T]``.
-        after: Losses of the same batch after it, shape ``[T]``.
-        logits: :math:`\xi` that the step used, shape ``[T]``.
-        minima: Lower bounds ``b`` of the losses, shape ``[T]`` or one number.
+        before: Losses of a batch before the model's step, shape `[T]`.
+        after: Losses of the same batch after it, shape `[T]`.
+        logits: $\xi$ of that step, shape `[T]`.
+        minima: Lower bounds `b` of the losses, shape `[T]` or one number.
 
     Returns:
-        The gradient, shape ``[T]``; zero if all losses fell by the same ratio.
+        The gradient, shape `[T]`. It is zero if all losses fell by the same ratio.
 
     Example:
         >>> import torch
@@ -77,18 +81,18 @@ class FAMO(WeightBalancer):
     """Weights w_i proportional to softmax(logits)_i / (L_i - b_i), which sum to 1.
 
     Source: Liu et al., "FAMO: Fast Adaptive Multitask Optimization", NeurIPS 2023, algorithm 1. After the optimiser's
-    step, `after_step` measures the same batch again (without a graph) and lowers the logits of the tasks whose losses
-    fell most, relative to their size. The re-evaluation is in the mode that the network is in, as in the authors' code;
-    unlike there, batch statistics and random numbers do not notice it if it runs in `equipoise.undisturbed`.
+    step, `after_step` evaluates the same batch again, without a graph. It lowers the logits of the tasks whose losses
+    fell most relative to their size. The network is evaluated in its current mode, as in the authors' code. Unlike
+    there, batch statistics and random generators do not change if you use `equipoise.undisturbed`.
 
-    One `backward` belongs to one `after_step`: after several (accumulated gradients) the last batch counts. Where a
-    loss after the step is not finite or below its minimum, the logits stay as they are. Tasks that are missing from a
-    batch keep their logits; the others share the weight of 1.
+    Call `after_step` once for every step of the optimiser. With accumulated gradients the last batch counts. If a loss
+    after the step is not finite or below its minimum, the logits stay as they are. Tasks that are missing in a batch
+    keep their logits, and the others share the weight of 1.
 
     Args:
-        learning_rate: Of the logits, with Adam.
+        learning_rate: Learning rate of the logits (Adam).
         gamma: Decay of the logits, added to their gradient (L2, before Adam). The authors' command line has 1e-2.
-        minima: Lower bounds b of the losses, one number or one a task.
+        minima: Lower bounds b of the losses: one number, or one for each task.
 
     Example:
         >>> import torch, equipoise
@@ -112,21 +116,21 @@ class FAMO(WeightBalancer):
         needs=frozenset({Need.AGAIN, Need.AFTER_STEP}),
     )
 
-    learning_rate: float = hyper(default=0.025, source="the authors' code: 0.025")
+    learning_rate: float = hyper(default=0.025, rule=FINITE_POSITIVE, source="the authors' code: 0.025")
     gamma: float = hyper(default=1e-3, rule=NON_NEGATIVE, source="the paper's algorithm: 0.001")
-    minima: float | Mapping[str, float] = hyper(default=0.0, source="the paper: 0")
+    minima: float | Mapping[str, float] = hyper(default=0.0, rule=each(FINITE), source="the paper: 0")
 
     @cached_property
-    def learner(self) -> Learner:
-        """The optimiser of the learnt values."""
-        return Learner(self.learning_rate, "adam", initial=0.0)
+    def _optimizer(self) -> TaskOptimizer:
+        """Optimiser of the logits."""
+        return TaskOptimizer(self.learning_rate, "adam", initial=0.0)
 
     def initial_state(self) -> dict[str, Any]:
         """Return the state before the first step."""
-        return {"logits": self.learner.start(), "before": {}}
+        return {"logits": self._optimizer.initial_state(), "before": {}}
 
     def weigh(self, inputs: StepInputs) -> Tensor:
-        """The weights by the logits; the losses are kept for `after_step`."""
+        """Compute the weights from the logits, and store the losses for `after_step`."""
         minima = self._minima(inputs.tasks, inputs.losses)
         for task, margin in zip(inputs.tasks, (inputs.losses - minima).tolist(), strict=True):
             if margin < 0:
@@ -134,35 +138,36 @@ class FAMO(WeightBalancer):
                     f"`losses[{task!r}]` should be at least its minimum: FAMO takes the logarithm of the difference. "
                     f"Found {-margin:g} less. Give FAMO lower `minima`."
                 )
-        self.state = self.state | {"before": updated({}, inputs.tasks, inputs.losses)}
-        logits = self.learner.values(self.state["logits"], inputs.tasks, inputs.losses)
+        self.state = self.state | {"before": write_tasks({}, inputs.tasks, inputs.losses)}
+        logits = self._optimizer.values(self.state["logits"], inputs.tasks, inputs.losses)
         return famo_weights(inputs.losses, logits, minima)
 
     @torch.no_grad()
     def on_step_end(self, context: Context | None) -> None:
-        """Learn from what the step did to the losses of its batch.
+        """Learn from the change of the losses of this batch.
 
         Raises:
-            ValueError: The context cannot run the batch again, or gives other tasks.
+            ValueError: The context cannot evaluate the batch again, or gives other tasks.
         """
-        held: dict[str, Tensor] = self.state["before"]
-        if not held:
+        stored: dict[str, Tensor] = self.state["before"]
+        if not stored:
             return
-        tasks = tuple(held)
+        tasks = tuple(stored)
         found = (context or Context()).forward(Need.AGAIN, self.info.name).losses
-        if found.keys() != held.keys():
+        if found.keys() != stored.keys():
             raise ValueError(
                 f"`context.again` should give the losses of {', '.join(tasks)}, as the step did. Found losses of "
-                f"{', '.join(found) or 'no task'}. Run the batch that the step was made on."
+                f"{', '.join(found) or 'no task'}. Evaluate the batch of the step."
             )
-        before = gathered(held, tasks, next(iter(held.values())))
-        after = gathered({task: loss.detach().reshape(()) for task, loss in found.items()}, tasks, before[0])
+        before = read_tasks(stored, tasks, next(iter(stored.values())))
+        after = read_tasks({task: loss.detach().reshape(()) for task, loss in found.items()}, tasks, before[0])
         distributed.mean_(after)
-        memory = self.state["logits"]
-        logits = self.learner.values(memory, tasks, before)
+        held = self.state["logits"]
+        logits = self._optimizer.values(held, tasks, before)
         gradient = famo_gradient(before, after, logits, self._minima(tasks, before)) + self.gamma * logits
-        learned = self.learner.learned(memory, tasks, gradient) if bool(gradient.isfinite().all()) else memory
-        self.state = {"logits": learned, "before": {}}
+        if bool(gradient.isfinite().all()):
+            held = self._optimizer.step(held, tasks, gradient)
+        self.state = {"logits": held, "before": {}}
 
     def _minima(self, tasks: tuple[str, ...], like: Tensor) -> Tensor:
         given = self.minima

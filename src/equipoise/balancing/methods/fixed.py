@@ -1,4 +1,4 @@
-"""Fixed weights, as a search or an earlier run gave them."""
+"""Fixed weights, from a search or an earlier run."""
 
 from collections.abc import Mapping
 
@@ -17,21 +17,21 @@ __all__ = ["Fixed", "fixed_weights"]
 
 @torch.no_grad()
 def fixed_weights(step_weights: Tensor, decay: float = 0.9) -> Tensor:
-    r"""Constant loss weights that stand for a whole run of a balancing method (the recipe of P2).
+    r"""Constant loss weights distilled from a whole run of a balancing method (Gama & Grassi 2025).
 
-    The weights are averaged over the steps of an epoch, scaled to sum to 1, and then averaged over the epochs,
-    :math:`q(e) = \beta q(e - 1) + (1 - \beta) \hat w(e)`, starting from the first epoch without bias correction. The
-    last average, scaled to sum to 1, is the result.
+    The weights are averaged over the steps of each epoch and scaled to sum to 1. Then they are averaged over the
+    epochs: $q(e) = \beta q(e - 1) + (1 - \beta) \hat w(e)$, starting from the first epoch without bias correction. The
+    result is the last average, scaled to sum to 1.
 
     Args:
-        step_weights: Effective weights of every step, shape ``[epochs, steps, T]``.
-        decay: :math:`\beta` in [0, 1).
+        step_weights: Effective weights of every step, shape `[epochs, steps, T]`.
+        decay: $\beta$ in [0, 1).
 
     Returns:
-        Weights that sum to 1, shape ``[T]``.
+        Weights that sum to 1, shape `[T]`.
 
     Raises:
-        ValueError: If ``step_weights`` has no epochs or steps, ``decay`` is out of range, or the weights of an epoch
+        ValueError: If `step_weights` has no epochs or steps, `decay` is out of range, or the weights of an epoch
             have no positive sum, which methods with negative weights can produce.
 
     Example:
@@ -63,14 +63,14 @@ def fixed_weights(step_weights: Tensor, decay: float = 0.9) -> Tensor:
 class Fixed(WeightBalancer):
     """Constant weights w_i: the loss is sum_i w_i L_i.
 
-    P1's searched weights are `{"seg": 1, "depth": 1, "normals": 2, "edge": 50}` on NYUD-v2 and
-    `{"seg": 1, "parts": 2, "saliency": 5, "normals": 5, "edge": 50}` on PASCAL-Context.
+    The weights that Guo et al. (2025) found by a search are `{"seg": 1, "depth": 1, "normals": 2, "edge": 50}` on
+    NYUD-v2 and `{"seg": 1, "parts": 2, "saliency": 5, "normals": 5, "edge": 50}` on PASCAL-Context.
 
     Args:
         weights: A finite weight, zero or more, for every task that will have a loss.
 
     Raises:
-        ValueError: No weights, or one is negative or not finite; on `backward`, a task has no weight.
+        ValueError: There are no weights, or one is negative or not finite. On `backward`: a task has no weight.
 
     Example:
         >>> import torch, equipoise
@@ -84,7 +84,7 @@ class Fixed(WeightBalancer):
     info = MethodInfo(
         name="fixed",
         title="Fixed weights",
-        paper="grid search in P1 (Guo et al. 2025, section V); distilled from a run in P2 (Gama and Grassi 2025)",
+        paper="grid search in Guo et al. 2025, section V; distilled from a run in Gama & Grassi 2025",
         default_place=Place.LOSSES,
         scale="as the weights say",
     )
@@ -96,7 +96,7 @@ class Fixed(WeightBalancer):
         require(len(self.weights) > 0, "weights", self.weights, "hold a weight for every task")
 
     def weigh(self, inputs: StepInputs) -> Tensor:
-        """The given weights, in the order of the losses."""
+        """Return the given weights, in the order of the losses."""
         missing = [task for task in inputs.tasks if task not in self.weights]
         require(not missing, "weights", self.weights, f"hold a weight for every task, also for {', '.join(missing)}")
         return inputs.losses.new_tensor([self.weights[task] for task in inputs.tasks])

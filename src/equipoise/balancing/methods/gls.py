@@ -15,17 +15,19 @@ __all__ = ["GLS", "gls"]
 def gls(losses: Tensor) -> Tensor:
     r"""Weights of GLS (Chennupati et al., MultiNet++, CVPRW 2019).
 
-    .. math:: L = \Big(\prod_i L_i\Big)^{1/T} = \exp\Big(\tfrac1T \sum_i \log L_i\Big),\qquad
-        w_i = \frac{\partial L}{\partial L_i} = \frac{L}{T L_i}
+    $$
+    L = \Big(\prod_i L_i\Big)^{1/T} = \exp\Big(\tfrac1T \sum_i \log L_i\Big),\qquad
+    w_i = \frac{\partial L}{\partial L_i} = \frac{L}{T L_i}
+    $$
 
-    Computed by logarithms: the product itself leaves the range of float32 for forty losses of 0.001. Losses have to be
-    positive; a loss below the smallest normal number counts as that.
+    The mean is computed from logarithms, since the product leaves the range of float32 for forty losses of 0.001.
+    Losses must be positive. A loss below the smallest normal number counts as that number.
 
     Args:
-        losses: Positive losses, shape ``[T]``.
+        losses: Positive losses, shape `[T]`.
 
     Returns:
-        Weights, shape ``[T]``; all ``w_i * L_i`` are equal and sum to the geometric mean.
+        Weights, shape `[T]`. All `w_i * L_i` are equal and sum to the geometric mean.
 
     Example:
         >>> import torch
@@ -38,11 +40,11 @@ def gls(losses: Tensor) -> Tensor:
 
 @register
 class GLS(WeightBalancer):
-    """Weights w_i = L / (T L_i) with L the geometric mean of the losses, which is what is minimised.
+    """Weights w_i = L / (T L_i), with L the geometric mean of the losses. The method minimises L.
 
-    Scaling a loss changes the length of the update and not its direction, which is that of SI. LibMTL multiplies the
-    losses first, which leaves the range of float32 for many tasks; here they are added as logarithms. A task whose loss
-    is zero has the weight 0 and does not count.
+    Scaling a loss changes the length of the update, not its direction, which is that of SI. LibMTL multiplies the
+    losses, which leaves the range of float32 for many tasks. Here their logarithms are added. A task whose loss is zero
+    has the weight 0 and does not count.
 
     Raises:
         ValueError: On `backward`, a loss is negative.
@@ -63,7 +65,7 @@ class GLS(WeightBalancer):
     )
 
     def weigh(self, inputs: StepInputs) -> Tensor:
-        """The derivatives of the geometric mean."""
+        """Compute the derivatives of the geometric mean."""
         positive = inputs.positive_losses("gls")
         weights = torch.zeros_like(inputs.losses)
         weights[positive] = gls(inputs.losses[positive])

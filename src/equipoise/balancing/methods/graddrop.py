@@ -1,4 +1,4 @@
-"""GradDrop: at every coordinate, only the gradients of one sign."""
+"""GradDrop: keep, at every coordinate, only the gradients of one sign."""
 
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -12,19 +12,19 @@ from equipoise.balancing.engine import distributed
 from equipoise.balancing.engine.update import StepInputs
 from equipoise.balancing.hyper_parameters import SEED, hyper, within
 from equipoise.balancing.info import MethodInfo, Place
-from equipoise.balancing.state.random import draw, first_state
+from equipoise.balancing.state.random import draw, generator_state
 
 __all__ = ["GradDrop", "graddrop"]
 
 _CACHED_ENTRIES = 1 << 16
 
 
-def blocks(matrix: Tensor) -> Iterator[slice]:
-    """Ranges of the columns of a matrix, [T, D], that cover it: small ones on a processor, else all in one.
+def column_blocks(matrix: Tensor) -> Iterator[slice]:
+    """Yield ranges that cover the columns of a matrix, [T, D]: short ranges on a CPU, else a single one.
 
     Example:
         >>> import torch
-        >>> list(blocks(torch.zeros(2, 100)))
+        >>> list(column_blocks(torch.zeros(2, 100)))
         [slice(0, 100, None)]
     """
     tasks, size = matrix.shape
@@ -37,25 +37,27 @@ def blocks(matrix: Tensor) -> Iterator[slice]:
 def graddrop(jacobian: Tensor, uniforms: Tensor, leak: float | Tensor = 0.0) -> Tensor:
     r"""Direction of GradDrop (Chen et al., NeurIPS 2020, algorithm 1), sum convention.
 
-    .. math:: P = \tfrac12 \Big(1 + \frac{\sum_i g_i}{\sum_i |g_i|}\Big),\qquad
-        d = \sum_i \big(\ell_i + (1 - \ell_i)\, M_i\big)\, g_i,\qquad M_i = [P > U][g_i > 0] + [P < U][g_i < 0]
+    $$
+    P = \tfrac12 \Big(1 + \frac{\sum_i g_i}{\sum_i |g_i|}\Big),\qquad
+    d = \sum_i \big(\ell_i + (1 - \ell_i)\, M_i\big)\, g_i,\qquad M_i = [P > U][g_i > 0] + [P < U][g_i < 0]
+    $$
 
     at each coordinate. Without leak, every coordinate is the sum of its positive or of its negative entries. This is
-    not a function of the Gram matrix. The paper forms ``jacobian`` from gradients of the shared activations, times the
-    activations' sign, summed over the batch; gradients of parameters are a simplification. One public code rescales the
-    result to the norm of the sum, another inverts the leak; neither is done here. Works on the device and in the dtype
-    of ``jacobian``.
+    not a function of the Gram matrix. The paper forms `jacobian` from gradients at the shared activations, times the
+    sign of the activations, summed over the batch. Gradients of parameters are a simplification. One public code
+    rescales the result to the norm of the sum, another inverts the leak. Neither is done here. The function works on
+    the device and in the dtype of `jacobian`.
 
     Args:
-        jacobian: Gradients of the tasks, one a row, shape ``[T, D]``.
-        uniforms: Draws from [0, 1), shared by the tasks, shape ``[D]``.
-        leak: How much of a dropped gradient passes, in [0, 1]: one number, or one for each task, shape ``[T]``.
+        jacobian: Gradients of the tasks, one in each row, shape `[T, D]`.
+        uniforms: Draws from [0, 1), the same for all tasks, shape `[D]`.
+        leak: Share of a dropped gradient that passes, in [0, 1]: one number, or one for each task, shape `[T]`.
 
     Returns:
-        The direction, shape ``[D]``.
+        The direction, shape `[D]`.
 
     Raises:
-        ValueError: If shapes do not fit, or ``leak`` is a number outside of [0, 1].
+        ValueError: If shapes do not fit, or `leak` is a number outside of [0, 1].
 
     Example:
         >>> import torch
@@ -74,39 +76,41 @@ def graddrop(jacobian: Tensor, uniforms: Tensor, leak: float | Tensor = 0.0) -> 
     elif not 0 <= leak <= 1:
         raise ValueError(f"`leak` should be in [0, 1]. Found `leak = {leak}`.")
     direction = torch.empty_like(jacobian[0])
-    for place in blocks(jacobian):
+    for place in column_blocks(jacobian):
         part = jacobian[:, place]
-        kept = graddrop_mask(part, uniforms[place]).to(part)
+        kept = _mask(part, uniforms[place]).to(part)
         direction[place] = ((leak + (1 - leak) * kept) * part).sum(0)
     return direction
 
 
 @torch.no_grad()
-def graddrop_mask(jacobian: Tensor, uniforms: Tensor) -> Tensor:
-    """The entries that :func:`graddrop` keeps, boolean, shape ``[T, D]``; arguments as there."""
+def _mask(jacobian: Tensor, uniforms: Tensor) -> Tensor:
+    """Return the entries that `graddrop` keeps, boolean, shape `[T, D]`. Arguments as there."""
     magnitude = jacobian.abs().sum(0)
-    # Where all gradients are zero the probability does not matter: there is nothing to keep.
+    # If all gradients are zero, the probability does not matter: there is nothing to keep.
     purity = 0.5 * (1 + jacobian.sum(0) / magnitude.where(magnitude > 0, torch.ones_like(magnitude)))
     return (purity > uniforms) & (jacobian > 0) | (purity < uniforms) & (jacobian < 0)
 
 
 @register
 class GradDrop(DirectionBalancer):
-    """Keeps, at every coordinate, either the positive or the negative task gradients.
+    """The sum of either the positive or the negative task gradients, chosen at every coordinate.
 
-    The positive ones with the probability P = (1 + sum_i g_i / sum_i |g_i|) / 2, else the negative ones. At the shared
-    parameters this happens entry by entry, as in most public codes (CAGrad's, FAMO's, TorchJD); draws follow the order
-    in which the parameters are found. The paper does it at the features (`measure_at="features"`): a task's sign at a
-    feature is that of its gradient times the activation, summed over the batch (the first axis) of all processes, and
-    one draw serves all samples. Several tensors of features are treated one by one.
+    The positive gradients are kept with the probability P = (1 + sum_i g_i / sum_i |g_i|) / 2, else the negative ones.
+    At the shared parameters each entry has its own draw, as in most public codes (CAGrad's, FAMO's, TorchJD). The draws
+    follow the order in which the parameters are found.
+
+    The paper works at the features (`measure_at="features"`). There the sign of a task at a feature is that of its
+    gradient times the activation, summed over the batch (the first axis) of all processes. One draw serves all samples.
+    Several feature tensors are treated one by one.
 
     The tasks' own parameters receive their plain gradient. UnitScal and lingvo stretch the result to the norm of the
-    plain sum; SamsungLabs makes one draw for the whole tensor and inverts the leak.
+    plain sum. SamsungLabs makes one draw for the whole tensor and inverts the leak.
 
     Args:
         leak: Share of a dropped gradient that passes, in [0, 1].
-        seed: Of the method's own generator, which a checkpoint holds and all processes share.
-        measure_at: "shared" or "features".
+        seed: Seed of the method's own random generator. Checkpoints hold its state, and all processes share it.
+        measure_at: Where gradients are kept or dropped: "shared" or "features".
 
     Example:
         >>> import torch, equipoise
@@ -130,19 +134,19 @@ class GradDrop(DirectionBalancer):
     leak: float = hyper(default=0.0, rule=within(0, 1), source="paper")
     seed: int = hyper(default=0, rule=SEED, source="our choice")
     measure_at: Literal["features", "shared"] = hyper(
-        default="shared", source="CAGrad's and FAMO's code, TorchJD (paper: features)"
+        default="shared", source="codes of CAGrad and FAMO, TorchJD (paper: features)"
     )
 
     def initial_state(self) -> dict[str, Any]:
         """Return the state before the first step."""
-        return {"generator": first_state(self.seed)}
+        return {"generator": generator_state(self.seed)}
 
     def direct(self, inputs: StepInputs) -> Tensor:
-        """The kept gradients, with draws made first."""
+        """Draw, and return the sum of the kept gradients."""
         if inputs.features:
             parts = inputs.rows.split([feature.numel() for feature in inputs.features], dim=1)
             pairs = zip(parts, inputs.features, strict=True)
-            return torch.cat([self._at_features(rows, feature) for rows, feature in pairs])
+            return torch.cat([self._at_features(part, feature) for part, feature in pairs])
         return graddrop(inputs.rows, self._uniforms(inputs.rows[0]), self.leak)
 
     def _at_features(self, rows: Tensor, feature: Tensor) -> Tensor:
@@ -150,7 +154,7 @@ class GradDrop(DirectionBalancer):
         signs = feature.sign().reshape(len(feature), -1).to(rows)
         signed = (gradients * signs).sum(1)
         distributed.sum_(signed)
-        kept = graddrop_mask(signed, self._uniforms(signed[0])).to(rows)
+        kept = _mask(signed, self._uniforms(signed[0])).to(rows)
         passed = self.leak + (1 - self.leak) * kept
         return (gradients * passed[:, None]).sum(0).view(-1)
 

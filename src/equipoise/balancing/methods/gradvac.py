@@ -1,4 +1,4 @@
-"""GradVac: gradients turned towards each other until their cosines reach a moving target."""
+"""GradVac: turn gradients towards each other until their cosines reach a moving target."""
 
 import math
 from collections.abc import Sequence
@@ -15,13 +15,13 @@ from equipoise.balancing.hyper_parameters import SEED, hyper, within
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.methods.pcgrad import check_order
 from equipoise.balancing.solvers import read_gram, to_tensor
-from equipoise.balancing.state.random import first_state, random_orders
+from equipoise.balancing.state.random import generator_state, random_orders
 
 __all__ = ["GradVac", "gradvac"]
 
 # A target this close to 1 or -1 cannot be divided by sqrt(1 - target^2).
 _LARGEST_TARGET = 1 - 1e-9
-# Below lengths of the order of its inverse, epsilon is taken in proportion.
+# For gradients shorter than the inverse of this, epsilon shrinks in proportion.
 _SHORT = 100.0
 
 
@@ -31,26 +31,28 @@ def gradvac(
 ) -> tuple[Tensor, Tensor]:
     r"""Weights of GradVac (Wang et al., ICLR 2021, algorithm 1), sum convention, and the new targets.
 
-    For each task ``i`` the gradient visits the others. With :math:`\phi = \cos(g_i', g_j)`, the current :math:`g_i'`
-    and the original :math:`g_j`: where :math:`\phi < \rho_{ij}`,
+    For each task `i` the gradient visits the others. Let $\phi = \cos(g_i', g_j)$ with the current $g_i'$ and the
+    original $g_j$. If $\phi < \rho_{ij}$,
 
-    .. math:: g_i' \mathrel{+}= g_j \frac{\lVert g_i' \rVert
-        (\rho_{ij} \sqrt{1 - \phi^2} - \phi \sqrt{1 - \rho_{ij}^2})}{\lVert g_j \rVert \sqrt{1 - \rho_{ij}^2}}
+    $$
+    g_i' \mathrel{+}= g_j \frac{\lVert g_i' \rVert
+    (\rho_{ij} \sqrt{1 - \phi^2} - \phi \sqrt{1 - \rho_{ij}^2})}{\lVert g_j \rVert \sqrt{1 - \rho_{ij}^2}}
+    $$
 
-    after which the cosine is :math:`\rho_{ij}`; then, for every visited pair,
-    :math:`\rho_{ij} \leftarrow (1 - \beta) \rho_{ij} + \beta \phi`. One public code updates only within the condition.
-    The first call, with zero targets, is PCGrad. Zero gradients count as orthogonal to all.
+    after which the cosine is $\rho_{ij}$. Then every visited pair updates its target:
+    $\rho_{ij} \leftarrow (1 - \beta) \rho_{ij} + \beta \phi$. One public code updates only if the condition holds. The
+    first call, with zero targets, is PCGrad. Zero gradients count as orthogonal to all others.
 
     Args:
-        gram: Gram matrix of the task gradients, ``J @ J.T``, shape ``[T, T]``.
-        target: Target cosines ``rho``, shape ``[T, T]``, not symmetric in general; zeros at the start.
+        gram: Gram matrix of the task gradients, `J @ J.T`, shape `[T, T]`.
+        target: Target cosines `rho`, shape `[T, T]`, not symmetric in general. Zeros at the start.
         order: For each task, the other tasks in the order in which it visits them.
-        beta: Rate of the moving average in [0, 1]; the paper has 0.01, public codes 0.5.
-        epsilon: Added to both denominators, as in public codes, but in proportion to the gradients where these are
-            short, so that it never decides. 0 gives the formula as it stands.
+        beta: Rate of the moving average in [0, 1]. The paper has 0.01, public codes 0.5.
+        epsilon: Added to both denominators, as in public codes. For short gradients it shrinks in proportion, so that
+            it never dominates. 0 gives the formula without it.
 
     Returns:
-        The weights, shape ``[T]``, dtype and device of ``gram``, and the new targets, like ``target``. Computed in
+        The weights, shape `[T]`, dtype and device of `gram`, and the new targets, like `target`. Computed in
         float64.
 
     Raises:
@@ -106,14 +108,15 @@ def gradvac(
 class GradVac(GramBalancer):
     """The sum of the task gradients, each turned towards those to which its cosine is below its target for that pair.
 
-    Targets begin at 0, where the method is PCGrad, and follow the cosines met, for every visited pair; SamsungLabs
-    updates them only where it corrects. Each task visits the others in a random order of its own. One target for the
-    whole vector of parameters; LibMTL can also keep one for each layer. Pairs with a zero gradient keep their target.
+    Targets start at 0, where the method is PCGrad, and follow the measured cosines of every visited pair. SamsungLabs
+    updates them only for pairs that it corrects. Each task visits the others in its own random order. There is one
+    target for the whole vector of parameters. LibMTL can also keep one for each layer. Pairs with a zero gradient keep
+    their target.
 
     Args:
         beta: Rate of the moving average.
-        seed: Of the method's own generator, which a checkpoint holds and all processes share.
-        measure_at: Where the gradients are looked at.
+        seed: Seed of the method's own random generator. Checkpoints hold its state, and all processes share it.
+        measure_at: Where gradients are measured.
         scale_heads: Whether the tasks' own parameters also receive the weighted gradient.
     """
 
@@ -134,10 +137,10 @@ class GradVac(GramBalancer):
 
     def initial_state(self) -> dict[str, Any]:
         """Return the state before the first step."""
-        return {"generator": first_state(self.seed), "targets": {}}
+        return {"generator": generator_state(self.seed), "targets": {}}
 
     def solve(self, inputs: StepInputs, gram: Tensor) -> Tensor:
-        """The corrections, in orders that are drawn first; then the new targets."""
+        """Draw the orders, compute the weights and update the targets."""
         tasks, held = inputs.tasks, self.state["targets"]
         orders, state = random_orders(self.state["generator"], len(gram), gram.device)
         targets = [[held.get(task, {}).get(other, 0.0) for other in tasks] for task in tasks]

@@ -1,4 +1,4 @@
-"""IMTL: IMTL-G on the gradients of the losses that IMTL-L has scaled."""
+"""IMTL: IMTL-G applied to the gradients of losses scaled by IMTL-L."""
 
 from functools import cached_property
 from typing import Any, Literal
@@ -10,12 +10,12 @@ from equipoise._core.registry import register
 from equipoise.balancing.bases.gram import GramBalancer
 from equipoise.balancing.bases.weights import MeasureAt
 from equipoise.balancing.engine.update import StepInputs, Update
-from equipoise.balancing.hyper_parameters import hyper
+from equipoise.balancing.hyper_parameters import FINITE_POSITIVE, POSITIVE, hyper
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.methods.edm import edm
 from equipoise.balancing.methods.imtl_g import imtl_g
 from equipoise.balancing.methods.imtl_l import imtl_l
-from equipoise.balancing.state.adam import Learner
+from equipoise.balancing.state.adam import TaskOptimizer
 
 __all__ = ["IMTL", "imtl"]
 
@@ -24,22 +24,20 @@ __all__ = ["IMTL", "imtl"]
 def imtl(gram: Tensor, log_scales: Tensor) -> Tensor:
     r"""Weights of the shared update of IMTL, the hybrid of IMTL-L and IMTL-G (Liu et al., ICLR 2021).
 
-    The scaled losses have the gradients :math:`e^{s_i} g_i`. With :math:`\alpha` of
-    :func:`~equipoise.balancing.methods.imtl_g` for these, :math:`w_i = \alpha_i e^{s_i}`. The task heads take the
-    gradient of the scaled losses, with weights :math:`e^{s_i}`, and ``s`` that of
-    :func:`~equipoise.balancing.methods.imtl_l`, both without :math:`\alpha`. The direction does not depend on ``s``,
-    its length does.
+    The scaled losses have the gradients $e^{s_i} g_i$. Let $\alpha$ be the weights of `imtl_g` for these. Then $w_i =
+    \alpha_i e^{s_i}$. The task heads take the gradient of the scaled losses, with weights $e^{s_i}$. `s` takes the
+    gradient of `imtl_l`. Both are without $\alpha$. The direction does not depend on `s`. Its length does.
 
     Args:
-        gram: Gram matrix of the gradients of the unscaled losses, shape ``[T, T]``.
-        log_scales: ``s``, shape ``[T]``.
+        gram: Gram matrix of the gradients of the unscaled losses, shape `[T, T]`.
+        log_scales: `s`, shape `[T]`.
 
     Returns:
-        Weights, possibly negative, shape ``[T]``, dtype and device of ``gram``. Solved in float64.
+        Weights, possibly negative, shape `[T]`, dtype and device of `gram`. Solved in float64.
 
     Raises:
-        ValueError: If ``gram`` is not a finite symmetric matrix.
-        SolverError: As :func:`~equipoise.balancing.methods.imtl_g`.
+        ValueError: If `gram` is not a finite symmetric matrix.
+        SolverError: As for `imtl_g`.
 
     Example:
         >>> import torch
@@ -52,19 +50,19 @@ def imtl(gram: Tensor, log_scales: Tensor) -> Tensor:
 
 @register
 class IMTL(GramBalancer):
-    """Weights alpha_i exp(s_i) with learnt s_i, and the alpha of IMTL-G for the gradients exp(s_i) g_i.
+    """Weights alpha_i exp(s_i), with learnt s_i and the alpha of IMTL-G for the gradients exp(s_i) g_i.
 
-    The s_i are those of IMTL-L: they are trained in here on exp(s_i) L_i - s_i, without alpha and without weight decay,
-    from their values at the step's start. They change the length of the shared update and what the heads receive, not
-    the update's direction. What is said there about public optimisers, and of IMTL-G about uphill steps, holds here.
+    The s_i are those of IMTL-L. The balancer trains them on exp(s_i) L_i - s_i, without alpha and without weight decay.
+    They change the length of the shared update and the gradients of the heads, but not the direction of the update. The
+    remarks on public optimisers in `IMTLL`, and on uphill steps in `IMTLG`, hold here as well.
 
     Args:
-        learning_rate: Of the s_i.
+        learning_rate: Learning rate of the s_i.
         optimizer: "adam" or "sgd".
-        bound: The largest magnitude of an s_i.
-        measure_at: Where the gradients are looked at. P2's code has the features.
+        bound: Largest magnitude of an s_i.
+        measure_at: Where gradients are measured. The code of Gama & Grassi (2025) has the features.
         scale_heads: Whether the tasks' own parameters receive the gradient of the scaled loss, with the weight
-            exp(s_i), or the plain one.
+            exp(s_i), or the plain gradient.
 
     Example:
         >>> import torch, equipoise
@@ -84,34 +82,37 @@ class IMTL(GramBalancer):
     )
     mean_type = True
 
-    learning_rate: float = hyper(default=0.025, source="that of UW in nash-mtl; elsewhere the model's")
-    optimizer: Literal["adam", "sgd"] = hyper(default="adam", source="P2's code")
-    bound: float = hyper(default=20.0, source="our choice, against the overflow that P2 met")
+    learning_rate: float = hyper(
+        default=0.025, rule=FINITE_POSITIVE, source="that of UW in nash-mtl; elsewhere the model's"
+    )
+    optimizer: Literal["adam", "sgd"] = hyper(default="adam", source="code of Gama & Grassi 2025")
+    bound: float = hyper(
+        default=20.0, rule=POSITIVE, source="our choice, against the overflow met by Gama & Grassi 2025"
+    )
     measure_at: MeasureAt = hyper(default="shared", source="paper, which also has the features")
     scale_heads: bool = hyper(default=True, source="paper")
 
     @cached_property
-    def learner(self) -> Learner:
-        """The optimiser of the learnt values."""
-        return Learner(self.learning_rate, self.optimizer, 0.0, self.bound)
+    def _optimizer(self) -> TaskOptimizer:
+        """Optimiser of the logarithmic scales."""
+        return TaskOptimizer(self.learning_rate, self.optimizer, 0.0, self.bound)
 
     def initial_state(self) -> dict[str, Any]:
         """Return the state before the first step."""
-        return {"scales": self.learner.start()}
+        return {"scales": self._optimizer.initial_state()}
 
     def solve(self, inputs: StepInputs, gram: Tensor) -> Tensor:
-        """The weights of the shared update."""
-        return imtl(gram, self.learner.values(self.state["scales"], inputs.tasks, gram))
+        """Compute the weights of the shared update."""
+        return imtl(gram, self._optimizer.values(self.state["scales"], inputs.tasks, gram))
 
     def fallback(self, gram: Tensor) -> Tensor:
-        """EDM's weights, which have equal projections wherever that is possible without an uphill step."""
+        """Return the weights of EDM: equal projections wherever no uphill step is needed for them."""
         return edm(gram)
 
     def decide(self, inputs: StepInputs) -> Update:
-        """The weights before the step of the scales, which is then made."""
+        """Return the weights, then take a step of the scales."""
         weights = self.weigh(inputs).to(inputs.losses)
-        scales = self.learner.values(self.state["scales"], inputs.tasks, inputs.losses)
+        scales = self._optimizer.values(self.state["scales"], inputs.tasks, inputs.losses)
         heads, gradient = imtl_l(inputs.losses, scales)
-        learned = self.learner.learned(self.state["scales"], inputs.tasks, gradient)
-        self.state = self.state | {"scales": learned}
+        self.state = self.state | {"scales": self._optimizer.step(self.state["scales"], inputs.tasks, gradient)}
         return Update(weights, head_weights=heads if self.scale_heads else torch.ones_like(heads))

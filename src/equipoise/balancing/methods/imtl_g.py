@@ -20,26 +20,28 @@ __all__ = ["IMTLG", "imtl_g"]
 
 
 def imtl_g(gram: Tensor) -> Tensor:
-    r"""Weights of IMTL-G (Liu et al., ICLR 2021): ``<d, u_i>`` is the same for all tasks and the weights sum to 1.
+    r"""Weights of IMTL-G (Liu et al., ICLR 2021). `<d, u_i>` is the same for all tasks, and the weights sum to 1.
 
-    .. math:: w = \frac{v}{\sum_i v_i},\qquad v = G^+ n
+    $$
+    w = \frac{v}{\sum_i v_i},\qquad v = G^+ n
+    $$
 
-    The pseudo-inverse extends the authors' closed form to dependent gradients, where projections can differ; a zero
-    gradient has weight 0. Weights can be negative. For three tasks and more, :math:`\sum_i v_i` can be negative as
-    well: then all projections are negative and ``d`` is an ascent direction for every task. The paper and its codes do
-    not guard against that, neither does this function; :func:`~equipoise.balancing.methods.edm` and
-    :func:`~equipoise.balancing.methods.config` are safe. For ``g`` and ``-g``, where :math:`v = 0`, the weights are
-    ``1 / n_i``, scaled to sum to 1: no update. If all gradients are zero, so are the weights.
+    The pseudo-inverse extends the authors' closed form to dependent gradients, for which projections can differ. A zero
+    gradient has the weight 0. Weights can be negative. For three or more tasks $\sum_i v_i$ can be negative as well.
+    Then all projections are negative, and `d` is an ascent direction for every task. The paper and its codes do not
+    guard against that, and neither does this function. `edm` and `config` are safe. For `g` and `-g`, where $v = 0$,
+    the weights are `1 / n_i`, scaled to sum to 1, and there is no update. If all gradients are zero, so are the
+    weights.
 
     Args:
-        gram: Gram matrix of the task gradients, ``J @ J.T``, shape ``[T, T]``.
+        gram: Gram matrix of the task gradients, `J @ J.T`, shape `[T, T]`.
 
     Returns:
-        Weights that sum to 1, shape ``[T]``, dtype and device of ``gram``. Solved in float64.
+        Weights that sum to 1, shape `[T]`, dtype and device of `gram`. Solved in float64.
 
     Raises:
-        ValueError: If ``gram`` is not a finite symmetric matrix.
-        SolverError: If :math:`\sum_i v_i` vanishes, so that no affine combination has equal projections.
+        ValueError: If `gram` is not a finite symmetric matrix.
+        SolverError: If $\sum_i v_i$ vanishes, so that no affine combination has equal projections.
 
     Example:
         >>> import torch
@@ -89,13 +91,13 @@ def _pseudo_inverse_times(matrix: Tensor, vector: Tensor, cut: float) -> Tensor:
 class IMTLG(GramBalancer):
     """Weights with the sum 1, possibly negative, for which the update has the same projection onto every gradient.
 
-    For three tasks and more that common projection can be negative: then the step is uphill for every task. Neither
-    paper nor public code guards against it, nor does this method; `edm` and `config` have no such case. Where no such
-    weights exist the step takes those of `edm` and is counted in `state["unsolved"]`. A zero gradient has the weight
-    0. UnitScal adds a ridge that biases small gradients and is wrong for three tasks and more.
+    For three or more tasks that common projection can be negative. Then the step is uphill for every task. Neither the
+    paper nor public code guards against it, and neither does this method. `edm` and `config` have no such case. If no
+    such weights exist, the step takes those of `edm` and is counted in `state["unsolved"]`. A zero gradient has the
+    weight 0. UnitScal adds a ridge that biases small gradients and is wrong for three or more tasks.
 
     Args:
-        measure_at: Where the gradients are looked at.
+        measure_at: Where gradients are measured.
         scale_heads: Whether the tasks' own parameters also receive the weighted gradient, as in nash-mtl.
 
     Example:
@@ -120,9 +122,9 @@ class IMTLG(GramBalancer):
     scale_heads: bool = hyper(default=False, source="paper: shared parameters only")
 
     def solve(self, inputs: StepInputs, gram: Tensor) -> Tensor:
-        """The closed form."""
+        """Compute the closed form."""
         return imtl_g(gram)
 
     def fallback(self, gram: Tensor) -> Tensor:
-        """EDM's weights, which have equal projections wherever that is possible without an uphill step."""
+        """Return the weights of EDM: equal projections wherever no uphill step is needed for them."""
         return edm(gram)

@@ -1,4 +1,4 @@
-"""IMTL-L: learnt scales that bring every loss to 1."""
+"""IMTL-L: learn scales that bring every loss to 1."""
 
 from functools import cached_property
 from typing import Any, Literal
@@ -9,9 +9,9 @@ from torch import Tensor
 from equipoise._core.registry import register
 from equipoise.balancing.bases.weights import WeightBalancer
 from equipoise.balancing.engine.update import StepInputs
-from equipoise.balancing.hyper_parameters import hyper
+from equipoise.balancing.hyper_parameters import FINITE_POSITIVE, POSITIVE, hyper
 from equipoise.balancing.info import MethodInfo, Place
-from equipoise.balancing.state.adam import Learner
+from equipoise.balancing.state.adam import TaskOptimizer
 
 __all__ = ["IMTLL", "imtl_l"]
 
@@ -20,17 +20,19 @@ __all__ = ["IMTLL", "imtl_l"]
 def imtl_l(losses: Tensor, log_scales: Tensor) -> tuple[Tensor, Tensor]:
     r"""Weights of IMTL-L (Liu et al., ICLR 2021), and the gradient of its objective for the learnt scales.
 
-    .. math:: O = \sum_i e^{s_i} L_i - s_i,\qquad w_i = e^{s_i},\qquad \frac{\partial O}{\partial s_i} = e^{s_i} L_i - 1
+    $$
+    O = \sum_i e^{s_i} L_i - s_i,\qquad w_i = e^{s_i},\qquad \frac{\partial O}{\partial s_i} = e^{s_i} L_i - 1
+    $$
 
-    Losses have to be positive: :math:`s_i` tends to :math:`-\log L_i`. Do not decay ``s``, and bound it: for a loss of
-    zero it grows without end.
+    Losses must be positive: $s_i$ tends to $-\log L_i$. Do not decay `s`, and bound it, since it grows without end for
+    a loss of zero.
 
     Args:
-        losses: Losses, shape ``[T]``.
-        log_scales: ``s``, shape ``[T]``.
+        losses: Losses, shape `[T]`.
+        log_scales: `s`, shape `[T]`.
 
     Returns:
-        The weights and the gradient for ``log_scales``, each of shape ``[T]``.
+        The weights and the gradient for `log_scales`, each of shape `[T]`.
 
     Example:
         >>> import torch
@@ -43,18 +45,19 @@ def imtl_l(losses: Tensor, log_scales: Tensor) -> tuple[Tensor, Tensor]:
 
 @register
 class IMTLL(WeightBalancer):
-    """Weights w_i = exp(s_i) with learnt s_i; the objective is sum_i exp(s_i) L_i - s_i.
+    """Weights w_i = exp(s_i) with learnt s_i. The objective is sum_i exp(s_i) L_i - s_i.
 
-    At rest every weighted loss is 1. That is UW with the opposite sign of s and twice the weight.
+    At rest every weighted loss is 1. This is UW with the opposite sign of s and twice the weight.
 
-    The s_i are trained in here, without weight decay. In public code they are parameters of the model's optimiser, with
-    its weight decay (LibMTL), or have an Adam of their own at the model's learning rate (P2's code): pass that as
-    `learning_rate` to reproduce them. Losses should be positive: for others s grows until its bound.
+    The balancer trains the s_i, without weight decay. In public code they are parameters of the model's optimiser, with
+    its weight decay (LibMTL), or have their own Adam at the model's learning rate (code of Gama & Grassi 2025). Pass
+    the model's rate as `learning_rate` to reproduce the latter. Losses should be positive. For others s grows until its
+    bound.
 
     Args:
-        learning_rate: Of the s_i.
+        learning_rate: Learning rate of the s_i.
         optimizer: "adam" or "sgd".
-        bound: The largest magnitude of an s_i.
+        bound: Largest magnitude of an s_i.
 
     Example:
         >>> import torch, equipoise
@@ -72,22 +75,26 @@ class IMTLL(WeightBalancer):
         state="logarithmic scales and their moments",
     )
 
-    learning_rate: float = hyper(default=0.025, source="that of UW in nash-mtl; elsewhere the model's")
-    optimizer: Literal["adam", "sgd"] = hyper(default="adam", source="P2's code")
-    bound: float = hyper(default=20.0, source="our choice, against the overflow that P2 met")
+    learning_rate: float = hyper(
+        default=0.025, rule=FINITE_POSITIVE, source="that of UW in nash-mtl; elsewhere the model's"
+    )
+    optimizer: Literal["adam", "sgd"] = hyper(default="adam", source="code of Gama & Grassi 2025")
+    bound: float = hyper(
+        default=20.0, rule=POSITIVE, source="our choice, against the overflow met by Gama & Grassi 2025"
+    )
 
     @cached_property
-    def learner(self) -> Learner:
-        """The optimiser of the learnt values."""
-        return Learner(self.learning_rate, self.optimizer, 0.0, self.bound)
+    def _optimizer(self) -> TaskOptimizer:
+        """Optimiser of the logarithmic scales."""
+        return TaskOptimizer(self.learning_rate, self.optimizer, 0.0, self.bound)
 
     def initial_state(self) -> dict[str, Any]:
         """Return the state before the first step."""
-        return self.learner.start()
+        return self._optimizer.initial_state()
 
     def weigh(self, inputs: StepInputs) -> Tensor:
-        """The weights before the step of the scales, which is then made."""
-        scales = self.learner.values(self.state, inputs.tasks, inputs.losses)
+        """Return the weights, then take a step of the scales."""
+        scales = self._optimizer.values(self.state, inputs.tasks, inputs.losses)
         weights, gradient = imtl_l(inputs.losses, scales)
-        self.state = self.learner.learned(self.state, inputs.tasks, gradient)
+        self.state = self._optimizer.step(self.state, inputs.tasks, gradient)
         return weights

@@ -1,4 +1,4 @@
-"""MGDA: the convex combination of the gradients of least norm."""
+"""MGDA: the convex combination of the task gradients with the least norm."""
 
 from typing import Literal
 
@@ -15,26 +15,29 @@ from equipoise.balancing.solvers import minimum_norm_weights, read_gram, to_tens
 
 __all__ = ["MGDA", "mgda", "mgda_scales"]
 
+Normalization = Literal["none", "l2", "loss", "loss+"]
+
 
 def mgda(gram: Tensor) -> Tensor:
     r"""Weights of MGDA (Désidéri 2012; Sener and Koltun, NeurIPS 2018).
 
-    .. math:: w = \arg\min_{w \ge 0,\ \sum_i w_i = 1} w^T G w
+    $$
+    w = \arg\min_{w \ge 0,\ \sum_i w_i = 1} w^T G w
+    $$
 
-    The direction ``d = J.T @ w`` satisfies ``<g_i, d> >= ||d||^2``, with equality where ``w_i > 0``. It is zero exactly
-    at Pareto-stationary points, in particular if a gradient is zero. For dependent gradients (duplicates, more tasks
-    than parameters) the direction is unique and the weights are not. The solver is exact (active set); author codes
-    iterate, do not enforce their iteration limit, clamp the weights of two tasks to [0.001, 0.999] and fail for one
-    task.
+    The direction `d = J.T @ w` satisfies `<g_i, d> >= ||d||^2`, with equality if `w_i > 0`. It is zero exactly at
+    Pareto-stationary points, for instance if a gradient is zero. For dependent gradients (duplicates, more tasks than
+    parameters) the direction is unique and the weights are not. The solver is exact (active set). Author codes iterate,
+    do not enforce their iteration limit, clamp the weights of two tasks to [0.001, 0.999] and fail for one task.
 
     Args:
-        gram: Gram matrix of the gradients, or of normalised ones (see :func:`mgda_scales`), shape ``[T, T]``.
+        gram: Gram matrix of the gradients, or of normalised ones (see `mgda_scales`), shape `[T, T]`.
 
     Returns:
-        Weights on the simplex, shape ``[T]``, dtype and device of ``gram``. Solved in float64.
+        Weights on the simplex, shape `[T]`, dtype and device of `gram`. Solved in float64.
 
     Raises:
-        ValueError: If ``gram`` is not a finite symmetric matrix.
+        ValueError: If `gram` is not a finite symmetric matrix.
         SolverError: If the optimality condition was not reached.
 
     Example:
@@ -47,23 +50,23 @@ def mgda(gram: Tensor) -> Tensor:
 
 @torch.no_grad()
 def mgda_scales(gram: Tensor, losses: Tensor, normalization: str) -> Tensor:
-    r"""The divisors :math:`Z_i` of MGDA with normalised gradients (Sener and Koltun, section 5 of their code).
+    r"""Divisors $Z_i$ of MGDA with normalised gradients (Sener and Koltun, section 5 of their code).
 
-    The weights are those of ``gram / (Z[:, None] * Z)``. Implementations differ in what they do with them: the authors'
-    code applies them to the raw gradients, ``d = J.T @ w``; LibMTL applies them to the normalised ones, ``d = J.T @ (w
-    / Z)``. These are different directions. A divisor of zero (zero gradient or zero loss) is replaced by one.
+    The weights are those of `gram / (Z[:, None] * Z)`. The authors' code applies them to the raw gradients,
+    `d = J.T @ w`. LibMTL applies them to the normalised ones, `d = J.T @ (w / Z)`. These are different directions. A
+    divisor of zero (zero gradient or zero loss) is replaced by one.
 
     Args:
-        gram: Gram matrix of the raw gradients, shape ``[T, T]``.
-        losses: Positive losses, shape ``[T]``.
-        normalization: ``"none"`` (1), ``"l2"`` (norm of the gradient), ``"loss"`` (the loss) or ``"loss+"`` (their
+        gram: Gram matrix of the raw gradients, shape `[T, T]`.
+        losses: Positive losses, shape `[T]`.
+        normalization: `"none"` (1), `"l2"` (norm of the gradient), `"loss"` (the loss) or `"loss+"` (their
             product).
 
     Returns:
-        Divisors, shape ``[T]``, dtype and device of ``gram``.
+        Divisors, shape `[T]`, dtype and device of `gram`.
 
     Raises:
-        ValueError: If ``normalization`` is none of these.
+        ValueError: If `normalization` is none of these.
 
     Example:
         >>> import torch
@@ -85,25 +88,23 @@ def mgda_scales(gram: Tensor, losses: Tensor, normalization: str) -> Tensor:
     return chosen.where(chosen != 0, torch.ones_like(chosen)).to(gram)
 
 
-Normalization = Literal["none", "l2", "loss", "loss+"]
-
-
 @register
 class MGDA(GramBalancer):
-    """Weights on the simplex that make the update shortest, of gradients divided by Z_i or not.
+    """Weights on the simplex that minimise the norm of sum_i w_i g_i / Z_i, with optional divisors Z_i.
 
     Z_i is 1 ("none"), the gradient's norm ("l2"), the loss ("loss") or their product ("loss+"). The update is the sum
-    of w_i g_i, as in the authors' code, or, with `normalized_update`, of w_i g_i / Z_i, as in LibMTL's parameter mode
-    and P2's code: different directions. With `measure_at="features"` this is MGDA-UB.
+    of w_i g_i, as in the authors' code. With `normalized_update` it is the sum of w_i g_i / Z_i, as in LibMTL's
+    parameter mode and in the code of Gama & Grassi (2025). These are different directions. With `measure_at="features"`
+    this is MGDA-UB.
 
-    The update is zero exactly where no step improves all tasks; a task whose gradient is zero is such a case, so that
-    the shared parameters stand still as long as it is in the losses (if all gradients are zero, all weights are 1 / T).
-    The solver is exact; author codes iterate and keep the weights of two tasks within [0.001, 0.999].
+    The update is zero exactly if no step improves all tasks. A task with a zero gradient is such a case: the shared
+    parameters do not move while it is in the losses. If all gradients are zero, all weights are 1 / T. The solver is
+    exact. Author codes iterate and keep the weights of two tasks within [0.001, 0.999].
 
     Args:
-        normalization: What the gradients are divided by: "none", "l2", "loss" or "loss+".
+        normalization: Divisor of the gradients: "none", "l2", "loss" or "loss+".
         normalized_update: Whether the update consists of the divided gradients.
-        measure_at: Where the gradients are looked at.
+        measure_at: Where gradients are measured.
         scale_heads: Whether the tasks' own parameters also receive the weighted gradient, as in nash-mtl.
 
     Example:
@@ -130,7 +131,7 @@ class MGDA(GramBalancer):
     scale_heads: bool = hyper(default=False, source="paper, algorithm 2, line 2")
 
     def solve(self, inputs: StepInputs, gram: Tensor) -> Tensor:
-        """The combination of least norm."""
+        """Compute the combination of least norm."""
         scales = mgda_scales(gram, inputs.losses, self.normalization)
         weights = mgda(gram / scales / scales[:, None])
         return weights / scales if self.normalized_update else weights

@@ -1,4 +1,4 @@
-"""MoCo: projected steps on the weights with tracked gradients."""
+"""MoCo: projected steps on the weights, with moving averages of the gradients."""
 
 from typing import Any, NamedTuple
 
@@ -8,21 +8,21 @@ from torch import Tensor
 from equipoise._core.registry import register
 from equipoise.balancing.balancer import Balancer
 from equipoise.balancing.engine.update import StepInputs, Update
-from equipoise.balancing.hyper_parameters import Rule, hyper, within
+from equipoise.balancing.hyper_parameters import NON_NEGATIVE, hyper, within
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.solvers import project_to_simplex
-from equipoise.balancing.state.per_task import gathered, tracked_rows, updated
+from equipoise.balancing.state.per_task import read_gradient_matrix, read_tasks, write_tasks
 
 __all__ = ["MoCo", "MoCoState", "moco"]
 
 
 class MoCoState(NamedTuple):
-    """The memory of MoCo.
+    """State of MoCo.
 
     Attributes:
-        tracked: The running averages of the gradients, shape ``[T, D]``, at least float32.
-        weights: The simplex weights, shape ``[T]``.
-        steps: The number of steps taken, a scalar.
+        tracked: Moving averages of the gradients, shape `[T, D]`, at least float32.
+        weights: Simplex weights, shape `[T]`.
+        steps: Number of steps taken, a scalar.
     """
 
     tracked: Tensor
@@ -31,7 +31,7 @@ class MoCoState(NamedTuple):
 
     @classmethod
     def start(cls, jacobian: Tensor) -> "MoCoState":
-        """The state before the first step, for gradients like these."""
+        """Return the state before the first step, for gradients of this shape, dtype and device."""
         tasks = jacobian.shape[0]
         dtype = torch.promote_types(jacobian.dtype, torch.float32)
         tracked = torch.zeros_like(jacobian, dtype=dtype)
@@ -53,27 +53,29 @@ def moco(
 ) -> tuple[Tensor, MoCoState]:
     r"""Direction of MoCo (Fernando et al., ICLR 2023), and its new state.
 
-    .. math:: Y \leftarrow Y + \beta_t (J - Y),\quad w \leftarrow P_S\big(w - \gamma_t (Y Y^T + \rho I) w\big),\quad
-        d = Y^T w,\qquad \beta_t = \beta / t^{\sigma_\beta},\ \gamma_t = \gamma / t^{\sigma_\gamma}
+    $$
+    Y \leftarrow Y + \beta_t (J - Y),\quad w \leftarrow P_S\big(w - \gamma_t (Y Y^T + \rho I) w\big),\quad
+    d = Y^T w,\qquad \beta_t = \beta / t^{\sigma_\beta},\ \gamma_t = \gamma / t^{\sigma_\gamma}
+    $$
 
     The authors' code has the factor 2 of the derivative, so that its gamma of 0.1 is 0.2 here. LibMTL scales every
-    gradient to the norm of its loss and replaces the projection by a softmax: another method. The rate gamma depends on
-    the scale of the gradients. Runs on the device of ``jacobian`` without waiting for it.
+    gradient to the norm of its loss and replaces the projection by a softmax. That is another method. The rate gamma
+    depends on the scale of the gradients. The function runs on the device of `jacobian` without waiting for it.
 
     Args:
-        jacobian: Gradients of the tasks, one a row, shape ``[T, D]``.
-        state: The state, at first ``MoCoState.start(jacobian)``.
-        beta: Rate of the tracking.
+        jacobian: Gradients of the tasks, one in each row, shape `[T, D]`.
+        state: State of the last call. Start with `MoCoState.start(jacobian)`.
+        beta: Rate of the averages.
         beta_decay: Exponent of its decay.
         gamma: Rate of the weights.
         gamma_decay: Exponent of its decay.
-        regularization: :math:`\rho`, non-negative.
+        regularization: $\rho$, non-negative.
 
     Returns:
-        The direction ``state.tracked.T @ state.weights`` of the new state, shape ``[D]``, and the new state.
+        The direction `state.tracked.T @ state.weights` of the new state, shape `[D]`, and the new state.
 
     Raises:
-        ValueError: If ``jacobian`` does not fit ``state``.
+        ValueError: If `jacobian` does not fit `state`.
 
     Example:
         >>> import torch
@@ -96,21 +98,21 @@ def moco(
 
 @register
 class MoCo(Balancer):
-    """The update Y^T w with running averages Y of the task gradients and simplex weights w that follow its least norm.
+    """The update Y^T w, with moving averages Y of the task gradients and simplex weights w that reduce its norm.
 
-    In a batch without some task the others share its weight for the step. Tracked gradients are kept for every task and
-    all shared parameters, T times their memory. The update is made of them, so that it is no weighted sum of the step's
-    own gradients and no weights are reported. The tasks' own parameters receive their plain gradient.
+    If a task is missing in a batch, the others share its weight for that step. The averages take T times the memory of
+    the shared parameters. The update is no weighted sum of the step's own gradients, so there are no weights to report.
+    The tasks' own parameters receive their plain gradient.
 
-    The authors' code has the factor 2 of the derivative in the step of the weights: its gamma of 0.1 is 0.2 here.
-    LibMTL scales every gradient to the norm of its loss and replaces the projection by a softmax: another method. Gamma
-    depends on the gradients' scale.
+    The authors' code has the factor 2 of the derivative in the step of the weights, so that its gamma of 0.1 is 0.2
+    here. LibMTL scales every gradient to the norm of its loss and replaces the projection by a softmax. That is another
+    method. Gamma depends on the scale of the gradients.
 
     Args:
-        beta: Rate of the tracking; divided by step^beta_decay. With 1 and no decay nothing is averaged.
-        beta_decay: Exponent, zero or more.
-        gamma: Rate of the weights; divided by step^gamma_decay.
-        gamma_decay: Exponent, zero or more.
+        beta: Rate of the averages. It is divided by step^beta_decay. With 1 and no decay nothing is averaged.
+        beta_decay: Exponent, non-negative.
+        gamma: Rate of the weights. It is divided by step^gamma_decay.
+        gamma_decay: Exponent, non-negative.
         regularization: Pull of the weights towards equality.
 
     Raises:
@@ -129,33 +131,29 @@ class MoCo(Balancer):
     )
 
     beta: float = hyper(default=0.1, rule=within(0, 1, ends="(]"), source="authors' code")
-    beta_decay: float = hyper(
-        default=0.5, rule=Rule("be zero or more", lambda beta_decay: beta_decay >= 0), source="authors' code"
-    )
+    beta_decay: float = hyper(default=0.5, rule=NON_NEGATIVE, source="authors' code")
     gamma: float = hyper(
         default=0.2,
-        rule=Rule("be zero or more", lambda gamma: gamma >= 0),
+        rule=NON_NEGATIVE,
         source="authors' code: 0.1, with the factor 2",
     )
-    gamma_decay: float = hyper(
-        default=0.5, rule=Rule("be zero or more", lambda gamma_decay: gamma_decay >= 0), source="authors' code"
-    )
-    regularization: float = hyper(
-        default=0.0, rule=Rule("be zero or more", lambda regularization: regularization >= 0), source="authors' code"
-    )
+    gamma_decay: float = hyper(default=0.5, rule=NON_NEGATIVE, source="authors' code")
+    regularization: float = hyper(default=0.0, rule=NON_NEGATIVE, source="authors' code")
 
     def initial_state(self) -> dict[str, Any]:
         """Return the state before the first step."""
         return {"tracked": {}, "weights": {}, "step": 0}
 
     def decide(self, inputs: StepInputs) -> Update:
-        """The direction of the tracked gradients."""
-        tasks, rows, memory = inputs.tasks, inputs.rows, self.state
+        """Return the direction of the averaged gradients."""
+        tasks, rows, held = inputs.tasks, inputs.rows, self.state
         fresh = MoCoState.start(rows)
-        held = gathered(memory["weights"], tasks, fresh.weights[0])
-        total = held.sum()
-        shares = torch.where(total > 0, held / total, fresh.weights)
-        state = MoCoState(tracked_rows(memory["tracked"], tasks, fresh.tracked), shares, fresh.steps + memory["step"])
+        weights = read_tasks(held["weights"], tasks, fresh.weights[0])
+        total = weights.sum()
+        shares = torch.where(total > 0, weights / total, fresh.weights)
+        state = MoCoState(
+            read_gradient_matrix(held["tracked"], tasks, fresh.tracked), shares, fresh.steps + held["step"]
+        )
         direction, new = moco(
             rows,
             state,
@@ -166,8 +164,8 @@ class MoCo(Balancer):
             regularization=self.regularization,
         )
         self.state = {
-            "tracked": updated(memory["tracked"], tasks, new.tracked),
-            "weights": updated(memory["weights"], tasks, new.weights * torch.where(total > 0, total, 1.0)),
-            "step": memory["step"] + 1,
+            "tracked": write_tasks(held["tracked"], tasks, new.tracked),
+            "weights": write_tasks(held["weights"], tasks, new.weights * torch.where(total > 0, total, 1.0)),
+            "step": held["step"] + 1,
         }
         return Update(direction=direction)

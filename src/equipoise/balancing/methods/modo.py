@@ -1,4 +1,4 @@
-"""MoDo: a projected step on the weights with gradients of two independent batches."""
+"""MoDo: a projected step on the weights, with gradients of two independent batches."""
 
 from typing import Literal
 
@@ -20,23 +20,25 @@ __all__ = ["MoDo", "modo"]
 def modo(cross_gram: Tensor, weights: Tensor, rate: float = 0.1, regularization: float = 0.1) -> Tensor:
     r"""New weights of MoDo (Chen, Fernando et al., NeurIPS 2023).
 
-    .. math:: w \leftarrow P_S\big(w - \gamma\,(J_1 J_2^T w + \rho w)\big)
+    $$
+    w \leftarrow P_S\big(w - \gamma\,(J_1 J_2^T w + \rho w)\big)
+    $$
 
-    with the Euclidean projection onto the simplex. The update is :math:`\tfrac12 (J_1 + J_2)^T w` with the new weights
-    (the paper); the authors' code has twice that, LibMTL takes the gradients of a third batch. The rate is not free of
-    units: gradients ``c`` times as long need a rate of :math:`\gamma / c^2`.
+    with the Euclidean projection onto the simplex. In the paper the update is $\tfrac12 (J_1 + J_2)^T w$ with the new
+    weights. The authors' code has twice that. LibMTL takes the gradients of a third batch. The rate has a unit:
+    gradients `c` times as long need a rate of $\gamma / c^2$.
 
     Args:
-        cross_gram: ``J_1 @ J_2.T``, gradients of two independent batches, not symmetric, shape ``[T, T]``.
-        weights: Weights of the last call, shape ``[T]``; ``1 / T`` at the start.
-        rate: :math:`\gamma`, non-negative; LibMTL has 0.001.
-        regularization: :math:`\rho`, non-negative.
+        cross_gram: `J_1 @ J_2.T`, gradients of two independent batches, not symmetric, shape `[T, T]`.
+        weights: Weights of the last call, shape `[T]`. `1 / T` at the start.
+        rate: $\gamma$, non-negative. LibMTL has 0.001.
+        regularization: $\rho$, non-negative.
 
     Returns:
-        Weights on the simplex, shape ``[T]``, like ``weights``: they are the state of the next call.
+        Weights on the simplex, shape `[T]`, like `weights`. Pass them to the next call.
 
     Raises:
-        ValueError: If ``cross_gram`` is not a finite square matrix.
+        ValueError: If `cross_gram` is not a finite square matrix.
 
     Example:
         >>> import torch
@@ -51,15 +53,15 @@ def modo(cross_gram: Tensor, weights: Tensor, rate: float = 0.1, regularization:
 
 @register
 class MoDo(CrossGramBalancer):
-    """Simplex weights that follow the minimum-norm problem by one unbiased projected step at a time.
+    """Simplex weights that approach the least-norm combination by one unbiased projected step at a time.
 
     Source: Chen, Fernando et al., "Three-Way Trade-Off in Multi-Objective Learning: Optimization, Generalization and
-    Conflict-Avoidance", NeurIPS 2023, algorithm 1. Two further batches give the step on the weights, and the batch of
-    the step is what they weigh (so also LibMTL). The paper saves that third batch by weighing the mean of the first
-    two, which the update then depends on in two ways.
+    Conflict-Avoidance", NeurIPS 2023, algorithm 1. Two further batches give the step on the weights. The weights
+    apply to the batch of the step, as in LibMTL. The paper saves this third batch: it weighs the mean of the first two,
+    so that the update depends on them in two ways.
 
     Args:
-        rate: gamma, positive; LibMTL has 0.001. Not free of units: gradients c times as long need gamma / c^2.
+        rate: gamma, positive. LibMTL has 0.001. It has a unit: gradients c times as long need gamma / c^2.
         regularization: rho, non-negative.
         batches: 3 independent batches, or 1 for the deterministic form, which needs no context.
         scale_heads: Whether the tasks' own parameters also receive the weighted gradient.
@@ -78,7 +80,7 @@ class MoDo(CrossGramBalancer):
         title="MoDo",
         paper='Chen, Fernando et al., "Three-Way Trade-Off in Multi-Objective Learning", NeurIPS 2023, algorithm 1',
         default_place=Place.SHARED,
-        scale="simplex: T identical gradients give one of them",
+        scale="mean: T identical tasks give the gradient of one",
         heads="plain",
         state="simplex weights",
         needs=frozenset({Need.FURTHER}),
@@ -87,9 +89,9 @@ class MoDo(CrossGramBalancer):
     rate: float = hyper(default=0.1, rule=POSITIVE, source="the authors' code: 0.1")
     regularization: float = hyper(default=0.1, rule=NON_NEGATIVE, source="the authors' code: 0.1")
     batches: Literal[1, 3] = hyper(default=3, source="LibMTL: 3")
-    scale_heads: bool = hyper(default=False, source="no; the paper has shared parameters only")
+    scale_heads: bool = hyper(default=False, source="no: the paper has shared parameters only")
 
     def solve(self, cross: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
-        """One step; its weights are the update's."""
+        """Take one step. Its weights are those of the update."""
         weights = modo(cross, shares, self.rate, self.regularization)
         return weights, weights

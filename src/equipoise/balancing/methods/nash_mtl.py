@@ -20,24 +20,25 @@ __all__ = ["NashMTL", "nash_mtl"]
 def nash_mtl(gram: Tensor) -> Tensor:
     r"""Weights of Nash-MTL (Navon et al., ICML 2022), without the clipping of the update.
 
-    .. math:: w_i\,(G w)_i = 1,\quad w > 0
+    $$
+    w_i\,(G w)_i = 1,\quad w > 0
+    $$
 
-    The solution is unique and gives a direction of norm :math:`\sqrt T` with ``<g_i, d> = 1 / w_i > 0``. It exists
-    unless some convex combination of the gradients vanishes: not for a zero gradient, opposite gradients or a
-    Pareto-stationary point. Author codes return the previous or the initial weights then, and also at several regular
-    points; here :class:`~equipoise.balancing.errors.SolverError` is raised. If all gradients are zero, the weights are
-    zero.
+    The solution is unique and gives a direction of norm $\sqrt T$ with `<g_i, d> = 1 / w_i > 0`. It exists unless some
+    convex combination of the gradients vanishes. That is the case for a zero gradient, opposite gradients and a
+    Pareto-stationary point. Author codes then return the previous or the initial weights, and do so at several regular
+    points, too. This function raises `SolverError`. If all gradients are zero, so are the weights.
 
     Args:
-        gram: Gram matrix of the task gradients, ``J @ J.T``, shape ``[T, T]``.
+        gram: Gram matrix of the task gradients, `J @ J.T`, shape `[T, T]`.
 
     Returns:
-        Weights, shape ``[T]``, dtype and device of ``gram``. Solved in float64.
+        Weights, shape `[T]`, dtype and device of `gram`. Solved in float64.
 
     Raises:
-        ValueError: If ``gram`` is not a finite symmetric matrix.
-        SolverError: If no solution exists to the precision of ``gram``, or it is not reached to a relative residual of
-            1e-8; to 1e-6 where gradients are so nearly opposite that 16 digits do not allow more.
+        ValueError: If `gram` is not a finite symmetric matrix.
+        SolverError: If no solution exists to the precision of `gram`, or the relative residual stays above 1e-8. The
+            limit is 1e-6 for almost opposite gradients, where 16 digits allow no more.
 
     Example:
         >>> import torch
@@ -49,23 +50,23 @@ def nash_mtl(gram: Tensor) -> Tensor:
 
 @register
 class NashMTL(BargainingBalancer):
-    """Weights with w_i <g_i, sum_j w_j g_j> = 1: the update improves every task, with the norm sqrt(T) unless clipped.
+    """Weights with w_i <g_i, sum_j w_j g_j> = 1. The update improves every task, with the norm sqrt(T) unless clipped.
 
-    The solution is exact. The authors' code (and its ports) solves a sequence of convex programs and returns the
-    initial or the previous weights where that fails. It divides the Gram matrix by its norm, so that its heads receive
-    weights that are larger by the root of that.
+    The solution is exact. The authors' code (and its ports) solves a sequence of convex programs, and returns the
+    initial or the previous weights if that fails. It divides the Gram matrix by its norm, so that the weights of its
+    heads are larger by the square root of that norm.
 
-    A task with a zero gradient is left out. Where no solution exists the step takes the convex combination of least
-    norm, which is next to no update, and is counted in `state["unsolved"]`.
+    A task with a zero gradient is left out. If no solution exists, the step takes the convex combination of least norm,
+    which is almost no update, and is counted in `state["unsolved"]`.
 
     Args:
-        max_norm: Largest norm of the update of the shared parameters; none for sqrt(T). As in the authors' code the
-            heads' weights are not clipped; TorchJD clips them, too.
-        every: Steps between two solutions. In between the last weights are used, clipped as they were then, and a step
-            costs what a plain one costs. The authors clip the update anew in every step.
-        measure_at: Where the gradients are looked at.
+        max_norm: Largest norm of the update of the shared parameters. None for sqrt(T). As in the authors' code the
+            heads' weights are not clipped. TorchJD clips them, too.
+        every: Steps between two solutions. In between, the last weights apply as they were clipped then, and a step
+            costs no more than a plain one. The authors clip the update anew in every step.
+        measure_at: Where gradients are measured.
         scale_heads: Whether the tasks' own parameters also receive the weighted gradient. LibMTL and the authors weight
-            the loss, SamsungLabs and TorchJD do not.
+            the losses. SamsungLabs and TorchJD do not.
 
     Example:
         >>> import torch, equipoise
@@ -93,12 +94,12 @@ class NashMTL(BargainingBalancer):
         return {"step": 0, "shared": {}, "heads": {}}
 
     def place(self, tasks: Sequence[str]) -> Place:
-        """The chosen place when a solution is due or a task has no weight yet, else the losses alone."""
+        """Return the chosen place if a solution is due or a task is new, else the losses."""
         due = self.state["step"] % self.every == 0 or any(task not in self.state["shared"] for task in tasks)
         return super().place(tasks) if due else Place.LOSSES
 
     def decide(self, inputs: StepInputs) -> Update:
-        """A new solution, or the last one."""
+        """Compute a new solution, or take the last one."""
         if inputs.gram is None:
             shared, heads = (
                 torch.stack([self.state[part][task] for task in inputs.tasks]) for part in ("shared", "heads")
@@ -107,7 +108,7 @@ class NashMTL(BargainingBalancer):
         else:
             update = super().decide(inputs)
             if self.every > 1 and update.weights is not None and update.head_weights is not None:
-                # A zero gradient says nothing about the steps to come.
+                # A zero gradient says nothing about later steps.
                 solved = inputs.gram.diagonal() > 0
                 for part, weights in (("shared", update.weights), ("heads", update.head_weights)):
                     entries = zip(inputs.tasks, weights, solved.tolist(), strict=True)

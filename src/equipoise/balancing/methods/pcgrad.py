@@ -1,4 +1,4 @@
-"""PCGrad: every gradient, projected onto the normal plane of those it conflicts with, in random order."""
+"""PCGrad: project every gradient onto the normal planes of the gradients it conflicts with, in random order."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -12,13 +12,13 @@ from equipoise.balancing.engine.update import StepInputs
 from equipoise.balancing.hyper_parameters import SEED, hyper
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.solvers import read_gram, to_tensor
-from equipoise.balancing.state.random import first_state, random_orders
+from equipoise.balancing.state.random import generator_state, random_orders
 
 __all__ = ["PCGrad", "pcgrad"]
 
 
 def check_order(order: Sequence[Sequence[int]], tasks: int) -> None:
-    """Refuse an order that does not give, for each of the tasks, indices of tasks to visit.
+    """Check that an order gives, for each task, indices of tasks to visit.
 
     Raises:
         ValueError: If the number of sequences is not the number of tasks, or an index is out of range.
@@ -36,21 +36,21 @@ def check_order(order: Sequence[Sequence[int]], tasks: int) -> None:
 def pcgrad(gram: Tensor, order: Sequence[Sequence[int]]) -> Tensor:
     r"""Weights of PCGrad (Yu et al., NeurIPS 2020, algorithm 1), sum convention.
 
-    For each task ``i`` the gradient visits the others: where ``<g_i', g_j> < 0``, ``g_i' -= <g_i', g_j> / ||g_j||^2
-    g_j``, with the current ``g_i'`` and the original ``g_j``. The update is the sum of the results. The paper draws the
-    order anew for every task; the authors' code discards its shuffle, and several codes visit ``j = i`` too, which
-    changes the result where the modified gradient conflicts with its own original. For two tasks the update is twice
-    that of UPGrad; for more it can conflict. Zero gradients are skipped.
+    For each task `i` the gradient visits the others: where `<g_i', g_j> < 0`, `g_i' -= <g_i', g_j> / ||g_j||^2
+    g_j`, with the current `g_i'` and the original `g_j`. The update is the sum of the results. The paper draws a new
+    order for every task. The authors' code discards its shuffle. Several codes visit `j = i` as well, which changes the
+    result if the modified gradient conflicts with its own original. For two tasks the update is twice that of UPGrad.
+    For more tasks it can conflict. Zero gradients are skipped.
 
     Args:
-        gram: Gram matrix of the task gradients, ``J @ J.T``, shape ``[T, T]``.
-        order: For each task, the other tasks in the order in which it visits them.
+        gram: Gram matrix of the task gradients, `J @ J.T`, shape `[T, T]`.
+        order: For each task, the other tasks in the order of the visits.
 
     Returns:
-        Weights, shape ``[T]``, dtype and device of ``gram``. Computed in float64.
+        Weights, shape `[T]`, dtype and device of `gram`. Computed in float64.
 
     Raises:
-        ValueError: If ``gram`` is not a finite symmetric matrix or ``order`` does not fit it.
+        ValueError: If `gram` is not a finite symmetric matrix or `order` does not fit it.
 
     Example:
         >>> import torch
@@ -73,16 +73,16 @@ def pcgrad(gram: Tensor, order: Sequence[Sequence[int]]) -> Tensor:
 
 @register
 class PCGrad(GramBalancer):
-    """The sum of the task gradients, each without its components against others (Yu et al., algorithm 1).
+    """The sum of the task gradients, each without its components against the others (Yu et al., algorithm 1).
 
-    Each task visits the others in a random order of its own, drawn anew in every step. The authors' code discards its
-    shuffle; LibMTL and nash-mtl also visit the task itself; CAGrad's and UniversalRepresentations' versions take the
-    mean. A zero gradient conflicts with none.
+    Each task visits the others in its own random order, drawn anew in every step. The authors' code discards its
+    shuffle. LibMTL and nash-mtl also visit the task itself. The versions of CAGrad and UniversalRepresentations take
+    the mean. A zero gradient conflicts with no other.
 
     Args:
         reduction: "sum" or "mean" of the projected gradients.
-        seed: Of the method's own generator, which a checkpoint holds and all processes share.
-        measure_at: Where the gradients are looked at.
+        seed: Seed of the method's own random generator. Checkpoints hold its state, and all processes share it.
+        measure_at: Where gradients are measured.
         scale_heads: Whether the tasks' own parameters also receive the weighted gradient.
 
     Example:
@@ -110,10 +110,10 @@ class PCGrad(GramBalancer):
 
     def initial_state(self) -> dict[str, Any]:
         """Return the state before the first step."""
-        return {"generator": first_state(self.seed)}
+        return {"generator": generator_state(self.seed)}
 
     def solve(self, inputs: StepInputs, gram: Tensor) -> Tensor:
-        """The projections, in orders that are drawn first."""
+        """Draw the orders, and compute the projections."""
         orders, state = random_orders(self.state["generator"], len(gram), gram.device)
         self.state = self.state | {"generator": state}
         return pcgrad(gram, orders) / (len(gram) if self.reduction == "mean" else 1)

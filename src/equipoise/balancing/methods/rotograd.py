@@ -1,4 +1,4 @@
-"""RotoGrad: rotations of the features before each head, and equal lengths of the gradients that come back."""
+"""RotoGrad: rotate the features before each head, and give the returning gradients equal lengths."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, cast
@@ -16,7 +16,7 @@ from equipoise.balancing.engine.update import StepInputs
 from equipoise.balancing.hyper_parameters import NON_NEGATIVE, POSITIVE, at_least, hyper, or_none
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.state.adam import adam
-from equipoise.balancing.state.per_task import gathered
+from equipoise.balancing.state.per_task import read_tasks
 
 __all__ = ["RotoGrad", "rotograd", "rotograd_slopes"]
 
@@ -25,16 +25,18 @@ __all__ = ["RotoGrad", "rotograd", "rotograd_slopes"]
 def rotograd(norms: Tensor, initial_norms: Tensor) -> Tensor:
     r"""Weights of the task gradients at the features in RotoGrad (Javaloy and Valera, ICLR 2022).
 
-    .. math:: w_i = \frac{C}{n_i},\qquad C = \sum_j a_j n_j,\qquad a_j \propto n_j / n_j(0)
+    $$
+    w_i = \frac{C}{n_i},\qquad C = \sum_j a_j n_j,\qquad a_j \propto n_j / n_j(0)
+    $$
 
-    so that every task contributes a gradient of the same length, which tasks that have come down least determine most.
+    All tasks contribute gradients of the same length C. Tasks whose gradients have shrunk least determine C most.
 
     Args:
-        norms: Norms of the task gradients over the whole batch, shape ``[T]``.
-        initial_norms: The same at the start of the training, positive, shape ``[T]``.
+        norms: Norms of the task gradients at the features, over the whole batch, shape `[T]`.
+        initial_norms: The same norms at the start of the training, positive, shape `[T]`.
 
     Returns:
-        Weights, shape ``[T]``; zero where the gradient is, and all ones if all gradients are zero.
+        Weights, shape `[T]`. They are zero for zero gradients, and all ones if all gradients are zero.
 
     Example:
         >>> import torch
@@ -53,23 +55,24 @@ def rotograd(norms: Tensor, initial_norms: Tensor) -> Tensor:
 def rotograd_slopes(gradients: Sequence[Tensor], norms: Tensor, mean_norm: Tensor) -> Tensor:
     r"""Slopes of the rotations of RotoGrad, as skew-symmetric matrices.
 
-    Rotation :math:`R_i` should minimise :math:`\|R_i V - R_i^- G_i\|^2`, where :math:`G_i` is the gradient of loss i at
-    the features, :math:`R_i^-` the rotation that it came through, and :math:`V` the mean of all :math:`G_j`, brought to
-    the length of the plain mean gradient. In the tangent space, where :math:`R_i` becomes :math:`R_i e^S`, the gradient
-    with respect to the skew-symmetric S is
+    Rotation $R_i$ should minimise $\|R_i V - R_i^- G_i\|^2$. Here $G_i$ is the gradient of loss i at the features,
+    $R_i^-$ the current rotation, and $V$ the mean of all $G_j$, scaled to the length of the plain mean gradient. In the
+    tangent space $R_i$ becomes $R_i e^S$. The gradient with respect to the skew-symmetric S is
 
-    .. math:: S_i = 2 (V G_i^T - G_i V^T)
+    $$
+    S_i = 2 (V G_i^T - G_i V^T)
+    $$
 
-    It does not depend on the rotations. Samples and positions are summed over, as the authors' package does for plain
-    features; for feature maps it takes the mean over the batch.
+    It does not depend on the rotations. The sums run over samples and positions, as in the authors' package for plain
+    features. For feature maps the package takes the mean over the batch.
 
     Args:
-        gradients: :math:`G_i` with samples and positions as columns, T tensors of shape ``[d, N]``.
-        norms: Norms of the tasks' gradients, shape ``[T]``.
+        gradients: $G_i$ with samples and positions as columns, T tensors of shape `[d, N]`.
+        norms: Norms of the tasks' gradients, shape `[T]`.
         mean_norm: Norm of the mean of the tasks' gradients, a scalar.
 
     Returns:
-        Slopes, shape ``[T, d, d]``: a step goes to ``R_i @ matrix_exp(-rate * slope)``.
+        Slopes, shape `[T, d, d]`. A step leads to `R_i @ matrix_exp(-rate * slope)`.
 
     Example:
         >>> import torch
@@ -85,18 +88,12 @@ def rotograd_slopes(gradients: Sequence[Tensor], norms: Tensor, mean_norm: Tenso
 
 
 @torch.no_grad()
-def turned(rotation: Tensor, step: Tensor) -> Tensor:
-    r"""A rotation after a step in its tangent space, :math:`R e^S`, kept orthogonal against rounding.
+def _turned(rotation: Tensor, step: Tensor) -> Tensor:
+    """Return a rotation after a step in its tangent space, $R e^S$, kept orthogonal against rounding.
 
     Args:
-        rotation: Shape ``[..., d, d]``, orthogonal.
-        step: Shape ``[..., d, d]``, skew-symmetric.
-
-    Example:
-        >>> import torch
-        >>> turned(torch.eye(2), torch.tensor([[0.0, -torch.pi / 2], [torch.pi / 2, 0.0]])).round().abs()
-        tensor([[0., 1.],
-                [1., 0.]])
+        rotation: Orthogonal matrix, shape `[..., d, d]`.
+        step: Skew-symmetric matrix, shape `[..., d, d]`.
     """
     moved = rotation @ torch.matrix_exp(step)
     # One step of Newton's iteration towards the nearest orthogonal matrix.
@@ -105,28 +102,29 @@ def turned(rotation: Tensor, step: Tensor) -> Tensor:
 
 @register
 class RotoGrad(WeightBalancer):
-    """Each task's head reads the features through a rotation of its own, learnt so that the task gradients agree.
+    """Learnt rotations of the features, one for each task's head, so that the task gradients agree.
 
-    Source: Javaloy and Valera, "RotoGrad: Gradient Homogenization in Multitask Learning", ICLR 2022. The gradients that
-    come back to the features get equal lengths (see `functional.rotograd`), and every rotation takes a step towards
-    turning its task's gradient to the common direction. Rotations act on the channels (axis 1), alike at each position;
-    of several feature tensors each has its own.
+    Source: Javaloy and Valera, "RotoGrad: Gradient Homogenization in Multitask Learning", ICLR 2022. The gradients at
+    the features get equal lengths (see `functional.rotograd`). Every rotation takes a step that turns its task's
+    gradient towards the common direction. Rotations act on the channels (axis 1), the same at each position. With
+    several feature tensors each has its own rotation.
 
-    The heads must read `balancer.adapt(task, features)`, while training and afterwards: the rotations are part of the
-    network. Where this and the authors' package differ: rotations start as the identity (there, by an oversight of a
-    dependency, at random ones); a step is taken in the tangent space of where the rotation is, and not of where it
-    started; steps use Adam, so that they do not depend on the losses' scale ("sgd" is a plain step, as in the paper's
+    The heads must read `balancer.adapt(task, features)`, during training and afterwards, since the rotations are part
+    of the network. Differences from the authors' package: Rotations start as the identity (there at random, by an
+    oversight of a dependency). A step is taken in the tangent space at the current rotation, not at the initial one.
+    Steps use Adam, so that they do not depend on the scale of the losses ("sgd" is the plain step of the paper's
     theory).
 
-    A rotation of d channels is a matrix of d x d; to update it costs a matrix exponential a task and step, some d^3
-    operations. For more than some 500 channels choose a `size`.
+    A rotation of d channels is a d x d matrix. Each step costs one matrix exponential for each task, about d^3
+    operations. For more than about 500 channels choose a `size`.
 
     Args:
-        learning_rate: Of the rotations.
-        optimizer: "adam" or "sgd", of the rotations.
-        size: Rotate only the first so many channels; none for all.
-        equal_lengths: Whether the gradients get equal lengths, or are summed as they are (the paper's "rotate only").
-        burn_in: The step at which the initial lengths of the gradients are measured anew, counted from 0.
+        learning_rate: Learning rate of the rotations.
+        optimizer: Optimiser of the rotations, "adam" or "sgd".
+        size: Number of channels to rotate, from the first on. None for all.
+        equal_lengths: Whether the gradients get equal lengths. Otherwise they are summed as they are (the paper's
+            "rotate only").
+        burn_in: Step, counted from 0, at which the initial lengths of the gradients are measured again.
 
     Example:
         >>> import torch, equipoise
@@ -145,17 +143,17 @@ class RotoGrad(WeightBalancer):
         title="RotoGrad",
         paper='Javaloy and Valera, "RotoGrad: Gradient Homogenization in Multitask Learning", ICLR 2022',
         default_place=Place.FEATURES,
-        scale="sum-type: T identical gradients give T of them",
+        scale="sum: T identical tasks give T times the gradient of one",
         heads="plain",
-        state="a rotation a task with its moments; initial norms; step counter",
+        state="a rotation with its moments for each task; initial norms; step counter",
         needs=frozenset({Need.ADAPT}),
     )
 
     learning_rate: float = hyper(
-        default=1e-4, rule=POSITIVE, source="1e-4, a usual rate of the network; the paper tunes it"
+        default=1e-4, rule=POSITIVE, source="a usual rate of the network: 1e-4; the paper tunes it"
     )
     optimizer: Literal["adam", "sgd"] = hyper(default="adam", source="as the network's; the paper leaves it open")
-    size: int | None = hyper(default=None, rule=or_none(at_least(2)))
+    size: int | None = hyper(default=None, rule=or_none(at_least(2)), source="the paper: all channels")
     equal_lengths: bool = hyper(default=True, source="the paper: yes")
     burn_in: int = hyper(default=20, rule=NON_NEGATIVE, source="the authors' package: 20")
 
@@ -168,14 +166,14 @@ class RotoGrad(WeightBalancer):
         return {"step": 0, "initial_norms": {}, "rotations": {}, "moments": {}}
 
     def adapt(self, task: str, features: Features) -> Features:
-        """The features, rotated for a task.
+        """Return the features, rotated for a task.
 
         Args:
             task: The task.
-            features: The tensor, [B, C, ...], or all tensors that `backward` is given as `features`.
+            features: The tensor, [B, C, ...], or all tensors that you pass to `backward` as `features`.
 
         Raises:
-            ValueError: There are more or fewer tensors, or other channels, than in the steps before.
+            ValueError: The number of tensors or channels differs from the steps before.
         """
         self._adapted.add(task)
         rotations: dict[str, Tensor] = self.state["rotations"].get(task, {})
@@ -185,15 +183,15 @@ class RotoGrad(WeightBalancer):
         sizes = [min(self.size or tensor.shape[1], tensor.shape[1]) for tensor in tensors]
         if sizes != [len(rotation) for rotation in rotations.values()]:
             raise ValueError(
-                "`features` should be the tensors that `backward` is given, all of them trained. Found tensors of "
+                "`features` should be the tensors that `backward` received, all of them trained. Found tensors of "
                 f"{[tensor.shape[1] for tensor in tensors]} channels, but rotations of "
                 f"{[len(rotation) for rotation in rotations.values()]}."
             )
-        turned_features = [_rotated(f, r) for f, r in zip(tensors, rotations.values(), strict=True)]
-        return cast(Features, turned_features[0] if isinstance(features, Tensor) else turned_features)
+        rotated = [_rotated(f, r) for f, r in zip(tensors, rotations.values(), strict=True)]
+        return cast(Features, rotated[0] if isinstance(features, Tensor) else rotated)
 
     def weigh(self, inputs: StepInputs) -> Tensor:
-        """The weights at the features; the rotations take their step."""
+        """Compute the weights at the features, and take a step of the rotations."""
         assert inputs.gradients is not None
         assert inputs.gram is not None
         held: dict[str, dict[str, Tensor]] = self.state["rotations"]
@@ -208,23 +206,25 @@ class RotoGrad(WeightBalancer):
         norms = inputs.gram.diagonal().clamp(min=0).sqrt()
         initial: dict[str, Tensor] = self.state["initial_norms"]
         anew = self.state["step"] == self.burn_in
-        # A gradient of zero is no length to compare later ones with.
+        # Later gradients cannot be compared with a gradient of zero.
         measured = zip(inputs.tasks, norms, (norms > 0).tolist(), strict=True)
         initial = initial | {t: norm.clone() for t, norm, good in measured if good and (anew or t not in initial)}
         self._turn(inputs.tasks, inputs.gradients, norms, inputs.gram.mean().clamp(min=0).sqrt())
         self.state = self.state | {"step": self.state["step"] + 1, "initial_norms": initial}
         if not self.equal_lengths:
             return torch.ones_like(norms)
-        return rotograd(norms, gathered(initial, inputs.tasks, torch.ones_like(norms[0])))
+        return rotograd(norms, read_tasks(initial, inputs.tasks, torch.ones_like(norms[0])))
 
     def head_weights(self, inputs: StepInputs, weights: Tensor) -> Tensor | None:
-        """Ones."""
+        """Return ones."""
         return torch.ones_like(weights)
 
-    def _turn(self, tasks: tuple[str, ...], rows: TaskGradients, norms: Tensor, mean_norm: Tensor) -> None:
+    def _turn(self, tasks: tuple[str, ...], at_features: TaskGradients, norms: Tensor, mean_norm: Tensor) -> None:
         rotations: dict[str, dict[str, Tensor]] = {task: dict(self.state["rotations"].get(task, {})) for task in tasks}
         moments: dict[str, dict[str, Any]] = {task: dict(self.state["moments"].get(task, {})) for task in tasks}
-        for level, (feature, column) in enumerate(zip(rows.like, zip(*rows.pieces, strict=True), strict=True)):
+        for level, (feature, column) in enumerate(
+            zip(at_features.like, zip(*at_features.pieces, strict=True), strict=True)
+        ):
             if feature.ndim < 2:
                 raise ValueError(
                     "`features` should have a batch axis and a channel axis: RotoGrad rotates the channels. Found "
@@ -235,7 +235,7 @@ class RotoGrad(WeightBalancer):
                 (torch.zeros_like(feature) if piece is None else piece)[:, :size].transpose(0, 1).reshape(size, -1)
                 for piece in column
             ]
-            slopes = rotograd_slopes([g.to(rows.dtype) / rows.scale for g in gradients], norms, mean_norm)
+            slopes = rotograd_slopes([g.to(at_features.dtype) / at_features.scale for g in gradients], norms, mean_norm)
             distributed.sum_(slopes)
             identity = torch.eye(size, dtype=slopes.dtype, device=slopes.device)
             for task, slope in zip(tasks, slopes, strict=True):
@@ -246,7 +246,7 @@ class RotoGrad(WeightBalancer):
                     )
                 else:
                     step = -self.learning_rate * slope
-                rotations[task][key] = turned(rotations[task].get(key, identity), step)
+                rotations[task][key] = _turned(rotations[task].get(key, identity), step)
         self.state = self.state | {
             "rotations": self.state["rotations"] | rotations,
             "moments": self.state["moments"] | moments,
@@ -256,5 +256,5 @@ class RotoGrad(WeightBalancer):
 def _rotated(feature: Tensor, rotation: Tensor) -> Tensor:
     size = len(rotation)
     rotation = rotation.to(feature)
-    turned_part = (feature[:, :size].movedim(1, -1) @ rotation.mT).movedim(-1, 1)
-    return turned_part if size == feature.shape[1] else torch.cat([turned_part, feature[:, size:]], 1)
+    part = (feature[:, :size].movedim(1, -1) @ rotation.mT).movedim(-1, 1)
+    return part if size == feature.shape[1] else torch.cat([part, feature[:, size:]], 1)

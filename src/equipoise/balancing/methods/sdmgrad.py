@@ -1,4 +1,4 @@
-"""SDMGrad: MGDA near the mean, with gradients of independent batches."""
+"""SDMGrad: MGDA near the mean gradient, with gradients of independent batches."""
 
 import math
 from typing import Literal
@@ -9,7 +9,7 @@ from torch import Tensor
 from equipoise._core.registry import register
 from equipoise.balancing.bases.cross_gram import CrossGramBalancer
 from equipoise.balancing.context import Need
-from equipoise.balancing.hyper_parameters import POSITIVE, Rule, at_least, hyper, within
+from equipoise.balancing.hyper_parameters import FINITE_NON_NEGATIVE, POSITIVE, at_least, hyper, within
 from equipoise.balancing.info import MethodInfo, Place
 from equipoise.balancing.solvers import project_to_simplex
 
@@ -28,30 +28,32 @@ def sdmgrad(
 ) -> tuple[Tensor, Tensor]:
     r"""Weights of SDMGrad (Xiao, Ban and Ji, NeurIPS 2023), and its new simplex weights.
 
-    A number of projected steps with momentum, from the weights of the last call, on the gradient
+    The function takes some projected steps with momentum, from the weights of the last call, along the gradient
 
-    .. math:: A w + \lambda A \tfrac1T 1,\qquad A = \frac{J_1 J_2^T}{s},\quad
-        s = \Big(\tfrac1T \sum_i \sqrt{\max(0, (J_1 J_2^T)_{ii})}\Big)^2
+    $$
+    A w + \lambda A \tfrac1T 1,\qquad A = \frac{J_1 J_2^T}{s},\quad
+    s = \Big(\tfrac1T \sum_i \sqrt{\max(0, (J_1 J_2^T)_{ii})}\Big)^2
+    $$
 
-    The update is :math:`J^T (w + \lambda / T) / (1 + \lambda)`, with the gradients of a third batch. At the usual rate
-    of 10 the inner steps do not converge, they are part of the method. The authors' code sums the update to ``T`` times
-    this, and, by aliasing, uses one batch three times. Momentum starts anew in every call and is not projected. If the
-    diagonal has no positive entry, the weights stay.
+    The update is $J^T (w + \lambda / T) / (1 + \lambda)$, with the gradients of a third batch. At the usual rate of 10
+    the inner steps do not converge. They are part of the method. The authors' code multiplies the update by `T` and, by
+    aliasing, uses one batch three times. Momentum starts anew in every call and is not projected. If the diagonal has
+    no positive entry, the weights stay.
 
     Args:
-        cross_gram: ``J_1 @ J_2.T``, gradients of two independent batches, not symmetric, shape ``[T, T]``.
-        weights: Simplex weights of the last call, shape ``[T]``; ``1 / T`` at the start.
-        regularization: :math:`\lambda`, non-negative; large values give the mean.
+        cross_gram: `J_1 @ J_2.T`, gradients of two independent batches, not symmetric, shape `[T, T]`.
+        weights: Simplex weights of the last call, shape `[T]`. `1 / T` at the start.
+        regularization: $\lambda$, non-negative. Large values give the mean.
         steps: Number of inner steps.
-        rate: Learning rate of the inner steps; LibMTL has 5.
+        rate: Learning rate of the inner steps. LibMTL has 5.
         momentum: Momentum of the inner steps.
 
     Returns:
-        The effective weights, which sum to 1, in the dtype and on the device of ``cross_gram``, and the new simplex
-        weights, like ``weights``, each of shape ``[T]``.
+        The effective weights and the new simplex weights, each of shape `[T]`. The effective weights sum to 1, and have
+        the dtype and device of `cross_gram`. The simplex weights have those of `weights`.
 
     Raises:
-        ValueError: If ``cross_gram`` is not a finite square matrix or ``regularization`` is negative.
+        ValueError: If `cross_gram` is not a finite square matrix or `regularization` is negative.
 
     Example:
         >>> import torch
@@ -76,7 +78,7 @@ def sdmgrad(
 
 
 def read_cross_gram(cross_gram: Tensor, name: str) -> Tensor:
-    """Check a product of two Jacobians and bring it to the host in float64.
+    """Check a product of two Jacobians, and copy it to the CPU in float64.
 
     Raises:
         ValueError: If it is not a finite square floating-point matrix.
@@ -96,17 +98,17 @@ def read_cross_gram(cross_gram: Tensor, name: str) -> Tensor:
 
 @register
 class SDMGrad(CrossGramBalancer):
-    """The common descent direction that stays near the mean of the task gradients, without the bias of one batch.
+    """A common descent direction near the mean of the task gradients, without the bias of a single batch.
 
     Source: Xiao, Ban and Ji, "Direction-oriented Multi-objective Learning: Simple and Provable Stochastic Algorithms",
-    NeurIPS 2023, algorithm 1. The weights (w + lambda / T) / (1 + lambda), which sum to 1, follow from a few projected
-    steps on the simplex weights w, from where the last step left them. The authors' code multiplies the update by T.
-    It also has, by an error, one batch in all three places, so that their numbers are those of `batches=1`.
+    NeurIPS 2023, algorithm 1. The weights are (w + lambda / T) / (1 + lambda), which sum to 1. The simplex weights w
+    take a few projected steps in every step, from their last values. The authors' code multiplies the update by T. By
+    an error it also uses one batch three times, so that their numbers are those of `batches=1`.
 
     Args:
-        regularization: lambda, non-negative; large values give the mean.
+        regularization: lambda, non-negative. Large values give the mean.
         steps: Number of inner steps.
-        rate: Learning rate of the inner steps; LibMTL has 5.
+        rate: Learning rate of the inner steps. LibMTL has 5.
         momentum: Momentum of the inner steps, in [0, 1).
         batches: 3 independent batches, or 1 for the deterministic form, which needs no context.
         scale_heads: Whether the tasks' own parameters also receive the weighted gradient.
@@ -125,7 +127,7 @@ class SDMGrad(CrossGramBalancer):
         title="SDMGrad",
         paper='Xiao, Ban and Ji, "Direction-oriented Multi-objective Learning", NeurIPS 2023, algorithm 1',
         default_place=Place.SHARED,
-        scale="simplex: T identical gradients give one of them",
+        scale="mean: T identical tasks give the gradient of one",
         heads="plain",
         state="simplex weights",
         needs=frozenset({Need.FURTHER}),
@@ -133,7 +135,7 @@ class SDMGrad(CrossGramBalancer):
 
     regularization: float = hyper(
         default=0.3,
-        rule=Rule("be non-negative and finite", lambda regularization: 0 <= regularization < float("inf")),
+        rule=FINITE_NON_NEGATIVE,
         source="the authors' scripts: 0.3",
     )
     steps: int = hyper(default=20, rule=at_least(1), source="the authors' code: 20")
@@ -143,5 +145,5 @@ class SDMGrad(CrossGramBalancer):
     scale_heads: bool = hyper(default=False, source="the authors' code: no")
 
     def solve(self, cross: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
-        """The inner steps."""
+        """Take the inner steps."""
         return sdmgrad(cross, shares, self.regularization, steps=self.steps, rate=self.rate, momentum=self.momentum)

@@ -15,14 +15,14 @@ __all__ = ["SI", "si"]
 def si(losses: Tensor) -> Tensor:
     r"""Weights of the scale-invariant baseline (Navon et al., ICML 2022), sum convention.
 
-    The loss is :math:`\sum_i \log L_i`, so that :math:`w_i = 1 / L_i` and scaling a loss changes nothing. One code
-    takes the mean, ``w / T``. Losses have to be positive; a loss below the smallest normal number counts as that.
+    The loss is $\sum_i \log L_i$, so that $w_i = 1 / L_i$ and scaling a loss changes nothing. One code takes the mean,
+    `w / T`. Losses must be positive. A loss below the smallest normal number counts as that number.
 
     Args:
-        losses: Positive losses, shape ``[T]``.
+        losses: Positive losses, shape `[T]`.
 
     Returns:
-        Weights, shape ``[T]``.
+        Weights, shape `[T]`.
 
     Example:
         >>> import torch
@@ -36,8 +36,8 @@ def si(losses: Tensor) -> Tensor:
 class SI(WeightBalancer):
     """Weights w_i = 1 / L_i: the loss is sum_i log L_i, and scaling a loss changes nothing.
 
-    Baseline of the Nash-MTL paper. nash-mtl sums, P2's code takes the mean, SamsungLabs log(1 + L). A task whose loss
-    is zero has the weight 0.
+    This is a baseline of the Nash-MTL paper. nash-mtl takes the sum, the code of Gama & Grassi (2025) the mean, and
+    SamsungLabs log(1 + L). A task whose loss is zero has the weight 0.
 
     Raises:
         ValueError: On `backward`, a loss is negative.
@@ -58,6 +58,6 @@ class SI(WeightBalancer):
     )
 
     def weigh(self, inputs: StepInputs) -> Tensor:
-        """The reciprocals of the losses."""
+        """Compute the reciprocals of the losses."""
         positive = inputs.positive_losses("si")
         return torch.where(positive, si(inputs.losses), torch.zeros_like(inputs.losses))

@@ -21,22 +21,24 @@ __all__ = ["STCH", "stch", "stch_of_logarithms"]
 def stch(losses: Tensor, mu: float = 1.0, *, preference: Tensor | None = None, ideal: Tensor | None = None) -> Tensor:
     r"""Weights of smooth Tchebycheff scalarisation (Lin et al., ICML 2024, equation of the plain method).
 
-    .. math:: S = \mu \log \sum_i \exp\big(\lambda_i (L_i - z_i) / \mu\big),\qquad
-        w_i = \lambda_i\, \mathrm{softmax}_i\big(\lambda (L - z) / \mu\big)
+    $$
+    S = \mu \log \sum_i \exp\big(\lambda_i (L_i - z_i) / \mu\big),\qquad
+    w_i = \lambda_i\, \mathrm{softmax}_i\big(\lambda (L - z) / \mu\big)
+    $$
 
-    The paper's multi-task experiments use another recipe: :func:`stch_of_logarithms`.
+    The paper's multi-task experiments use another recipe: `stch_of_logarithms`.
 
     Args:
-        losses: Losses, shape ``[T]``.
-        mu: Smoothness, positive; towards 0 the largest entry takes all the weight.
-        preference: :math:`\lambda`, shape ``[T]``; ``1 / T`` by default.
-        ideal: :math:`z`, the lowest attainable losses, shape ``[T]``; 0 by default.
+        losses: Losses, shape `[T]`.
+        mu: Smoothness, positive. Towards 0 the largest entry takes all the weight.
+        preference: $\lambda$, shape `[T]`. `1 / T` by default.
+        ideal: $z$, the lowest attainable losses, shape `[T]`. 0 by default.
 
     Returns:
-        Weights, shape ``[T]``.
+        Weights, shape `[T]`.
 
     Raises:
-        ValueError: If ``mu`` is not positive.
+        ValueError: If `mu` is not positive.
 
     Example:
         >>> import torch
@@ -51,24 +53,26 @@ def stch(losses: Tensor, mu: float = 1.0, *, preference: Tensor | None = None, i
 
 @torch.no_grad()
 def stch_of_logarithms(losses: Tensor, nadir: Tensor, mu: float = 1.0) -> Tensor:
-    r"""Weights of STCH as its authors train networks with it: on logarithms, relative to the end of a warm-up.
+    r"""Weights of STCH as its authors train networks: on logarithms, relative to the end of a warm-up.
 
-    .. math:: S = T \mu \log \sum_i \exp(f_i / \mu),\quad f_i = \log(L_i / \bar L_i),\qquad
-        w_i = \frac{T}{L_i}\, \mathrm{softmax}_i(f / \mu)
+    $$
+    S = T \mu \log \sum_i \exp(f_i / \mu),\quad f_i = \log(L_i / \bar L_i),\qquad
+    w_i = \frac{T}{L_i}\, \mathrm{softmax}_i(f / \mu)
+    $$
 
-    During the warm-up (four epochs in the authors' code) the loss is the sum of the logarithms, whose weights are those
-    of :func:`~equipoise.balancing.methods.si`. Scaling a loss with its nadir changes nothing.
+    During the warm-up (four epochs in the authors' code) the loss is the sum of the logarithms, with the weights of
+    `si`. Scaling a loss together with its nadir changes nothing.
 
     Args:
-        losses: Positive losses, shape ``[T]``.
-        nadir: :math:`\bar L`, the average losses of the last warm-up epoch, positive, shape ``[T]``.
+        losses: Positive losses, shape `[T]`.
+        nadir: $\bar L$, the average losses of the last warm-up epoch, positive, shape `[T]`.
         mu: Smoothness, positive.
 
     Returns:
-        Weights, shape ``[T]``.
+        Weights, shape `[T]`.
 
     Raises:
-        ValueError: If ``mu`` is not positive.
+        ValueError: If `mu` is not positive.
 
     Example:
         >>> import torch
@@ -91,18 +95,19 @@ def _check(mu: float) -> None:
 class STCH(EpochBalancer):
     """Weights w = T softmax(f / mu) / L with f_i = log(L_i / nadir_i), the gradient of T mu log sum_i exp(f_i / mu).
 
-    That is smooth Tchebycheff scalarisation as its authors train networks with it, and LibMTL after them. During the
-    warm-up the loss is sum_i log L_i (the weights of `si`); the nadir is the average loss of the warm-up's last epoch.
-    A task that was not there then has the average of its own first epoch after it, and until that ends its loss counts
-    as its nadir. Call `end_epoch()` after every epoch, or set `window`: otherwise the warm-up never ends.
+    This is smooth Tchebycheff scalarisation as its authors train networks, and LibMTL after them. During the warm-up
+    the loss is sum_i log L_i (the weights of `si`). The nadir is the average loss of the last warm-up epoch. For a task
+    that was missing in that epoch, it is the average of the task's first epoch afterwards. Until that epoch ends, the
+    task's loss counts as its nadir. Call `end_epoch()` after every epoch, or set `window`. Otherwise the warm-up never
+    ends.
 
     The plain formula without logarithms (TorchJD) is `equipoise.functional.stch`. A task whose loss is zero has the
     weight 0.
 
     Args:
-        mu: Smoothness; towards 0 the worst task takes all the weight.
-        warmup_epochs: Epochs of warm-up, at least 1. The authors' 4 stands for epochs 0 to 4.
-        window: Number of steps that count as an epoch; none to wait for `end_epoch`.
+        mu: Smoothness. Towards 0 the worst task takes all the weight.
+        warmup_epochs: Number of warm-up epochs, at least 1. The authors' 4 means epochs 0 to 4.
+        window: Number of steps that count as an epoch. None to wait for `end_epoch`.
 
     Raises:
         ValueError: On `backward`, a loss is negative.
@@ -136,8 +141,8 @@ class STCH(EpochBalancer):
         """Return the state before the first step."""
         return super().initial_state() | {"epochs": 0, "nadir": {}}
 
-    def weights_now(self, inputs: StepInputs) -> Tensor:
-        """Those of the warm-up, or of the smooth maximum among the positive losses."""
+    def epoch_weights(self, inputs: StepInputs) -> Tensor:
+        """Compute the weights of the warm-up, or of the smooth maximum over the positive losses."""
         positive = inputs.positive_losses("stch")
         losses = inputs.losses.double()
         if self.state["epochs"] < self.warmup_epochs:
@@ -147,7 +152,7 @@ class STCH(EpochBalancer):
         weights[positive] = stch_of_logarithms(losses[positive], torch.stack(nadir)[positive], self.mu)
         return weights
 
-    def learned(self, averages: Mapping[str, Tensor]) -> dict[str, Any]:
-        """The nadir at the end of the warm-up, and later that of tasks without one."""
+    def state_after_epoch(self, averages: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Set the nadir at the end of the warm-up, and later for tasks without one."""
         epochs, nadir = self.state["epochs"] + 1, self.state["nadir"]
         return {"epochs": epochs, "nadir": dict(averages) | nadir if epochs >= self.warmup_epochs else nadir}

@@ -15,8 +15,8 @@ __all__ = ["Uniform"]
 class Uniform(WeightBalancer):
     """The plain sum of the losses: every weight is 1.
 
-    Papers and libraries also call the mean (weights 1 / T) uniform; it is `Fixed` with these weights, and with Adam it
-    differs only through epsilon, weight decay and clipping.
+    Papers and libraries also call the mean (weights 1 / T) uniform. Use `Fixed` for it. With Adam the two differ only
+    through epsilon, weight decay and clipping.
 
     Example:
         >>> import torch, equipoise
@@ -35,5 +35,5 @@ class Uniform(WeightBalancer):
     )
 
     def weigh(self, inputs: StepInputs) -> Tensor:
-        """All ones."""
+        """Return ones."""
         return torch.ones_like(inputs.losses)

@@ -1,4 +1,4 @@
-"""UPGrad: the mean of the gradients, each projected so that it conflicts with no task."""
+"""UPGrad: the mean of the task gradients, each projected so that it conflicts with no task."""
 
 import torch
 from torch import Tensor
@@ -17,21 +17,23 @@ __all__ = ["UPGrad", "upgrad"]
 def upgrad(gram: Tensor) -> Tensor:
     r"""Weights of UPGrad (Quinton and Rey 2024), mean convention.
 
-    .. math:: d = \frac1T \sum_i \pi(g_i),\quad \pi(x) = \arg\min_{y:\ J y \ge 0} \lVert y - x \rVert
+    $$
+    d = \frac1T \sum_i \pi(g_i),\quad \pi(x) = \arg\min_{y:\ J y \ge 0} \lVert y - x \rVert
+    $$
 
-    ``d`` conflicts with no task, ``J @ d >= 0``, and is the mean gradient if no two gradients conflict. Zero gradients
-    and Pareto-stationary points need no exception. For dependent gradients the direction is unique and the weights are
-    not. The projections are exact; TorchJD's regularisation moves the answer by up to 30 percent where norms differ by
-    1000 and its threshold returns the conflicting mean for small gradients.
+    `d` conflicts with no task, `J @ d >= 0`, and is the mean gradient if no two gradients conflict. Zero gradients and
+    Pareto-stationary points need no exception. For dependent gradients the direction is unique and the weights are not.
+    The projections are exact. TorchJD's regularisation moves the result by up to 30 percent if norms differ by a factor
+    of 1000, and its threshold returns the conflicting mean for small gradients.
 
     Args:
-        gram: Gram matrix of the task gradients, ``J @ J.T``, shape ``[T, T]``.
+        gram: Gram matrix of the task gradients, `J @ J.T`, shape `[T, T]`.
 
     Returns:
-        Weights, non-negative, shape ``[T]``, dtype and device of ``gram``. Solved in float64.
+        Weights, non-negative, shape `[T]`, dtype and device of `gram`. Solved in float64.
 
     Raises:
-        ValueError: If ``gram`` is not a finite symmetric matrix.
+        ValueError: If `gram` is not a finite symmetric matrix.
         SolverError: If the optimality condition was not reached.
 
     Example:
@@ -44,7 +46,7 @@ def upgrad(gram: Tensor) -> Tensor:
     # The cone does not depend on the norms: project unit gradients, with a unit diagonal for zero ones as well.
     cosines.diagonal().fill_(1.0)
     multipliers = nonnegative_multipliers(cosines, cosines, cosines < 0, angles.precision)
-    # A zero gradient is in nobody's projection: its multipliers are zero.
+    # The multipliers of a zero gradient are zero.
     return ((1 + (norms @ multipliers) / norms.clamp(min=torch.finfo(norms.dtype).tiny)) / len(norms)).to(gram)
 
 
@@ -52,11 +54,11 @@ def upgrad(gram: Tensor) -> Tensor:
 class UPGrad(GramBalancer):
     """The mean of the task gradients, each projected onto the directions that make no loss rise.
 
-    The projections are exact. TorchJD, whose authors' method it is, adds a ridge, and returns the plain mean for small
+    The projections are exact. TorchJD, by the authors of the method, adds a ridge and returns the plain mean for small
     gradients. A zero gradient counts in the mean and constrains nothing.
 
     Args:
-        measure_at: Where the gradients are looked at.
+        measure_at: Where gradients are measured.
         scale_heads: Whether the tasks' own parameters also receive the weighted gradient.
 
     Example:
@@ -82,5 +84,5 @@ class UPGrad(GramBalancer):
     scale_heads: bool = hyper(default=False, source="TorchJD")
 
     def solve(self, inputs: StepInputs, gram: Tensor) -> Tensor:
-        """The projections."""
+        """Compute the projections."""
         return upgrad(gram)

@@ -1,4 +1,4 @@
-"""URL: the losses as they are, and features that stay close to those of single-task networks."""
+"""URL: the plain sum of the losses, with features that stay close to those of single-task networks."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -32,20 +32,22 @@ __all__ = ["URL", "url_distance"]
 def url_distance(students: Sequence[Tensor], teacher: Tensor, adaptors: Sequence[Tensor]) -> Tensor:
     r"""Distance of universal representation learning (Li, Liu and Bilen, IJCV 2023), for one task.
 
-    .. math:: \sum_l \operatorname{mean}_{n, x} \big\| u(\text{resize}(A_l f_l))_{n x} - u(t)_{n x} \big\|^2,\qquad
-        u(v) = v / \max(\|v\|, 10^{-12})
+    $$
+    \sum_l \operatorname{mean}_{n, x} \big\| u(\text{resize}(A_l f_l))_{n x} - u(t)_{n x} \big\|^2,\qquad
+    u(v) = v / \max(\|v\|, 10^{-12})
+    $$
 
-    with norms over the channels at each position. Differentiable, unlike its neighbours.
+    with norms over the channels at each position. Unlike the other functions, this one is differentiable.
 
     Args:
-        students: Features f of the multi-task network, a tensor a level, ``[B, C, H, W]``, or ``[B, C]`` where there
-            are no positions.
-        teacher: Last features t of the task's own network, ``[B, D, H', W']`` or ``[B, D]``; resizing is bilinear, to
-            this size.
-        adaptors: A linear map A for each level, ``[D, C]``.
+        students: Features f of the multi-task network, a tensor for each level, `[B, C, H, W]`, or `[B, C]` without
+            positions.
+        teacher: Last features t of the task's own network, `[B, D, H', W']` or `[B, D]`. The students' features are
+            resized to this size, bilinearly.
+        adaptors: A linear map A for each level, `[D, C]`.
 
     Returns:
-        A scalar between 0 and 4 a level; zero where all directions agree.
+        A scalar between 0 and 4 times the number of levels. It is zero if all directions agree.
 
     Example:
         >>> import torch
@@ -69,23 +71,23 @@ def _map(features: Tensor) -> Tensor:
 
 @register
 class URL(Balancer):
-    """Distillation: to each loss comes the distance between the adapted features and those of a single-task network.
+    """Distillation: each loss plus the distance between the adapted features and those of a single-task network.
 
     Source: Li, Liu and Bilen, "Universal Representations: A Unified Look at Multiple Task and Domain Learning", IJCV
-    2023 (before: "Knowledge Distillation for Multi-task Learning", ECCVW 2020). A task's adaptors, 1x1 maps without
-    bias, one for each feature tensor, are trained beside the network by their own Adam when `after_step` is called, and
-    are not part of it afterwards. The distance is `functional.url_distance`.
+    2023 (before: "Knowledge Distillation for Multi-task Learning", ECCVW 2020). Each task has adaptors: 1x1 maps
+    without bias, one for each feature tensor. `after_step` trains them with their own Adam. They are not part of the
+    network after training. The distance is `functional.url_distance`.
 
-    The single-task networks come from `context.teachers`. They should be frozen and in evaluation mode; the authors'
-    code leaves them in training mode, so that their batch statistics drift. What `Balance.losses` reports is without
-    the distances.
+    The single-task networks come from `context.teachers`. They should be frozen and in evaluation mode. The authors'
+    code leaves them in training mode, so that their batch statistics drift. `Balance.losses` does not contain the
+    distances.
 
     Args:
-        strength: lambda, what a task's distance is multiplied by, one number or one a task.
-        learning_rate: Of the adaptors.
-        weight_decay: Of the adaptors.
-        steps: Steps over which the adaptors' rate falls to zero along a cosine; none keeps it.
-        seed: Of the adaptors' initial weights (Xavier, uniform).
+        strength: lambda, the factor of the distance: one number, or one for each task.
+        learning_rate: Learning rate of the adaptors.
+        weight_decay: Weight decay of the adaptors.
+        steps: Steps over which the adaptors' rate falls to zero along a cosine. None for a constant rate.
+        seed: Seed of the adaptors' initial weights (Xavier, uniform).
 
     Example:
         >>> import torch, equipoise
@@ -104,7 +106,7 @@ class URL(Balancer):
         title="URL",
         paper='Li, Liu and Bilen, "Universal Representations", IJCV 2023',
         default_place=Place.FEATURES,
-        scale="sum-type: T identical gradients give T of them",
+        scale="sum: T identical tasks give T times the gradient of one",
         heads="plain",
         state="adaptors with their moments; step counter",
         needs=frozenset({Need.TEACHERS, Need.AFTER_STEP}),
@@ -121,7 +123,7 @@ class URL(Balancer):
     steps: int | None = hyper(
         default=None, rule=or_none(at_least(1)), source="the authors' code: a cosine over the training"
     )
-    seed: int = hyper(default=0, rule=SEED)
+    seed: int = hyper(default=0, rule=SEED, source="our choice")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -135,7 +137,7 @@ class URL(Balancer):
     def objectives(
         self, losses: Mapping[str, Tensor], features: Sequence[Tensor], context: Context
     ) -> Mapping[str, Tensor]:
-        """Each loss and the distance of its task.
+        """Return each loss plus the distance of its task.
 
         Raises:
             ValueError: There are no features, or no teacher for a task.
@@ -161,17 +163,17 @@ class URL(Balancer):
         return total
 
     def place(self, tasks: Sequence[str]) -> Place:
-        """The losses alone: the features come in through `objectives`."""
+        """Return the losses. The features enter through `objectives`."""
         return Place.LOSSES
 
     def decide(self, inputs: StepInputs) -> Update:
-        """The plain sum."""
+        """Return weights of the plain sum."""
         self._scale = inputs.scale
         return Update(torch.ones_like(inputs.losses), complete=False)
 
     @torch.no_grad()
     def on_step_end(self, context: Context | None) -> None:
-        """Train the adaptors with the gradients that have come together in them."""
+        """Train the adaptors with their accumulated gradients."""
         leaves, self._leaves = self._leaves, {}
         gradients = {task: [leaf.grad for leaf in of_task if leaf.grad is not None] for task, of_task in leaves.items()}
         gradients = {task: found for task, found in gradients.items() if found}
@@ -182,13 +184,13 @@ class URL(Balancer):
         adaptors, moments = dict(self.state["adaptors"]), dict(self.state["moments"])
         for task, found in gradients.items():
             values: dict[str, Tensor] = {}
-            kept: dict[str, Any] = {}
+            new_moments: dict[str, Any] = {}
             for level, (leaf, gradient) in enumerate(zip(leaves[task], found, strict=True)):
                 old = moments.get(task, {}).get(str(level))
-                values[str(level)], kept[str(level)] = adam(
+                values[str(level)], new_moments[str(level)] = adam(
                     leaf.detach(), gradient / self._scale, old, rate, self.weight_decay
                 )
-            adaptors[task], moments[task] = values, kept
+            adaptors[task], moments[task] = values, new_moments
         self.state = {"step": self.state["step"] + 1, "adaptors": adaptors, "moments": moments}
 
     def _adaptors(self, task: str, features: Sequence[Tensor], teacher: Tensor) -> list[Tensor]:
@@ -206,7 +208,7 @@ class URL(Balancer):
 
 
 def _initial(task: str, features: Sequence[Tensor], teacher: Tensor, seed: int) -> list[Tensor]:
-    # A generator of its own for each task: what a task starts from does not depend on which others there are.
+    # One generator for each task, so that its initial weights do not depend on the other tasks.
     generator = torch.Generator().manual_seed(seed + crc32(task.encode()))
     values = []
     for feature in features:

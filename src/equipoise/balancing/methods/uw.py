@@ -10,29 +10,35 @@ from torch import Tensor
 from equipoise._core.registry import register
 from equipoise.balancing.bases.weights import WeightBalancer
 from equipoise.balancing.engine.update import StepInputs
-from equipoise.balancing.hyper_parameters import Rule, each, hyper
+from equipoise.balancing.hyper_parameters import FINITE, FINITE_POSITIVE, POSITIVE, Rule, each, hyper
 from equipoise.balancing.info import MethodInfo, Place
-from equipoise.balancing.state.adam import Learner
+from equipoise.balancing.state.adam import TaskOptimizer
 
 __all__ = ["UW", "uw"]
+
+Kind = Literal["regression", "classification"]
+
+_FACTORS = {"regression": 1.0, "classification": 2.0}
 
 
 @torch.no_grad()
 def uw(losses: Tensor, log_variances: Tensor) -> tuple[Tensor, Tensor]:
     r"""Weights of UW (Kendall et al., CVPR 2018), and the gradient of its objective for the learnt variances.
 
-    .. math:: O = \sum_i \tfrac12 e^{-s_i} L_i + \tfrac12 s_i,\quad w_i = \tfrac12 e^{-s_i},
-        \quad \frac{\partial O}{\partial s_i} = \tfrac12 \big(1 - e^{-s_i} L_i\big)
+    $$
+    O = \sum_i \tfrac12 e^{-s_i} L_i + \tfrac12 s_i,\quad w_i = \tfrac12 e^{-s_i},
+    \quad \frac{\partial O}{\partial s_i} = \tfrac12 \big(1 - e^{-s_i} L_i\big)
+    $$
 
-    This is the regression form for every task, as in most codes; others weight classification losses twice as much. The
-    stationary point is :math:`e^{s_i} = L_i`: losses have to be positive. Do not decay ``s``.
+    This is the regression form for every task, as in most codes. Others weight classification losses twice as much. The
+    stationary point is $e^{s_i} = L_i$, so losses must be positive. Do not decay `s`.
 
     Args:
-        losses: Losses, shape ``[T]``.
-        log_variances: ``s``, shape ``[T]``.
+        losses: Losses, shape `[T]`.
+        log_variances: `s`, shape `[T]`.
 
     Returns:
-        The weights and the gradient for ``log_variances``, each of shape ``[T]``.
+        The weights and the gradient for `log_variances`, each of shape `[T]`.
 
     Example:
         >>> import torch
@@ -43,29 +49,24 @@ def uw(losses: Tensor, log_variances: Tensor) -> tuple[Tensor, Tensor]:
     return weights, 0.5 - weights * losses
 
 
-Kind = Literal["regression", "classification"]
-
-_FACTORS = {"regression": 1.0, "classification": 2.0}
-
-
 @register
 class UW(WeightBalancer):
-    """Weights w_i = k_i exp(-s_i) / 2 with learnt log-variances s_i; the objective is sum_i w_i L_i + s_i / 2.
+    """Weights w_i = k_i exp(-s_i) / 2 with learnt log-variances s_i. The objective is sum_i w_i L_i + s_i / 2.
 
     k_i is 1 for regression and 2 for classification (Kendall et al., equations 7 and 10). LibMTL, nash-mtl, TorchJD and
-    MTAN use the regression form for every task, the default here; SamsungLabs uses the other for all;
-    UniversalRepresentations goes by the kind. Stationary at exp(s_i) = k_i L_i.
+    MTAN use the regression form for every task, which is the default here. SamsungLabs uses the other form for every
+    task. UniversalRepresentations distinguishes the kinds. The objective is stationary at exp(s_i) = k_i L_i.
 
-    The s_i are trained in here, without weight decay, from their values at the step's start. In public code they are
-    parameters of the model's optimiser and get its learning rate and its weight decay, which pulls them to zero;
-    nash-mtl trains them at 0.025 without decay. Losses should be positive: for others s falls until its bound.
+    The balancer trains the s_i, without weight decay. A step uses their values before its update. In public code they
+    are parameters of the model's optimiser, and get its learning rate and its weight decay, which pulls them to zero.
+    nash-mtl trains them at 0.025 without decay. Losses should be positive. For others s falls until its bound.
 
     Args:
-        kinds: "regression" or "classification" by task; tasks that are not named count as regression.
-        initial: The first s_i. LibMTL and UniversalRepresentations begin at -0.5, Auto-Lambda at -0.7.
-        learning_rate: Of the s_i.
+        kinds: "regression" or "classification" by task. Tasks that are not named count as regression.
+        initial: Initial s_i. LibMTL and UniversalRepresentations start at -0.5, Auto-Lambda at -0.7.
+        learning_rate: Learning rate of the s_i.
         optimizer: "adam" or "sgd".
-        bound: The largest magnitude of an s_i.
+        bound: Largest magnitude of an s_i.
 
     Example:
         >>> import torch, equipoise
@@ -88,26 +89,26 @@ class UW(WeightBalancer):
         rule=each(Rule(f"be one of {', '.join(_FACTORS)}", lambda kind: kind in _FACTORS)),
         source="LibMTL, nash-mtl, TorchJD, MTAN: regression for all",
     )
-    initial: float = hyper(default=0.0, source="nash-mtl, TorchJD")
-    learning_rate: float = hyper(default=0.025, source="nash-mtl; elsewhere the model's")
+    initial: float = hyper(default=0.0, rule=FINITE, source="nash-mtl, TorchJD")
+    learning_rate: float = hyper(default=0.025, rule=FINITE_POSITIVE, source="nash-mtl; elsewhere the model's")
     optimizer: Literal["adam", "sgd"] = hyper(default="adam", source="nash-mtl")
-    bound: float = hyper(default=20.0, source="our choice, against overflow")
+    bound: float = hyper(default=20.0, rule=POSITIVE, source="our choice, against overflow")
 
     @cached_property
-    def learner(self) -> Learner:
-        """The optimiser of the learnt values."""
-        return Learner(self.learning_rate, self.optimizer, self.initial, self.bound)
+    def _optimizer(self) -> TaskOptimizer:
+        """Optimiser of the log-variances."""
+        return TaskOptimizer(self.learning_rate, self.optimizer, self.initial, self.bound)
 
     def initial_state(self) -> dict[str, Any]:
         """Return the state before the first step."""
-        return self.learner.start()
+        return self._optimizer.initial_state()
 
     def weigh(self, inputs: StepInputs) -> Tensor:
-        """The weights before the step of the log-variances, which is then made."""
+        """Return the weights, then take a step of the log-variances."""
         losses = inputs.losses
         factors = losses.new_tensor(
             [_FACTORS[self.kinds[task]] if task in self.kinds else 1.0 for task in inputs.tasks]
         )
-        weights, gradient = uw(factors * losses, self.learner.values(self.state, inputs.tasks, losses))
-        self.state = self.learner.learned(self.state, inputs.tasks, gradient)
+        weights, gradient = uw(factors * losses, self._optimizer.values(self.state, inputs.tasks, losses))
+        self.state = self._optimizer.step(self.state, inputs.tasks, gradient)
         return factors * weights

@@ -1,7 +1,7 @@
-"""The small convex problems behind the balancing methods, on a float64 Gram matrix in host memory.
+"""Solvers of the small convex problems behind the methods, on a float64 Gram matrix on the CPU.
 
-Every solver verifies the optimality condition of what it returns and raises
-:class:`~equipoise.balancing.errors.SolverError` if the condition does not hold. All loops are bounded.
+Every solver verifies the optimality condition of its result, and raises `SolverError` if it does not hold. All loops
+are bounded.
 """
 
 from equipoise.balancing.solvers.ball import ball_multipliers

@@ -14,31 +14,32 @@ _EXCHANGES = 16
 _SEARCHES = 100
 _SIGN = 1e-12
 _TOLERANCE = 1e-9
-# Where gradients are almost opposite, the distance is a small difference of large numbers.
+# For almost opposite gradients the distance is a small difference of large numbers.
 _MOST_ROUNDING = 1e-6
 
 
 def ball_multipliers(angles: Gram, slopes: Tensor, costs: Tensor, radius: float) -> Tensor | None:
-    r"""Solve :math:`\max_d \min_i \langle g_i, d \rangle` with :math:`\lVert d - g_0 \rVert \le r`, given angles only.
+    r"""Solve $\max_d \min_i \langle g_i, d \rangle$ with $\lVert d - g_0 \rVert \le r$, given angles only.
 
-    With unit gradients :math:`u_i` and :math:`\lVert g_0 \rVert = 1`, the optimum is :math:`d = g_0 + \sum_i y_i u_i`
+    With unit gradients $u_i$ and $\lVert g_0 \rVert = 1$, the optimum is $d = g_0 + \sum_i y_i u_i$
     with
 
-    .. math:: y \ge 0,\quad s = C y + a - \nu k \ge 0,\quad y^T s = 0,\quad y^T C y = r^2,
+    $$
+    y \ge 0,\quad s = C y + a - \nu k \ge 0,\quad y^T s = 0,\quad y^T C y = r^2,
+    $$
 
-    where :math:`a_i = \langle u_i, g_0 \rangle` and :math:`k_i` is proportional to :math:`1 / n_i`. For a given set of
-    positive :math:`y_i` these are linear equations in :math:`y` and a quadratic one in :math:`\nu`; the set is
-    exchanged until all signs are right. If that cycles, :math:`\nu` is searched for, with a non-negative least-squares
-    problem at each value.
+    where $a_i = \langle u_i, g_0 \rangle$ and $k_i$ is proportional to $1 / n_i$. For a given set of positive $y_i$
+    these are linear equations in $y$ and a quadratic one in $\nu$. The solver exchanges members of the set until all
+    signs are right. If that cycles, it searches for $\nu$, with a non-negative least-squares problem at each value.
 
     Args:
-        angles: :math:`C`, the Gram matrix of the unit gradients.
-        slopes: :math:`a`, shape ``[T]``.
-        costs: :math:`k`, positive, at most 1, shape ``[T]``.
-        radius: :math:`r > 0`.
+        angles: $C$, the Gram matrix of the unit gradients.
+        slopes: $a$, shape `[T]`.
+        costs: $k$, positive, at most 1, shape `[T]`.
+        radius: $r > 0$.
 
     Returns:
-        :math:`y`, shape ``[T]``, or None if the optimum is not unique: the least improvement within the ball is zero,
+        $y$, shape `[T]`, or None if the optimum is not unique. Then the least improvement within the ball is zero,
         because some convex combination of the gradients vanishes.
 
     Raises:
@@ -71,7 +72,7 @@ def _exchange(cosines: Tensor, slopes: Tensor, costs: Tensor, radius: float) -> 
 
 
 def _orthogonal_level(slopes: list[float], costs: list[float], radius: float) -> float:
-    """The level for orthogonal gradients, roughly: Newton's method from above, on a convex function."""
+    """Return roughly the level for orthogonal gradients, by Newton's method from above on a convex function."""
     level = min((slope + radius) / cost for slope, cost in zip(slopes, costs, strict=True))
     for _ in range(4):
         gaps = [max(level * cost - slope, 0.0) for slope, cost in zip(slopes, costs, strict=True)]
@@ -81,7 +82,7 @@ def _orthogonal_level(slopes: list[float], costs: list[float], radius: float) ->
 
 
 def _on_active_set(cosines: Tensor, sides: Tensor, active: Tensor, radius: float) -> tuple[Tensor, float] | None:
-    """The multipliers and the level with zero slack on ``active``, zero multipliers off it, at distance ``radius``."""
+    """Return multipliers and level with zero slack on `active`, zero multipliers elsewhere, at distance `radius`."""
     kept = active.to(cosines.dtype)
     system = cosines * kept * kept[:, None]
     system.diagonal().add_(1 - kept)
@@ -97,7 +98,7 @@ def _on_active_set(cosines: Tensor, sides: Tensor, active: Tensor, radius: float
     (cost_cost, cost_slope), (_, slope_slope) = (half.T @ half).tolist()
     if cost_cost <= 0:
         return None
-    # |sum y_i u_i|^2 = level^2 kk - 2 level ka + aa; without a real root the vertex is the nearest to the sphere.
+    # |sum y_i u_i|^2 = level^2 kk - 2 level ka + aa. Without a real root the vertex is nearest to the sphere.
     discriminant = cost_slope**2 - cost_cost * (slope_slope - radius**2)
     level = (cost_slope + math.sqrt(max(discriminant, 0.0))) / cost_cost
     solved = torch.linalg.solve_triangular(triangle.T, half, upper=True)
@@ -105,14 +106,14 @@ def _on_active_set(cosines: Tensor, sides: Tensor, active: Tensor, radius: float
 
 
 def _misses(cosines: Tensor, multipliers: Tensor, radius: float) -> float:
-    """By how much, relatively, the squared distance misses the squared radius, beyond the rounding of the distance."""
+    """Return the relative error of the squared distance against the squared radius, beyond the distance's rounding."""
     rounding = 4 * torch.finfo(cosines.dtype).eps * multipliers.abs().sum().item() ** 2
     missed = abs((multipliers @ cosines @ multipliers).item() - radius**2)
     return max(missed - min(rounding, _MOST_ROUNDING * radius**2), 0.0) / radius**2
 
 
 def _search(angles: Gram, slopes: Tensor, costs: Tensor, radius: float) -> Tensor | None:
-    """Find the level by bisection: the distance from the mean gradient grows with it."""
+    """Find the level by bisection, since the distance from the mean gradient grows with it."""
     cosines, precision = angles.matrix, angles.precision
     nothing = torch.zeros_like(slopes, dtype=torch.bool)
 

@@ -1,4 +1,4 @@
-"""Damped Newton for ``gram @ w = w ** (-1 / alpha)``, the condition behind Nash-MTL (``alpha = 1``) and FairGrad."""
+"""Damped Newton for `gram @ w = w ** (-1 / alpha)`, the condition behind Nash-MTL (`alpha = 1`) and FairGrad."""
 
 import math
 import sys
@@ -22,32 +22,31 @@ _CORRECTIONS = 3
 _SWEEPS = 20
 _NEAR = 0.02
 _FAST = 0.3
-# Up to here lists are faster than tensors.
+# Up to so many tasks lists are faster than tensors.
 _FEW = 8
 
 Solve = Callable[[Vector], Vector]
 
 
 def bargaining_weights(gram: Gram, alpha: float) -> Vector:
-    r"""Solve :math:`G w = w^{-1/\alpha}, w > 0`, which is unique where it exists.
+    r"""Solve $G w = w^{-1/\alpha}, w > 0$, which has at most one solution.
 
-    The solution minimises the strictly convex :math:`\tfrac12 w^T G w - \sum_i \int w_i^{-1/\alpha}`. The search
-    starts at the solution for orthogonal gradients, :math:`w_i = n_i^{-2\alpha/(\alpha+1)}`, and all steps are relative
-    to the weights, so that units do not matter. A few sweeps over the tasks come near, then Newton's method ends it:
-    long steps are damped by an exact line search, short ones are corrected for the curvature with the same
-    factorisation.
+    The solution minimises the strictly convex $\tfrac12 w^T G w - \sum_i \int w_i^{-1/\alpha}$. The search starts at
+    the solution for orthogonal gradients, $w_i = n_i^{-2\alpha/(\alpha+1)}$, and all steps are relative to the weights,
+    so that units do not matter. A few sweeps over the tasks come close. Then Newton's method takes over. An exact line
+    search damps long steps. Short steps are corrected for the curvature with the same factorisation.
 
     Args:
         gram: Gram matrix without a zero on its diagonal.
         alpha: Positive exponent.
 
     Returns:
-        ``w``, of length T.
+        `w`, of length T.
 
     Raises:
-        SolverError: If no solution exists, as some convex combination of the gradients vanishes, or it was not reached
-            to 1e-8. Where gradients are almost opposite, numbers of 16 digits cannot come that close: what they allow
-            is returned, up to 1e-6.
+        SolverError: If no solution exists, because some convex combination of the gradients vanishes, or the relative
+            residual stays above 1e-8. For almost opposite gradients 16 digits do not allow that. The limit is then what
+            they allow, at most 1e-6.
     """
     power = 1.0 / alpha
     floor = stationarity_floor(len(gram.rows), gram.precision)
@@ -63,7 +62,7 @@ def bargaining_weights(gram: Gram, alpha: float) -> Vector:
         previous, error = error, max(abs(force / want - 1) for force, want in zip(forces, wanted, strict=True))
         if error < least:
             best, least = weights, error
-        # What remains when progress ends is rounding, which differs from step to step: a few more may do better.
+        # At the end of progress the error is rounding, which differs from step to step. A few more steps may reduce it.
         stalled += least <= _LOOSEST_TOLERANCE and error > 0.1 * previous
         if error <= _EXACT or (stalled and least <= _TOLERANCE) or stalled == _STALLED_STEPS:
             break
@@ -86,7 +85,7 @@ def bargaining_weights(gram: Gram, alpha: float) -> Vector:
 
 
 def _sweeps(rows: list[Vector], weights: Vector, power: float) -> Vector:
-    """The best weight of each task in turn, others fixed, by one-dimensional Newton steps, as long as that is fast."""
+    """Improve one weight at a time by one-dimensional Newton steps, as long as that is fast."""
     change = math.inf
     for _ in range(_SWEEPS):
         previous, moves = change, []
@@ -105,26 +104,26 @@ def _sweeps(rows: list[Vector], weights: Vector, power: float) -> Vector:
 
 
 def _rounding(matrix: Tensor, weights: Vector, power: float) -> float:
-    """The residual that rounding alone can leave: the products that the sum cancels, in units of what is left."""
+    """Return the residual that rounding alone can leave: the products that cancel, relative to their sum."""
     sizes: Vector = torch.mv(matrix.abs(), to_tensor(weights)).tolist()
     return sys.float_info.epsilon * max(size * weight**power for size, weight in zip(sizes, weights, strict=True))
 
 
 def _hessian_solver(gram: Gram, added: Vector) -> Solve | None:
-    """What solves for the Hessian, ``gram`` with ``added`` on its diagonal, or None if it is not positive definite."""
+    """Return a solver for the Hessian, `gram` plus `added` on the diagonal; None if it is not positive definite."""
     if len(added) <= _FEW:
         triangle = factorized_rows(gram.rows, added)
         return None if triangle is None else triangle.solve
     factor, failed = torch.linalg.cholesky_ex(gram.matrix + to_tensor(added).diag())
     if failed.item():
         return None
-    # It serves several right sides, each of which is one product then; the next Newton step corrects its rounding.
+    # The inverse serves several right sides, each by one product. The next Newton step corrects its rounding.
     inverse = torch.cholesky_inverse(factor)
     return lambda right: torch.mv(inverse, to_tensor(right)).tolist()
 
 
 def _step(solve: Solve, weights: Vector, forces: Vector, wanted: Vector, power: float) -> Vector:
-    """The relative change of the weights: Newton's, damped if it is long, corrected if it is short."""
+    """Return the relative change of the weights: a Newton step, damped if long, corrected if short."""
 
     def relative_change(right: Vector) -> Vector:
         return [change / weight for change, weight in zip(solve(right), weights, strict=True)]
@@ -158,7 +157,7 @@ def _step(solve: Solve, weights: Vector, forces: Vector, wanted: Vector, power: 
 
 
 def _step_length(step: Vector, slope: float, curvature: float, pulls: Vector, power: float) -> float:
-    """Minimise the convex function along ``step``."""
+    """Minimise the convex function along `step`."""
     high = _LONGEST_STEP / max(map(abs, step))
     if min(step) < 0:
         high = min(high, -0.99 / min(step))
@@ -176,7 +175,7 @@ def _step_length(step: Vector, slope: float, curvature: float, pulls: Vector, po
 
 
 def _root(derivatives: Callable[[float], tuple[float, float]], guess: float, high: float) -> float:
-    """Where an increasing function, negative at 0, vanishes, or ``high``: Newton's method kept inside a bracket."""
+    """Return the zero of an increasing function that is negative at 0, at most `high`, by bracketed Newton steps."""
     low = 0.0
     for _ in range(30):
         first, second = derivatives(guess)

@@ -1,4 +1,4 @@
-"""What every solver does with a Gram matrix before it solves anything: check it, bring it to float64, scale it."""
+"""Gram matrices for the solvers: checked, in float64 on the CPU, scaled and factorised."""
 
 import math
 from array import array
@@ -16,14 +16,14 @@ Vector = list[float]
 
 @dataclass(frozen=True)
 class Gram:
-    """A checked Gram matrix on the host.
+    """A checked Gram matrix on the CPU.
 
-    An operation on a tensor costs microseconds however few tasks there are; on a list it costs as little as they are.
-    So the solvers take the matrix in both forms: the tensor for factorisations, the rows for everything else.
+    An operation on a tensor costs microseconds even for few tasks. On a short list it costs less. So the solvers use
+    the matrix in both forms: the tensor for factorisations, the rows for everything else.
 
     Attributes:
-        matrix: float64, shape ``[T, T]``.
-        precision: The relative precision of the entries, that of the dtype in which they were computed.
+        matrix: The matrix, float64, shape `[T, T]`.
+        precision: Relative precision of the entries: that of the dtype in which they were computed.
     """
 
     matrix: Tensor
@@ -35,22 +35,21 @@ class Gram:
         return self.matrix.tolist()
 
     def squared_norms(self) -> Vector:
-        """The diagonal."""
+        """Return the diagonal."""
         return [row[task] for task, row in enumerate(self.rows)]
 
     def of(self, tasks: list[int]) -> "Gram":
-        """The Gram matrix of some of the gradients, in the order given."""
+        """Return the Gram matrix of some of the gradients, in the given order."""
         index = torch.tensor(tasks)
         return Gram(self.matrix[index[:, None], index], self.precision)
 
 
 class Normalized(NamedTuple):
-    """A Gram matrix split into lengths and angles: ``gram = norms[:, None] * cosines * norms``.
+    """A Gram matrix split into lengths and angles: `gram = norms[:, None] * cosines * norms`.
 
     Attributes:
-        norms: The norms of the gradients.
-        cosines: The cosines between them, the Gram matrix of the unit gradients; rows and columns of zero gradients are
-            zero.
+        norms: Norms of the gradients.
+        cosines: Gram matrix of the unit gradients. Rows and columns of zero gradients are zero.
     """
 
     norms: Vector
@@ -58,10 +57,10 @@ class Normalized(NamedTuple):
 
 
 def read_gram(gram: Tensor) -> Gram:
-    """Check a Gram matrix and bring it to the host in float64 (the one transfer that a solver makes).
+    """Check a Gram matrix, and copy it to the CPU in float64 (the only transfer of a solver).
 
     Raises:
-        ValueError: If ``gram`` is not a finite, symmetric ``[T, T]`` floating-point tensor with a non-negative
+        ValueError: If `gram` is not a finite, symmetric `[T, T]` floating-point tensor with a non-negative
             diagonal.
     """
     if gram.ndim != 2 or gram.shape[0] != gram.shape[1] or gram.shape[0] == 0 or not gram.is_floating_point():
@@ -84,19 +83,19 @@ def read_gram(gram: Tensor) -> Gram:
 
 
 def normalized(gram: Gram) -> Normalized:
-    """Split a checked Gram matrix into norms and cosines, which makes every solver independent of the scale."""
+    """Split a checked Gram matrix into norms and cosines, so that solvers do not depend on the scale."""
     norms = list(map(math.sqrt, gram.squared_norms()))
     inverse = to_tensor([1 / norm if norm > 0 else 0.0 for norm in norms])
     return Normalized(norms, Gram(gram.matrix * inverse * inverse[:, None], gram.precision))
 
 
 def to_tensor(values: Vector) -> Tensor:
-    """A float64 tensor on the host, several times faster than ``torch.tensor``."""
+    """Return a float64 tensor on the CPU, several times faster than `torch.tensor`."""
     return torch.frombuffer(array("d", values), dtype=torch.float64)
 
 
 def stationarity_floor(tasks: int, precision: float) -> float:
-    """The squared norm of a convex combination of unit gradients below which it is rounding.
+    """Return the squared norm below which a convex combination of unit gradients is rounding.
 
     A cosine carries an absolute error of the order of the precision in which the Gram matrix was computed, and so does
     every convex combination of cosines.
@@ -107,7 +106,7 @@ def stationarity_floor(tasks: int, precision: float) -> float:
 def _check_symmetry(gram: Gram) -> None:
     norms = gram.matrix.diagonal().clamp(min=0).sqrt()
     difference = (gram.matrix - gram.matrix.T).abs()
-    # Both triangles are computed from the same numbers, so that they differ by rounding only; its size grows with D.
+    # Both triangles come from the same numbers, so they differ by rounding only. Its size grows with D.
     if (difference - math.sqrt(gram.precision) * norms * norms[:, None]).max().item() > 0:
         raise ValueError(
             "`gram` should be symmetric, as `jacobian @ jacobian.T` is. "
@@ -116,22 +115,22 @@ def _check_symmetry(gram: Gram) -> None:
 
 
 class Triangle(NamedTuple):
-    """The factor :math:`L` of :math:`A = L L^T`.
+    """The Cholesky factor $L$ of $A = L L^T$.
 
     Attributes:
-        rows: Those of L.
-        columns: Those of L, from the diagonal's row on, the last column first; both in reverse order, as back
-            substitution wants them.
+        rows: Rows of L.
+        columns: Columns of L from the diagonal on. The last column comes first, and each is in reverse order, as back
+            substitution needs them.
     """
 
     rows: list[Vector]
     columns: list[tuple[float, ...]]
 
     def solve(self, right: Vector) -> Vector:
-        """The solution ``x`` of ``A x = right``."""
+        """Return the solution `x` of `A x = right`."""
         forward: Vector = []
         for row, value in zip(self.rows, right, strict=True):
-            # `map` ends with the shorter of the two: what is known so far.
+            # `map` ends with the shorter of the two, the part that is known so far.
             forward.append((value - sum(map(mul, row, forward))) / row[len(forward)])
         backward: Vector = []
         for column in self.columns:
@@ -141,12 +140,12 @@ class Triangle(NamedTuple):
         return backward
 
     def least_pivot(self) -> float:
-        """The least squared entry of the diagonal: for unit gradients, the squared sine to those before."""
+        """Return the least squared entry of the diagonal. For unit gradients it is a squared sine to earlier ones."""
         return min(row[place] for place, row in enumerate(self.rows)) ** 2
 
 
 def factorized(matrix: Tensor) -> Triangle | None:
-    """The Cholesky factor of a float64 matrix on the host, or None if it is not positive definite."""
+    """Return the Cholesky factor of a float64 matrix on the CPU, or None if it is not positive definite."""
     triangle, failed = torch.linalg.cholesky_ex(matrix)
     if failed.item():
         return None
@@ -155,7 +154,7 @@ def factorized(matrix: Tensor) -> Triangle | None:
 
 
 def factorized_rows(rows: list[Vector], added: Vector) -> Triangle | None:
-    """The same for a matrix given by its rows and what to add to its diagonal: faster where there are few."""
+    """Return the same for a matrix given by its rows, plus a diagonal. It is faster for few tasks."""
     triangle: list[Vector] = []
     for place, (row, extra) in enumerate(zip(rows, added, strict=True)):
         found: Vector = []
@@ -169,5 +168,5 @@ def factorized_rows(rows: list[Vector], added: Vector) -> Triangle | None:
 
 
 def product(rows: list[Vector], vector: Vector) -> Vector:
-    """Matrix times vector."""
+    """Return matrix times vector."""
     return [sum(map(mul, row, vector)) for row in rows]

@@ -1,1 +1,1 @@
-"""."""
+"""Tools for the state of methods: per-task entries, optimisers, random generators."""

@@ -1,4 +1,4 @@
-"""Memories with an entry for each task, so that a task missing in a batch keeps its own."""
+"""State with an entry for each task, so that a task that is missing in a batch keeps its entry."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,45 +6,45 @@ import torch
 from torch import Tensor
 
 
-def gathered(held: Mapping[str, Tensor], tasks: Sequence[str], default: Tensor) -> Tensor:
-    """The entries of some tasks in one tensor.
+def read_tasks(held: Mapping[str, Tensor], tasks: Sequence[str], default: Tensor) -> Tensor:
+    """Stack the entries of some tasks.
 
     Args:
-        held: An entry by task.
+        held: Entry by task.
         tasks: T tasks, in the wanted order.
-        default: The entry of a task that has none.
+        default: Entry of a task that has none yet.
 
     Returns:
         The entries, [T, ...], in the dtype of the default.
 
     Example:
-        >>> gathered({"a": torch.tensor(2.0)}, ["b", "a"], default=torch.tensor(1.0))
+        >>> read_tasks({"a": torch.tensor(2.0)}, ["b", "a"], default=torch.tensor(1.0))
         tensor([1., 2.])
     """
     return torch.stack([held.get(task, default).to(default) for task in tasks])
 
 
-def updated(held: Mapping[str, Tensor], tasks: Sequence[str], entries: Tensor) -> dict[str, Tensor]:
-    """The same memory with new entries, [T, ...], for some tasks.
+def write_tasks(held: Mapping[str, Tensor], tasks: Sequence[str], entries: Tensor) -> dict[str, Tensor]:
+    """Return a copy of the state with new entries, [T, ...], for some tasks.
 
     Example:
-        >>> updated({"a": torch.tensor(2.0)}, ["b"], torch.tensor([3.0]))
+        >>> write_tasks({"a": torch.tensor(2.0)}, ["b"], torch.tensor([3.0]))
         {'a': tensor(2.), 'b': tensor(3.)}
     """
-    # Copies: a view would keep the entries of all tasks alive, and a checkpoint would hold them once for every task.
+    # Clones: a view would keep the entries of all tasks alive, and a checkpoint would store them once for every task.
     return {**held, **{task: entry.clone() for task, entry in zip(tasks, entries, strict=True)}}
 
 
-def tracked(held: Mapping[str, Tensor], tasks: Sequence[str], start: Sequence[Tensor]) -> list[Tensor]:
-    """What is kept for some tasks, or zeros for tasks that are new.
+def read_gradients(held: Mapping[str, Tensor], tasks: Sequence[str], start: Sequence[Tensor]) -> list[Tensor]:
+    """Return the stored gradients of some tasks, with zeros for new tasks.
 
     Args:
-        held: A row, [P], by task.
+        held: Gradient, [P], by task.
         tasks: T tasks, in the wanted order.
-        start: Zeros, [P], T times, of this step's shape.
+        start: T tensors of zeros, [P], with this step's shape, dtype and device.
 
     Raises:
-        ValueError: This step's gradients have another length than what is kept.
+        ValueError: The stored gradients have another length than this step's.
     """
     for task in tasks:
         if task in held and held[task].shape != start[0].shape:
@@ -57,6 +57,6 @@ def tracked(held: Mapping[str, Tensor], tasks: Sequence[str], start: Sequence[Te
     return [held[task].to(zeros) if task in held else zeros for task, zeros in zip(tasks, start, strict=True)]
 
 
-def tracked_rows(held: Mapping[str, Tensor], tasks: Sequence[str], start: Tensor) -> Tensor:
-    """The same as a matrix, [T, P], for zeros of that shape."""
-    return torch.stack(tracked(held, tasks, list(start)))
+def read_gradient_matrix(held: Mapping[str, Tensor], tasks: Sequence[str], start: Tensor) -> Tensor:
+    """Return the same as a matrix, [T, P], for `start` of that shape."""
+    return torch.stack(read_gradients(held, tasks, list(start)))

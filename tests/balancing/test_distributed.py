@@ -1,4 +1,4 @@
-"""Real processes that train together over gloo take the steps that one process with the whole batch takes."""
+"""Several processes that train over gloo take the same steps as one process with the whole batch."""
 
 import traceback
 from collections.abc import Callable
@@ -20,7 +20,7 @@ STEPS = 10
 
 
 class Whole(nn.Module):
-    """The network in one forward pass, which is what DistributedDataParallel can wrap."""
+    """The network in one forward pass, for DistributedDataParallel."""
 
     def __init__(self, net: Network, adapt: Callable[[str, Tensor], Tensor] = lambda task, features: features) -> None:
         super().__init__()

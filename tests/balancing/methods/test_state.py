@@ -1,4 +1,4 @@
-"""What methods remember: per task, by epochs, across a checkpoint, the same for every run with the same seed."""
+"""The state of methods: per task, over epochs, in checkpoints, and the same for every run with the same seed."""
 
 import io
 
