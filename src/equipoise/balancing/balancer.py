@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, TypeVar, dataclass_transform
 import torch
 from torch import Tensor, nn
 
+from equipoise._core.errors import require
 from equipoise._core.registry import Registry
 from equipoise.balancing.balance import Balance, norms_and_cosines
 from equipoise.balancing.context import Context, Need
@@ -252,11 +253,16 @@ class Balancer(Declared, ABC):
     # Checkpoints
 
     def get_extra_state(self) -> dict[str, Any]:
-        """Return the state for `state_dict()`."""
-        return {"state": dict(self.state), "skipped_steps": self.skipped_steps}
+        """Return the state for `state_dict()`, with the name of the method."""
+        return {"method": self.info.name, "state": dict(self.state), "skipped_steps": self.skipped_steps}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Take over the state of a `state_dict()`."""
+        """Load the state of a `state_dict()`.
+
+        Raises:
+            ValueError: It is the state of another method.
+        """
+        require(state["method"] == self.info.name, "state['method']", state["method"], f"be {self.info.name!r}")
         self.state = dict(state["state"])
         self.skipped_steps = state["skipped_steps"]
 

@@ -47,6 +47,11 @@ def test_a_checkpoint_in_mid_run_changes_no_bit(name, options):
     assert all(torch.equal(x, y) for x, y in zip(expected, begun + resumed, strict=True))
 
 
+def test_the_state_of_another_method_is_refused():
+    with pytest.raises(ValueError, match=r"`state\['method'\]` should be 'dwa'. Found .*avgnorm"):
+        equipoise.DWA().load_state_dict(equipoise.AvgNorm().state_dict())
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_tasks_come_and_go(name):
     balancer = create(name)
