@@ -271,7 +271,7 @@ def test_help_does_not_wait_for_the_laboratory():
 
 def test_the_page_of_methods_is_up_to_date():
     from equipoise import balancing
-    from equipoise.report.tables.methods import method_page, method_records
+    from equipoise.report.tables.catalogue import method_page, method_records
 
     page = Path(__file__).parents[1] / "docs" / "methods.md"
     assert page.read_text(encoding="utf-8") == method_page(method_records(balancing.all_methods())), (

@@ -2,7 +2,7 @@
 
     python tools/house.py
 
-A hop is a file of the package in which a function runs while `AvgNorm.backward` turns losses into `.grad`.
+A hop is a file of `balancing` in which a function runs while `AvgNorm.backward` turns losses into `.grad`.
 """
 
 import ast
@@ -57,7 +57,7 @@ def hops() -> list[str]:
         if event == "return" and frame.f_code.co_name == "accumulate_grad":
             # The gradient has arrived; what follows describes the step.
             sys.setprofile(None)
-        if event == "call" and file.is_relative_to(SOURCE):
+        if event == "call" and file.is_relative_to(SOURCE / "equipoise" / "balancing"):
             entered[str(file.relative_to(SOURCE / "equipoise"))] = None
 
     sys.setprofile(profile)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from equipoise import data, models
-from equipoise._core import extras
+from equipoise._core import errors
 from equipoise.models.architectures.mpnn import EdgeMessages
 from equipoise.tasks import Output
 
@@ -122,7 +122,7 @@ def test_inputs_of_another_size_are_named():
 
 
 def test_a_missing_package_is_named_with_its_extra(monkeypatch):
-    extras.import_extra.cache_clear()
+    errors.import_extra.cache_clear()
     for module in ("torch_geometric", "torch_geometric.nn"):
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ValueError, match=r"`mpnn` needs the package `torch_geometric`.*equipoise\[graphs\]"):

@@ -1,7 +1,7 @@
 import torch
 
 from equipoise import models
-from equipoise.report.tables.networks import network_records, network_table
+from equipoise.report.tables.catalogue import network_records, network_table
 from equipoise.tasks import Output
 
 TASKS = {"seg": Output(5), "depth": Output(1)}

@@ -2,7 +2,7 @@ import pytest
 from rich.console import Console
 
 from equipoise.config import Recipe
-from equipoise.report.console.study_progress import StudyProgress, TimeEstimate
+from equipoise.report.console.progress import StudyProgress, TimeEstimate
 from equipoise.studies import Event, plan
 from equipoise.training import Status
 

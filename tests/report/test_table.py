@@ -4,14 +4,7 @@ import math
 import pytest
 from rich.console import Console
 
-from equipoise.report import (
-    certainty,
-    changes,
-    comparison,
-    relative_change,
-    terminal_table,
-    write_figure,
-)
+from equipoise.report import certainty, changes, comparison, relative_change, terminal_table, write_figure
 from equipoise.studies import RunRow
 
 DIRECTIONS = {"seg.miou": True, "depth.rmse": False}

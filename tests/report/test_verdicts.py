@@ -8,7 +8,7 @@ from equipoise.cli import app
 from equipoise.config import Recipe
 from equipoise.diagnosis.store import records_frame, write_records
 from equipoise.report.console.verdicts import study_on_console
-from equipoise.report.html.verdicts import verdicts
+from equipoise.report.html.tables import verdicts
 from equipoise.studies import open_study, save_recipe
 from equipoise.studies.results.diagnose import diagnose_study
 

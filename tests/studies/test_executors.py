@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from equipoise._core import extras
+from equipoise._core import errors
 from equipoise.config import SINGLE, Recipe
 from equipoise.studies import Event, PlannedRun, execute, plan
 from equipoise.studies.run import executors
@@ -118,7 +118,7 @@ def test_wrong_options_of_slurm_are_refused(tmp_path):
 @pytest.mark.parametrize(("name", "package"), [("ray", "ray"), ("slurm", "submitit")])
 def test_a_missing_package_is_named_with_the_extra_that_brings_it(monkeypatch, name, package):
     monkeypatch.setitem(sys.modules, package, None)
-    extras.import_extra.cache_clear()
+    errors.import_extra.cache_clear()
     with pytest.raises(ValueError, match=rf"`{name}` needs the package `{package}`.*pip install 'equipoise\[{name}\]'"):
         executors.create(name)
 

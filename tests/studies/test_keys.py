@@ -15,16 +15,7 @@ from pydantic import create_model
 from equipoise import balancing, models
 from equipoise._core.options import option_defaults
 from equipoise.config import Recipe, RunConfig, TrainingConfig
-from equipoise.studies import (
-    collect,
-    execute,
-    open_study,
-    plan,
-    prepare_data,
-    run_key,
-    save_recipe,
-    unfinished_runs,
-)
+from equipoise.studies import collect, execute, open_study, plan, prepare_data, run_key, save_recipe, unfinished_runs
 from equipoise.studies.plan import keys
 from equipoise.studies.run.runner import make_run
 from equipoise.training import RunResult

@@ -1,8 +1,12 @@
 """Errors about arguments and other input: how they are reported, and how bugs are told from them."""
 
 import dis
+import importlib
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from types import ModuleType
 
 
 def require(condition: bool, name: str, value: object, should: str) -> None:
@@ -65,3 +69,33 @@ def _raised_by_us(error: ValueError) -> bool:
     if trace is None or trace.tb_frame.f_globals.get("__name__", "").partition(".")[0] != "equipoise":
         return False
     return dis.opname[trace.tb_frame.f_code.co_code[trace.tb_lasti]] == "RAISE_VARARGS"
+
+
+class MissingExtraError(ImportError, InputError):
+    """A package is not installed that an optional part needs; a `ValueError` too, since the user can put it right."""
+
+
+@cache
+def import_extra(module: str, *, extra: str, purpose: str) -> ModuleType:
+    """Import a module of a package that an extra brings.
+
+    Args:
+        module: Its dotted name.
+        extra: The name of the extra.
+        purpose: The part that needs it; the message begins with it.
+
+    Raises:
+        MissingExtraError: The package is not installed.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Packages warn about themselves while they load.
+            warnings.simplefilter("ignore")
+            return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        package = module.partition(".")[0]
+        if (error.name or "").partition(".")[0] != package:
+            raise
+        raise MissingExtraError(
+            f"{purpose} needs the package `{package}`. Install it: pip install 'equipoise[{extra}]'.", name=package
+        ) from error

@@ -20,13 +20,11 @@ from equipoise._core.errors import InputError
 from equipoise._core.imports import UserModuleError
 from equipoise._core.version import __version__
 from equipoise.cli import data
-from equipoise.cli.bench import bench
-from equipoise.cli.diagnose import diagnose
+from equipoise.cli.bench import bench, train
+from equipoise.cli.diagnose import diagnose, report
 from equipoise.cli.listings import methods, models
-from equipoise.cli.report import report
 from equipoise.cli.search import search
 from equipoise.cli.terminal import errors
-from equipoise.cli.train import train
 
 # These files import at their top only what `--help` needs; PyTorch takes seconds to load.
 

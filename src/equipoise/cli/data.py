@@ -39,7 +39,7 @@ def make(
     """Generate a dataset of indoor scenes with exact labels."""
     from equipoise._core import text
     from equipoise.data.rooms import generate
-    from equipoise.report.console.bars import progress_bar
+    from equipoise.report.console.progress import progress_bar
 
     with input_errors(), progress_bar(errors, f"Generating {name}") as progress:
         # Other datasets are downloaded.
@@ -57,7 +57,7 @@ def check(
 ) -> None:
     """Read every file of a dataset. The exit code is 0 if all is sound, 1 if something is wrong, 2 on wrong usage."""
     from equipoise import config, data
-    from equipoise.report.console.bars import progress_bar
+    from equipoise.report.console.progress import progress_bar
 
     with input_errors(), progress_bar(errors, f"Reading {name}") as progress:
         chosen = config.dataset(name, root, options or ())

@@ -1,4 +1,4 @@
-"""`equipoise diagnose`."""
+"""`equipoise diagnose` and `equipoise report`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from equipoise._core.errors import InputError
-from equipoise.cli.terminal import console, print_json, print_line
+from equipoise.cli.terminal import console, errors, print_json, print_line
 
 
 def diagnose(
@@ -73,3 +73,25 @@ def parse_weights(given: Sequence[str]) -> dict[str, float]:
         except ValueError:
             raise InputError(f"`--weight` should be TASK=NUMBER, such as edge=50. Found `--weight {text}`.") from None
     return found
+
+
+def report(
+    study: Annotated[
+        Path,
+        typer.Argument(metavar="STUDY", help="A study's directory, such as studies/quickstart.", show_default=False),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The file to write; report.html in the study's directory by default."),
+    ] = None,
+) -> None:
+    """Write the page of a study: one HTML file with its tables, figures and predictions, and how to make it again.
+
+    The file makes no network request, so it can be sent and kept. Call this command at any time: the page of an
+    unfinished study shows what is there.
+    """
+    from equipoise import lab
+
+    with errors.status("Reading the runs") as status:
+        page = lab.report(study, output, progress=status.update)
+    print_line(f"Page: {page}")

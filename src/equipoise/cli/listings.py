@@ -15,7 +15,7 @@ def methods(
 ) -> None:
     """List the balancing methods: where each measures, its cost, its paper and its hyper-parameters."""
     from equipoise import balancing
-    from equipoise.report.tables.methods import method_page, method_records, method_table
+    from equipoise.report.tables.catalogue import method_page, method_records, method_table
 
     records = method_records(balancing.all_methods())
     if as_json:
@@ -37,8 +37,8 @@ def models(
     from equipoise._core import text
     from equipoise._core.errors import input_errors
     from equipoise.models import examples as all_examples
-    from equipoise.report.console.bars import progress_bar
-    from equipoise.report.tables.networks import network_records, network_table
+    from equipoise.report.console.progress import progress_bar
+    from equipoise.report.tables.catalogue import network_records, network_table
 
     examples = all_examples()
     with input_errors():

@@ -8,7 +8,7 @@ from equipoise.data.core.dataset import Dataset
 from equipoise.data.core.label_noise import LabelNoise
 from equipoise.data.core.registry import OnError, available, create, dataset_class, fingerprint, options, tasks
 from equipoise.data.core.sample import Collate, DatasetError, Sample, Transform
-from equipoise.data.core.subset import Subset
+from equipoise.data.core.splits import Subset
 from equipoise.data.inspection.check import check
 from equipoise.data.inspection.report import Fault, Report
 from equipoise.data.inspection.sheet import contact_sheet, label_noise_sheet

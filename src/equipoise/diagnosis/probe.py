@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from equipoise._core.errors import require
-from equipoise._core.extras import import_extra
+from equipoise._core.errors import import_extra, require
 from equipoise._core.text import choose
 from equipoise.balancing import Balance
 from equipoise.balancing.engine import distributed

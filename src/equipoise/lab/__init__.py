@@ -27,7 +27,7 @@ try:
 except ModuleNotFoundError as error:
     if (error.name or "").startswith("equipoise"):
         raise
-    from equipoise._core.extras import MissingExtraError
+    from equipoise._core.errors import MissingExtraError
 
     raise MissingExtraError(
         f"`equipoise.lab` needs the package `{error.name}`. Install it: pip install 'equipoise[lab]'.", name=error.name

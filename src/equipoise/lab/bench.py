@@ -15,8 +15,7 @@ from equipoise._core.text import choose
 from equipoise.config import Recipe
 from equipoise.data import DatasetError
 from equipoise.lab.study import Run, Study
-from equipoise.report.console.bars import progress_bar
-from equipoise.report.console.study_progress import StudyProgress
+from equipoise.report.console.progress import StudyProgress, progress_bar
 from equipoise.studies import Event, PlannedRun
 from equipoise.studies.plan.estimate import RunCost, estimate
 from equipoise.studies.plan.keys import Fingerprints

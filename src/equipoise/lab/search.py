@@ -13,7 +13,7 @@ from equipoise._core.errors import input_errors
 from equipoise._core.text import file_name
 from equipoise.config import Recipe
 from equipoise.lab.bench import Progress, check_runs, generate_data, make_runs, read_recipe, variant_label
-from equipoise.report.console.search_progress import SearchProgress
+from equipoise.report.console.progress import SearchProgress
 from equipoise.report.tables.search import recipe_entry, strategies_table, trials_table, with_weights
 from equipoise.report.tables.table import Table
 from equipoise.studies import Event

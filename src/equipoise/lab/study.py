@@ -19,7 +19,7 @@ from equipoise.config import load as load_config
 from equipoise.diagnosis import Verdict
 from equipoise.lab.network import TrainedNetwork
 from equipoise.report.figures import draw_figures, is_complete, write_figure, write_folder
-from equipoise.report.figures.verdicts import study_verdict_figure, verdict_figure
+from equipoise.report.figures.gradients import study_verdict_figure, verdict_figure
 from equipoise.report.html import write_page
 from equipoise.report.predictions import predict_samples
 from equipoise.studies.plan.planned_run import read_failure

@@ -8,7 +8,14 @@ import torch
 from torch import Tensor
 
 from equipoise.balancing.errors import SolverError
-from equipoise.functional import cagrad, config, edm, fairgrad, imtl_g, mgda, nash_mtl, upgrad
+from equipoise.balancing.methods.cagrad import cagrad
+from equipoise.balancing.methods.config import config
+from equipoise.balancing.methods.edm import edm
+from equipoise.balancing.methods.fairgrad import fairgrad
+from equipoise.balancing.methods.imtl_g import imtl_g
+from equipoise.balancing.methods.mgda import mgda
+from equipoise.balancing.methods.nash_mtl import nash_mtl
+from equipoise.balancing.methods.upgrad import upgrad
 
 Families = Callable[..., dict[str, Tensor]]
 TOLERANCE = 1e-8

@@ -8,7 +8,12 @@ from scipy.optimize import nnls
 from torch import Tensor
 
 from equipoise.balancing.errors import SolverError
-from equipoise.functional import aligned_mtl, cagrad, config, fairgrad, imtl_g, upgrad
+from equipoise.balancing.methods.aligned_mtl import aligned_mtl
+from equipoise.balancing.methods.cagrad import cagrad
+from equipoise.balancing.methods.config import config
+from equipoise.balancing.methods.fairgrad import fairgrad
+from equipoise.balancing.methods.imtl_g import imtl_g
+from equipoise.balancing.methods.upgrad import upgrad
 
 
 def normal(*shape: int, seed: int) -> Tensor:

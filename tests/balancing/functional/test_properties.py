@@ -7,20 +7,18 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from equipoise import functional
-from equipoise.functional import (
-    aligned_mtl,
-    avgnorm,
-    cagrad,
-    config,
-    edm,
-    fairgrad,
-    gradvac,
-    imtl_g,
-    mgda,
-    nash_mtl,
-    pcgrad,
-    upgrad,
-)
+from equipoise.balancing.methods.aligned_mtl import aligned_mtl
+from equipoise.balancing.methods.avgnorm import avgnorm
+from equipoise.balancing.methods.cagrad import cagrad
+from equipoise.balancing.methods.config import config
+from equipoise.balancing.methods.edm import edm
+from equipoise.balancing.methods.fairgrad import fairgrad
+from equipoise.balancing.methods.gradvac import gradvac
+from equipoise.balancing.methods.imtl_g import imtl_g
+from equipoise.balancing.methods.mgda import mgda
+from equipoise.balancing.methods.nash_mtl import nash_mtl
+from equipoise.balancing.methods.pcgrad import pcgrad
+from equipoise.balancing.methods.upgrad import upgrad
 
 
 def round_robin(tasks: int) -> list[list[int]]:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import equipoise
-from equipoise.functional import rotograd_slopes
+from equipoise.balancing.methods.rotograd import rotograd_slopes
 
 from ..networks import context, network, step
 

@@ -5,7 +5,7 @@ import torch
 
 import equipoise
 from equipoise import Context
-from equipoise.functional import url_distance
+from equipoise.balancing.methods.url import url_distance
 
 from ..networks import TASKS, context, network, step
 

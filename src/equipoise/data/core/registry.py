@@ -12,7 +12,7 @@ from equipoise._core.text import unknown
 from equipoise.data.core.dataset import NO_OPTIONS, Dataset
 from equipoise.data.core.label_noise import LabelNoise
 from equipoise.data.core.sample import DatasetError, Transform
-from equipoise.data.core.subset import Subset
+from equipoise.data.core.splits import Subset
 from equipoise.data.storage.caching import Cache, store_for
 from equipoise.data.storage.stores import threaded
 from equipoise.tasks import Task

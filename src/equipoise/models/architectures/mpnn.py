@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from equipoise._core.extras import import_extra
+from equipoise._core.errors import import_extra
 from equipoise._core.registry import register
 from equipoise.models.base import Adapt, MultiTaskModel, Outputs, unchanged
 from equipoise.tasks import Output

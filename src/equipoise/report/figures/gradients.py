@@ -5,8 +5,10 @@ from matplotlib.figure import Figure
 
 from equipoise import figures
 from equipoise._core.registry import register
-from equipoise.diagnosis import by_pair, by_step, by_task
+from equipoise.diagnosis import Verdict, by_pair, by_step, by_task
 from equipoise.report.figures.base import StudyFigure, StudyRuns, seed_remark, without_single
+from equipoise.studies.results.diagnose import StudyVerdict
+from equipoise.studies.results.groups import method_of
 
 _UNIFORM = "uniform"
 
@@ -183,3 +185,45 @@ def _tasks_together(runs: StudyRuns) -> polars.DataFrame | None:
         return None
     multi = without_single(found)
     return multi if multi["task"].n_unique() > 1 else None
+
+
+def verdict_figure(verdict: Verdict, recorded: polars.DataFrame) -> Figure:
+    """Draw the share of each task in the update over training, and its share under other weights.
+
+    Args:
+        verdict: The verdict.
+        recorded: The records that it was made from, as of `Probe.recorded` or `equipoise.diagnosis.read`.
+    """
+    return figures.verdict_overview(by_task(recorded), verdict.to_frame())
+
+
+def study_verdict_figure(study: StudyVerdict) -> Figure:
+    """Draw the share of each task in the update with every method of a study, mean over seeds."""
+    schema = {"weighting": polars.String, "task": polars.String, "share": polars.Float64}
+    rows = [(method_of(method).title, task, share) for method in study.methods for task, share in method.shares.items()]
+    # Variants may have fewer tasks than others; a task has one colour in all figures.
+    longest_first = sorted(study.methods, key=lambda method: -len(method.shares))
+    tasks = list(dict.fromkeys(task for method in longest_first for task in method.shares))
+    return figures.share_under_weights(polars.DataFrame(rows, schema=schema, orient="row"), tasks=tasks)
+
+
+@register("feature_distance")
+class FeatureDistance(StudyFigure):
+    """The distance over steps, where it was recorded."""
+
+    title = "Features beside those of single-task networks"
+    caption = (
+        "Squared L2 distance between the shared features and those of the task's own network (Guo et al. 2025, figure "
+        "6). The shared features pass through an adaptor for each task that learns beside the training. The distance "
+        "is 0 where directions agree and 2 where they have nothing in common. It starts high because the adaptors do."
+    )
+    order = 180
+
+    def draw(self, runs: StudyRuns) -> Figure | None:
+        """Draw it if a run has recorded distances."""
+        found = runs.feature_distances()
+        return None if found.is_empty() else figures.feature_distance(found, tasks=runs.tasks)
+
+    def remark(self, runs: StudyRuns) -> str:
+        """Return which seeds are drawn."""
+        return seed_remark(runs, runs.feature_distances())

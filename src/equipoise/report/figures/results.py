@@ -1,6 +1,6 @@
 """Figures of results: how much better or worse every method is than the single-task networks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import polars
@@ -11,7 +11,15 @@ from equipoise._core.registry import register
 from equipoise.config import SINGLE
 from equipoise.figures.layout import MAX_METHODS_PER_PANEL
 from equipoise.report.changes import changes
-from equipoise.report.figures.base import StudyFigure, StudyRuns, without_single
+from equipoise.report.figures.base import (
+    DrawnFigure,
+    StudyFigure,
+    StudyRuns,
+    first_seed,
+    seed_remark,
+    unfinished_remark,
+    without_single,
+)
 from equipoise.studies import RunRow
 from equipoise.studies.results.frames import stages
 from equipoise.studies.results.groups import by_variant, multi_task, single_task
@@ -147,3 +155,74 @@ def relative_change(rows: Sequence[RunRow], directions: Mapping[str, bool]) -> F
     variants = polars.DataFrame({"variant": list(by_variant(rows))}, schema={"variant": polars.String})
     every = variants.join(multi, on="variant", how="left", nulls_equal=True, maintain_order="left_right")
     return figures.relative_change(every, metrics=list(directions))
+
+
+@register("weights_per_epoch")
+class WeightsPerEpoch(StudyFigure):
+    """The weights of every method by epoch."""
+
+    title = "Loss weights by epoch"
+    caption = (
+        "Light: the mean weights of an epoch, divided by their sum. Strong: their exponential moving average (momentum "
+        "0.9) from the first epoch on. Its last value is what Gama & Grassi (2025) distil fixed weights from (figure "
+        "6)."
+    )
+    order = 60
+
+    def draw(self, runs: StudyRuns) -> Figure | None:
+        """Draw it if a method has logged weights."""
+        found = first_seed(runs.loss_weights())
+        return None if found.is_empty() else figures.weights_per_epoch(found, tasks=runs.tasks)
+
+    def remark(self, runs: StudyRuns) -> str:
+        """Return which seeds are drawn."""
+        return seed_remark(runs, first_seed(runs.loss_weights()))
+
+
+@register("weight_error")
+class WeightError(StudyFigure):
+    """The distance of weights from equal ones."""
+
+    title = "Distance of the weights from equal ones"
+    caption = (
+        "Mean over tasks of the distance between a task's share of the weights and 1/T, by epoch. With several seeds, "
+        "bands are their range (Gama & Grassi 2025, figure 2). A method near zero weighs as the plain sum does, and "
+        "ties with it. Many methods have a panel each, with the others in grey."
+    )
+    order = 70
+
+    def draw(self, runs: StudyRuns) -> Figure | None:
+        """Draw it if several tasks have weights."""
+        found = runs.loss_weights()
+        if found.is_empty() or found["task"].n_unique() < 2:
+            return None
+        return figures.weight_error(found if found["seed"].n_unique() > 1 else found.drop("seed"))
+
+    def remark(self, runs: StudyRuns) -> str:
+        """Return which methods are not finished."""
+        return unfinished_remark(runs, runs.loss_weights()).strip()
+
+
+@register("predictions")
+class PredictionFigures(StudyFigure):
+    """A test image with its labels and the predictions of every method."""
+
+    title = "Predictions beside labels"
+    caption = (
+        "The image and its labels, and below them the predictions of the best checkpoint of each method. Black or grey "
+        "pixels have no label."
+    )
+    order = 50
+
+    def draw(self, runs: StudyRuns) -> Figure | None:
+        """Draw nothing for the runs as a whole."""
+        return None
+
+    def draw_all(self, name: str, study: StudyRuns) -> Iterator[DrawnFigure]:
+        """Draw a figure for every image with predictions."""
+        samples = () if study.predictions is None else study.predictions.samples
+        for number, sample in enumerate(samples, 1):
+            if sample.predictions:
+                drawn = figures.predictions(sample.image, sample.labels, sample.predictions, title=sample.identifier)
+                caption = f"Test sample {sample.identifier}. {self.caption}"
+                yield DrawnFigure(f"{name}-{number}", self.title, caption, drawn)

@@ -12,12 +12,9 @@ from equipoise.config import Recipe
 from equipoise.report.figures import draw_figures
 from equipoise.report.html import tables
 from equipoise.report.html.charts import change_chart, chart_methods, chart_tasks, epoch_chart, gradient_chart
-from equipoise.report.html.commands import row_command, study_command
 from equipoise.report.html.pictures import EmbeddedFigure, embed_figure, prediction_viewer
-from equipoise.report.html.runs import RunState, run_states, versions
-from equipoise.report.html.summary import Fact, summary
-from equipoise.report.html.tables import PageTable, SearchTables
-from equipoise.report.html.verdicts import PageVerdicts, verdicts
+from equipoise.report.html.summary import Fact, RunState, row_command, run_states, study_command, summary, versions
+from equipoise.report.html.tables import PageTable, PageVerdicts, SearchTables, verdicts
 from equipoise.report.predictions import predict_samples
 from equipoise.report.tables.comparison import PROTOCOLS
 from equipoise.studies import Study

@@ -11,15 +11,7 @@ from equipoise.studies.plan.planned_run import PlannedRun, read_failure
 from equipoise.studies.plan.scoring import validation_score
 from equipoise.studies.run.executors import Event, Watch
 from equipoise.studies.run.runner import is_locked
-from equipoise.studies.search.problem import (
-    Budget,
-    BudgetSpent,
-    Problem,
-    ShouldPrune,
-    Trial,
-    Weights,
-    never_prune,
-)
+from equipoise.studies.search.problem import Budget, BudgetSpent, Problem, ShouldPrune, Trial, Weights, never_prune
 from equipoise.training import Abandoned, EpochEnd
 from equipoise.training.logs import read_log
 

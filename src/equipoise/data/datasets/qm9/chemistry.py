@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from equipoise._core.extras import import_extra
+from equipoise._core.errors import import_extra
 from equipoise.data.datasets.qm9.molecule import ELEMENTS, NODE_FEATURES, Molecule
 
 HYDROGEN = "H"

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn import functional
 
-from equipoise._core.extras import import_extra
+from equipoise._core.errors import import_extra
 from equipoise.data.core.sample import stack_targets
 from equipoise.tasks import Task
 

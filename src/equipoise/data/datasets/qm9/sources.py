@@ -20,7 +20,7 @@ import numpy as np
 import safetensors.torch
 from filelock import FileLock
 
-from equipoise._core.extras import import_extra
+from equipoise._core.errors import import_extra
 from equipoise.data.core.sample import DatasetError
 from equipoise.data.datasets.qm9.chemistry import PROPERTIES, convert, from_record, from_smiles
 from equipoise.data.datasets.qm9.molecule import Molecule, Molecules

@@ -8,8 +8,7 @@ from typing import Any
 
 import torch
 
-from equipoise._core.errors import require
-from equipoise._core.extras import import_extra
+from equipoise._core.errors import import_extra, require
 from equipoise._core.registry import register
 from equipoise.studies.plan.planned_run import PlannedRun
 from equipoise.studies.run.executors import Executor, Workers

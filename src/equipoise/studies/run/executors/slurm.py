@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from equipoise._core.errors import require
-from equipoise._core.extras import import_extra
+from equipoise._core.errors import import_extra, require
 from equipoise._core.registry import register
 from equipoise.studies.plan.planned_run import PlannedRun
 from equipoise.studies.run.executors import Executor, Workers
