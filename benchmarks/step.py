@@ -228,7 +228,7 @@ def measure(arguments: argparse.Namespace, tasks: int) -> Table:
         if name in methods and methods[name].needs:
             row[0] = f"{name} *"
         else:
-            floor = floors[methods[name].source(()) if name in methods else Place.LOSSES]
+            floor = floors[methods[name].place(()) if name in methods else Place.LOSSES]
             row[2:4] = f"{floor:.3f}", f"{ratio / floor - 1:+.1%}"
         theirs = f"torchjd {PEERS.get(name, '')}"
         if theirs in times:
