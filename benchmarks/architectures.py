@@ -1,13 +1,13 @@
-"""What a training step of each network costs, as a ratio to the shared trunk with plain decoders on its backbone.
+"""Cost of a training step of each network, as a ratio to the shared trunk with plain decoders on the same backbone.
 
     python benchmarks/architectures.py --size 448 576 --batch 6
     python benchmarks/architectures.py --only mtan shared --size 128 160 --batch 2 --modes plain channels_last bf16
 
-Time is that of forward and backward pass of the summed losses. A network and the shared trunk take turns in one
-process, so that a busy machine slows both alike; medians are compared. Memory is the peak of such a step, weights and
-gradients included, in a process that has nothing else: what the process itself grew by on a CPU, what PyTorch allocated
-on a GPU. `--modes` also measures each network in other ways of computing, as a ratio to its plain step: weights and
-images in channels_last, bfloat16 autocast, torch.compile. Attention is fused in all of them.
+Time is that of a forward and a backward pass of the summed losses. A network and the shared trunk take turns in one
+process, so that a busy machine slows both alike. Medians are compared. Memory is the peak of such a step, with weights
+and gradients, in a process of its own: on a CPU, the growth of the process; on a GPU, the allocations of PyTorch.
+`--modes` measures each network also with weights and images in channels_last, with bfloat16 autocast, or with
+torch.compile, as a ratio to its plain step. Attention is fused in all modes.
 """
 
 import argparse
@@ -37,20 +37,20 @@ TASKS = {
     "normals": Output(3, categories=40),
     "edge": Output(1, categories=2),
 }
-"""Those of NYU-v2."""
+"""The outputs for the tasks of NYU-v2."""
 MODES = ("plain", "channels_last", "bf16", "compile")
 
 
 def peak(device: str) -> int:
-    """Bytes: the most memory there has been so far."""
+    """Return the largest memory so far, in bytes."""
     if device != "cpu":
         return torch.cuda.max_memory_allocated()
-    # Kibibytes, on macOS bytes.
+    # In kibibytes; on macOS in bytes.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def prepared(example: Example, mode: str, arguments: argparse.Namespace) -> Callable[[], None]:
-    """A training step of a network, optimiser left out."""
+    """Return a training step of a network, without the optimiser."""
     torch.manual_seed(0)
     model: MultiTaskModel = models.create(tasks=TASKS, **example).to(arguments.device)
     images = torch.randn(arguments.batch, 3, *arguments.size, device=arguments.device)
@@ -75,7 +75,7 @@ def prepared(example: Example, mode: str, arguments: argparse.Namespace) -> Call
 
 
 def measured(example: Example, reference: Example, arguments: argparse.Namespace) -> dict[str, float]:
-    """Seconds of a step by mode and of the reference's ("reference"), and bytes of a plain step ("memory")."""
+    """Return the seconds of a step by mode and of the "reference", and the bytes of a plain step ("memory")."""
     torch.set_num_threads(arguments.threads)
     before = peak(arguments.device)
     steps = {"plain": prepared(example, "plain", arguments)}
@@ -97,11 +97,16 @@ def measured(example: Example, reference: Example, arguments: argparse.Namespace
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, nargs=2, default=(448, 576), help="height and width of the images")
-    parser.add_argument("--batch", type=int, default=2, help="paper one: 6 on ResNets and HRNets, 4 on ViTs")
-    parser.add_argument("--repeats", type=int, default=5, help="timed steps of each")
+    parser.add_argument(
+        "--batch",
+        type=int,
+        default=2,
+        help="images in a batch; Guo et al. (2025) have 6 on ResNets and HRNets, 4 on ViTs",
+    )
+    parser.add_argument("--repeats", type=int, default=5, help="timed steps of each network")
     parser.add_argument("--modes", nargs="+", choices=MODES, default=["plain"])
-    parser.add_argument("--only", nargs="*", help="architectures; all when left out")
-    parser.add_argument("--backbones", nargs="*", help="parts of the names of the backbones; all when left out")
+    parser.add_argument("--only", nargs="*", help="architectures; all by default")
+    parser.add_argument("--backbones", nargs="*", help="parts of names of backbones; all by default")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     arguments = parser.parse_args()
@@ -123,7 +128,7 @@ def main() -> None:
     for column in ("network", "backbone", "step (s)", "time / shared", "memory (GB)", "memory / shared", *modes):
         table.add_column(column, justify="left" if column in ("network", "backbone") else "right")
     memory: dict[str, float] = {}
-    # A process for each, which starts with the memory of no other.
+    # Each network has a process of its own, so that its memory is its own.
     context = multiprocessing.get_context("spawn")
     ordered = sorted(chosen, key=lambda one: one not in references.values())
     for example in track(ordered, "Measuring", console=Console(stderr=True)):

@@ -1,8 +1,8 @@
-"""Processor seconds an image takes in the boundary metric (odsF), by size and number of thresholds.
+"""Processor seconds of an image in the boundary metric (odsF), by size and number of thresholds.
 
-The edge maps are made up: boundaries of a warped Voronoi partition, blurred, displaced by a few pixels, of uneven
-strength, under a texture of noise, so that low thresholds see thousands of false edges and high ones see the truth in
-pieces.
+The edge maps are generated: boundaries of a warped Voronoi partition are blurred, displaced by a few pixels, made
+uneven in strength, and covered by noise. So low thresholds find thousands of false edges, and high ones find the true
+edges in pieces.
 
     python benchmarks/edge_matching.py --images 4 --jobs 2
 """
@@ -23,7 +23,7 @@ from equipoise.metrics.thinning import pack_levels, thin
 
 
 def edge_map(height: int, width: int, regions: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """A plausible prediction, float32 probabilities `[H, W]`, and its thinned truth, booleans `[H, W]`."""
+    """Return a plausible prediction, float32 probabilities `[H, W]`, and the thinned truth, booleans `[H, W]`."""
     generator = np.random.default_rng(seed)
 
     def smooth_noise(scale: float) -> NDArray[np.float64]:

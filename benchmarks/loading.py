@@ -1,11 +1,11 @@
-"""How much of a training epoch the loop waits for data, by the number of worker processes.
+"""Share of a training epoch in which the loop waits for data, by the number of worker processes.
 
     python benchmarks/loading.py recipes/quickstart.yaml --workers 0 2
     python benchmarks/loading.py recipes/nyud_mini.yaml data.root=/path/to/nyud_mini --workers 0 2
 
-The first epoch, in which workers start and files are decoded, is shown apart. With 0 workers the loop loads its
-batches itself, so that all of loading counts as waiting. Everything else is as in `equipoise train`: the recipe's
-network, batch size, augmentation and first balancing method.
+Workers start and files are decoded in the first epoch, which is shown separately. With 0 workers the loop loads its
+batches itself, so that all loading counts as waiting. Everything else is as in `equipoise train`: the recipe's network,
+batch size, augmentation and first balancing method.
 """
 
 import argparse
@@ -31,9 +31,9 @@ class Epoch:
     """Seconds of one epoch.
 
     Attributes:
-        total: All of it.
-        waiting: What of it the loop waited for batches.
-        batches: How many there were.
+        total: The whole epoch.
+        waiting: The time in which the loop waited for batches.
+        batches: The number of batches.
     """
 
     total: float
@@ -42,12 +42,12 @@ class Epoch:
 
     @property
     def share(self) -> float:
-        """The share of it that was waiting."""
+        """The share of the epoch that was waiting."""
         return self.waiting / self.total
 
 
 def run_epoch(session: Session, batches: Iterator[dict[str, Any]]) -> Epoch:
-    """Train on as many batches as an epoch has."""
+    """Train on as many batches as an epoch has, and return its times."""
     started = asked = time.perf_counter()
     waiting, further = 0.0, further_batches(session, 0)
     for batch in islice(batches, len(session.train_loader)):

@@ -1,9 +1,9 @@
-"""Time the solvers on Gram matrices of 2 to 64 tasks, on one thread, beside TorchJD's where it is installed.
+"""Time of the solvers on Gram matrices of 2 to 64 tasks, on one thread; beside TorchJD's if it is installed.
 
     python benchmarks/solvers.py [--dimensions 100] [--tasks 2 4 8] [--seconds 0.3]
 
-The residual is that of each method's own optimality condition (for CAGrad and UPGrad: the largest violation of the
-conditions on the direction), so that a fast wrong answer shows.
+Each method is checked by the residual of its own optimality condition (for CAGrad and UPGrad, the largest violation of
+the conditions on the direction), so that a fast but wrong answer is seen.
 """
 
 import argparse
@@ -27,7 +27,7 @@ _RUN = 3
 
 @dataclass(frozen=True)
 class Contest:
-    """A method: ours, the residual of its condition, and the name and options of TorchJD's."""
+    """A method: our function, the residual of its condition, and the name and options of TorchJD's class."""
 
     name: str
     ours: Weigh
@@ -94,7 +94,7 @@ CONTESTS = [
 
 
 def milliseconds(call: Callable[[], object], seconds: float) -> float:
-    """The shortest of many short runs, in processor time: what the machine does when nobody else asks for it."""
+    """Return the shortest of many short runs in processor time, so that other load of the machine hardly counts."""
     call()
     best, end = float("inf"), time.perf_counter() + seconds
     while time.perf_counter() < end:
@@ -106,7 +106,7 @@ def milliseconds(call: Callable[[], object], seconds: float) -> float:
 
 
 def peer(contest: Contest, tasks: int) -> Weigh | None:
-    """TorchJD's weighting, if it and what it needs is installed."""
+    """Return TorchJD's weighting, if it and its dependencies are installed."""
     if contest.theirs is None:
         return None
     try:

@@ -1,16 +1,16 @@
-"""What a training step costs with each balancing method, as a ratio to the step of the plain summed loss.
+"""Cost of a training step with each balancing method, as a ratio to the step of the plain summed loss.
 
     python benchmarks/step.py --tasks 2 4 8 16 --size 96 --batch 4 --repeats 5 --markdown step.md
 
-All methods, and TorchJD's where it is installed, take turns on the same model and batch, so that a busy machine slows
-them all alike. On a processor the time is that which the process itself has spent, on one thread, and the least of the
-repeats counts; on a GPU it is the time on the clock.
+All methods, and TorchJD's if it is installed, take turns on the same model and batch, so that a busy machine slows all
+of them alike. The smallest of the repeats counts. On a CPU the time is the processor time of the process, on one
+thread; on a GPU it is wall-clock time.
 
-The floor is what a method must cost: 1 for those that see losses or features, (F + H + E + T L) / (F + H + E) at the
-last shared layer, (F + H + T E) / (F + H + E) at all shared parameters. F is the forward pass, H and E are the backward
-passes of heads and trunk, L is the gradient of the last shared layer, T the number of tasks. Methods that look at the
-last shared layer go below theirs on small maps, where they do not form those gradients. Methods that need more than the
-batch of the step (marked *) have no such floor.
+The floor is the least that a method must cost: 1 if it measures losses or features, (F + H + E + T L) / (F + H + E) at
+the last shared layer, (F + H + T E) / (F + H + E) at all shared parameters. F is the forward pass, H and E are the
+backward passes of heads and trunk, L is the gradient of the last shared layer, T the number of tasks. On small maps,
+methods at the last shared layer cost less than their floor, because they do not form these gradients. Methods that need
+more than the batch of the step (marked *) have no floor.
 """
 
 import argparse
@@ -45,7 +45,7 @@ PEERS = {
     "pcgrad": "PCGrad",
     "upgrad": "UPGrad",
 }
-"""Our names of the methods that TorchJD has, too, and its own. For the others its mean is what they compare with."""
+"""TorchJD's names of the methods that it has, too, by our names."""
 
 
 class Network(nn.Module):
@@ -67,7 +67,7 @@ class Network(nn.Module):
         self.last_layer = block.conv3 if hasattr(block, "conv3") else block.conv2
 
     def forward(self, images: Tensor, balancer: Balancer | None = None) -> tuple[Tensor, dict[str, Tensor]]:
-        """The features, and a loss for each task."""
+        """Return the features, and a loss for each task."""
         (features,) = self.trunk(images)
         losses = {}
         for task, head in self.heads.items():
@@ -77,7 +77,7 @@ class Network(nn.Module):
 
 
 def balancers(tasks: int, everywhere: bool) -> dict[str, Balancer]:
-    """Every registered method, where it measures by default or at every place where it can."""
+    """Return every registered method, at its default place or at every place where it can measure."""
     found: dict[str, Balancer] = {}
     for name, method in all_methods().items():
         options = hyper_parameters(method)
@@ -95,7 +95,7 @@ def balancers(tasks: int, everywhere: bool) -> dict[str, Balancer]:
 
 
 def torchjd_steps(network: Network, images: Tensor, names: list[str]) -> dict[str, Step]:
-    """TorchJD's step with the counterpart of each method, its tasks differentiated one by one (its faster way here)."""
+    """Return TorchJD's step for each method that it has. It differentiates tasks one by one, its faster way here."""
     try:
         from torchjd import aggregation
         from torchjd.autojac import jac_to_grad, mtl_backward
@@ -120,7 +120,7 @@ def torchjd_steps(network: Network, images: Tensor, names: list[str]) -> dict[st
 
 
 def balanced(balancer: Balancer, network: Network, images: Tensor) -> Step:
-    """A step with one of our methods, and whatever further passes it asks for."""
+    """Return a step with one of our methods, with the further passes that the method asks for."""
     optimizer = torch.optim.SGD(network.parameters(), lr=0.0)
     with torch.no_grad():
         (teacher,) = network.trunk(images)
@@ -150,7 +150,7 @@ def balanced(balancer: Balancer, network: Network, images: Tensor) -> Step:
 def interleaved(
     steps: dict[str, Step], parts: dict[str, Step], repeats: int, prepare: Callable[[bool], None], device: torch.device
 ) -> dict[str, float]:
-    """The least time in seconds of each step, and of each part of one, which needs a graph to start from."""
+    """Return the smallest time in seconds of each step, and of each part of a step; a part starts from a graph."""
     clock = time.perf_counter if device.type == "cuda" else time.process_time
     times: dict[str, list[float]] = {name: [] for name in steps | parts}
     for repeat in range(repeats + 1):
@@ -168,7 +168,7 @@ def interleaved(
 
 
 def measure(arguments: argparse.Namespace, tasks: int) -> Table:
-    """One table: all methods with so many tasks."""
+    """Return the table of all methods for a number of tasks."""
     device = torch.device(arguments.device)
     torch.manual_seed(0)
     network = Network(arguments.backbone, tasks, arguments.width, arguments.output_stride).to(device)
@@ -205,7 +205,7 @@ def measure(arguments: argparse.Namespace, tasks: int) -> Table:
     steps: dict[str, Step] = {"plain sum": plain}
     steps |= {name: balanced(balancer, network, images) for name, balancer in methods.items()}
     steps |= torchjd_steps(network, images, list(methods))
-    # The parts take turns with the methods too: a floor from a quieter minute would be no floor.
+    # The parts take turns with the methods: a floor that was measured in a quieter minute would be too low.
     parts: dict[str, Step] = {"heads": heads, "trunk": trunk, "last layer": last_layer}
     times = interleaved(steps, parts, arguments.repeats, prepare, device)
 
@@ -228,7 +228,7 @@ def measure(arguments: argparse.Namespace, tasks: int) -> Table:
         if name in methods and methods[name].needs:
             row[0] = f"{name} *"
         else:
-            floor = floors[methods[name].source(()) if name in methods else Place.LOSSES]
+            floor = floors[methods[name].place(()) if name in methods else Place.LOSSES]
             row[2:4] = f"{floor:.3f}", f"{ratio / floor - 1:+.1%}"
         theirs = f"torchjd {PEERS.get(name, '')}"
         if theirs in times:
@@ -240,7 +240,7 @@ def measure(arguments: argparse.Namespace, tasks: int) -> Table:
 
 
 def markdown(table: Table) -> str:
-    """A table for a document."""
+    """Return a table as Markdown."""
     columns = [list(column.cells) for column in table.columns]
     rows = [[str(column.header) for column in table.columns], ["---"] * len(columns), *zip(*columns, strict=True)]
     return f"{table.title}\n\n" + "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows) + "\n\n"
@@ -250,15 +250,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", type=int, nargs="+", default=[2, 4, 8, 16], help="numbers of tasks")
     parser.add_argument("--backbone", default="resnet18", help="a timm ResNet")
-    parser.add_argument("--output-stride", type=int, default=32, help="8 for a dilated trunk, as for dense prediction")
+    parser.add_argument("--output-stride", type=int, default=32, help="8 for a dilated trunk, as in dense prediction")
     parser.add_argument("--size", type=int, default=96, help="height and width of the images")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--width", type=int, default=64, help="channels inside a head")
     parser.add_argument("--repeats", type=int, default=5, help="timed steps a method")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--everywhere", action="store_true", help="time the methods at every place of measurement")
-    parser.add_argument("--only", nargs="*", help="parts of the names of the methods to time; all when left out")
+    parser.add_argument(
+        "--everywhere", action="store_true", help="time the methods at every place where they can measure"
+    )
+    parser.add_argument("--only", nargs="*", help="parts of names of the methods to time; all by default")
     parser.add_argument("--markdown", type=Path, help="a file that the tables are added to")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

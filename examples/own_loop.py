@@ -1,4 +1,4 @@
-"""Equipoise in a training loop of your own: three tasks whose losses differ by a factor of 10,000, and PyTorch alone.
+"""Equipoise in your own training loop, with PyTorch alone: three tasks whose losses differ by a factor of 10,000.
 
 Run it with `python examples/own_loop.py`, or with another method: `python examples/own_loop.py uniform`.
 """
