@@ -28,4 +28,5 @@ for step in range(501):
     if step % 100 == 0:
         errors = "  ".join(f"{task} {float(loss) / scales[task]:.4f}" for task, loss in balance.losses.items())
         print(f"step {step:3d}  squared errors: {errors}")
-print("last weights:", {task: round(float(weight), 3) for task, weight in (balance.weights or {}).items()})
+    if step == 500:
+        print("last weights:", {task: round(float(weight), 3) for task, weight in (balance.weights or {}).items()})

@@ -1,4 +1,4 @@
-"""The networks of P2 and those on vectors: sizes, and what their papers say of them."""
+"""The networks of Gama & Grassi (2025) and those on vectors: sizes, and what their papers say of them."""
 
 import sys
 

@@ -124,7 +124,9 @@ def test_all_metrics_count_where_they_are_asked_for(rooms, tmp_path):
     assert rows[-1].delta_m == pytest.approx(delta_m_within_tasks(better, SEG | SALIENCY, directions))
     table = comparison(rows, directions)
     assert "seg pixel_accuracy" in [column.title for column in table.columns]
-    assert any("P2, section 5: seg miou, pixel_accuracy; saliency maxf, mae" in note for note in table.notes)
+    assert any(
+        "Gama & Grassi 2025, section 5: seg miou, pixel_accuracy; saliency maxf, mae" in note for note in table.notes
+    )
 
 
 def test_a_run_may_be_collected_without_those_of_its_reference(rooms, tmp_path):

@@ -70,17 +70,17 @@ def by_pair(recorded: polars.DataFrame) -> polars.DataFrame:
         squares = step.norms**2
         similar = quotient(2 * products, squares[:, None] + squares[None, :])
         for i, first in enumerate(step.tasks):
-            for j in range(i + 1, len(step.tasks)):
-                rows.append(
-                    {
-                        "step": step.number,
-                        "first": first,
-                        "second": step.tasks[j],
-                        "cosine": cosines[i, j],
-                        "dot": step.gram[i, j],
-                        "magnitude_similarity": similar[i, j],
-                    }
-                )
+            rows.extend(
+                {
+                    "step": step.number,
+                    "first": first,
+                    "second": step.tasks[j],
+                    "cosine": cosines[i, j],
+                    "dot": step.gram[i, j],
+                    "magnitude_similarity": similar[i, j],
+                }
+                for j in range(i + 1, len(step.tasks))
+            )
     numbers = dict.fromkeys(("cosine", "dot", "magnitude_similarity"), polars.Float64)
     return _frame(rows, {"step": polars.Int64, "first": polars.String, "second": polars.String} | numbers)
 
