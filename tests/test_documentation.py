@@ -28,7 +28,7 @@ def blocks() -> list[tuple[str, str]]:
 
 
 def surroundings() -> dict[str, object]:
-    """What a reader of the documentation has: a network, its losses, data and an optimiser."""
+    """The surroundings of an example: a network, its losses, data and an optimiser."""
     torch.manual_seed(0)
     encoder = timm.create_model("resnet18", pretrained=False, num_classes=0)
     heads = nn.ModuleDict({task: nn.Linear(512, 2) for task in ("seg", "depth")})

@@ -49,7 +49,7 @@ FIXED = {
     "equipoise.balancing.hyper_parameters": ["Rule", "hyper"],
     "equipoise.diagnosis.probe": ["Probe"],
 }
-"""What `equipoise` exports besides the methods."""
+"""Exports of `equipoise` besides the methods."""
 
 
 def public_names(path: Path) -> tuple[list[str], list[str]]:

@@ -1,4 +1,4 @@
-"""What every architecture must do. A new one adds a line to CASES."""
+"""Properties of every architecture. A new one adds a line to CASES."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What is particular to the networks whose tasks meet in the encoder: cross-stitch, NDDR and MTAN."""
+"""The networks whose tasks meet in the encoder: cross-stitch, NDDR and MTAN."""
 
 import pytest
 import torch

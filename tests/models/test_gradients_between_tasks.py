@@ -103,7 +103,7 @@ def test_what_serves_several_tasks_may_receive_the_plain_sum(network, method, op
 
 
 def _of_features(shared, parameters):
-    """What of the parameters the features depend on: their gradients, none for those that lie behind."""
+    """Gradients of the parameters that the features depend on, none for those that lie behind."""
     total = sum(feature.square().sum() for feature in shared)
     return torch.autograd.grad(total, parameters.values(), retain_graph=True, allow_unused=True)
 

@@ -41,7 +41,7 @@ def outcomes(root: Path) -> dict[str, dict]:
 
 
 def twice(epochs: int) -> list[int]:
-    """What a run's metrics hold that made each of its epochs once: one line of training, one of validation."""
+    """The lines of a run that made each epoch once: one line of training, one of validation."""
     return [epoch for epoch in range(1, epochs + 1) for _ in range(2)]
 
 

@@ -24,11 +24,11 @@ class Distillation(nn.Module):
 
     With F the features and sigma the logistic function, the task k becomes
 
-    .. math:: F'_k = F_k + \sum_{l \ne k} \sigma(W_{kl} * F_l) \odot (V_{kl} * F_l)
+    $$F'_k = F_k + \sum_{l \ne k} \sigma(W_{kl} * F_l) \odot (V_{kl} * F_l)$$
 
     for `gate = "source"` (Vandenhende et al., "MTI-Net", ECCV 2020, arXiv 2001.06902, section 3.2), or
 
-    .. math:: F'_k = F_k + \sigma(W_k * F_k) \odot \sum_{l \ne k} V_{kl} * F_l
+    $$F'_k = F_k + \sigma(W_k * F_k) \odot \sum_{l \ne k} V_{kl} * F_l$$
 
     for `gate = "target"`, one gate for all messages (Xu et al., "PAD-Net", CVPR 2018, arXiv 1805.04409, distillation
     module C, section 3.4). W and V are 3x3 convolutions without bias or normalisation. The public PAD-Net has the first

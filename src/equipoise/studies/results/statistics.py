@@ -96,7 +96,7 @@ def mean_ranks(blocks: Sequence[Mapping[str, float]]) -> Ranks:
 
     Tied methods share the mean of their ranks. The critical difference is
 
-    .. math:: q \\sqrt{k (k + 1) / (6 n)}
+    $$q \\sqrt{k (k + 1) / (6 n)}$$
 
     with k methods and n comparisons; q is the studentised range of k and infinity at 5 %, divided by the root of two.
     It assumes independent comparisons, which the tasks of one network are not quite.

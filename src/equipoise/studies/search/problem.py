@@ -120,7 +120,7 @@ class Problem(ABC):
 
 @dataclass(frozen=True)
 class Budget:
-    """What all trials of a strategy may cost, including cached ones and those of earlier calls.
+    """A limit on the cost of all trials of a strategy, cached ones and those of earlier calls included.
 
     Attributes:
         runs: Number of trials.

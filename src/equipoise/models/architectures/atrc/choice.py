@@ -25,7 +25,7 @@ class Choice(nn.Module):
     Brüggemann et al., ICCV 2021, arXiv 2104.13874, section 3.3: the context is a convex combination of all kinds and of
     no context, with weights drawn from the preferences alpha by the Gumbel-softmax,
 
-    .. math:: w = \operatorname{softmax}\bigl((\alpha + g) / \tau\bigr), \qquad g_i \sim \operatorname{Gumbel}(0, 1)
+    $$w = \operatorname{softmax}\bigl((\alpha + g) / \tau\bigr), \qquad g_i \sim \operatorname{Gumbel}(0, 1)$$
 
     The temperature tau falls linearly from 1 to 0.05 over the search. Once the share of one kind in softmax(alpha)
     exceeds that of the next by 0.3, the choice is final (the weights then no longer depend on alpha). Outside of

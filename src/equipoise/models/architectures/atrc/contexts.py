@@ -67,7 +67,7 @@ class GlobalContext(Context):
 
     With softplus(query) = q and softplus(key) = k, the pixel p becomes
 
-    .. math:: \frac{\sum_s v_s \, (k_s \cdot q_p)}{\sum_s k_s \cdot q_p}
+    $$\frac{\sum_s v_s \, (k_s \cdot q_p)}{\sum_s k_s \cdot q_p}$$
 
     It is computed for each channel d of the keys, as a mean of the means of v weighted with k_d. No number is then as
     large as a sum over all pixels, which half precision cannot hold.

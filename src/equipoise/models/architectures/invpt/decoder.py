@@ -19,8 +19,8 @@ class CrossTaskAttention(nn.Module):
     depthwise 3x3 convolution of stride 2 with batch normalisation computes the queries. Keys and values are computed
     from means over a coarse grid, the same at all stages. With the tokens of all tasks concatenated,
 
-    .. math:: S = Q K^\\top / \\sqrt{C}, \\qquad
-        S' = W [S; \\operatorname{up}(M)], \\qquad O = \\operatorname{softmax}(S') V
+    $$S = Q K^\\top / \\sqrt{C}, \\qquad
+    S' = W [S; \\operatorname{up}(M)], \\qquad O = \\operatorname{softmax}(S') V$$
 
     where C is the width of all heads together (not of one head, as is usual) and the message M holds the scores S' of
     the stage before. The message is resized along the positions of the queries; W is a 1x1 convolution over the heads.
