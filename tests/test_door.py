@@ -1,4 +1,4 @@
-"""Classes that a user adds without touching the package: by `import:` in a recipe, by `module:Class`, by entry points."""
+"""Classes of a user, without touching the package: by `import:` in a recipe, by `module:Class`, by entry points."""
 
 import json
 import os
