@@ -1,6 +1,7 @@
 """Methods of users: a class with annotated fields is enough, and every balancer can be copied and pickled."""
 
 import copy
+import dataclasses
 import pickle
 
 import pytest
@@ -144,3 +145,35 @@ def test_copies_and_pickles_go_on_as_the_original(variant):
         gradients.append([parameter.grad for parameter in net.parameters()])
     for found in gradients[:2]:
         assert all(torch.equal(x, y) for x, y in zip(found, gradients[2], strict=True))
+
+
+def test_where_a_method_measures_is_the_default_of_its_option():
+    class Follows(equipoise.GramBalancer):
+        info = equipoise.MethodInfo(name="follows", title="Follows", paper="none", scale="any")
+
+        def solve(self, inputs, gram):
+            return torch.ones_like(gram[0])
+
+    assert Follows.info.default_place is equipoise.Place.SHARED
+    with pytest.raises(TypeError, match=r"`Contradicts\.info\.default_place` should be the default"):
+
+        class Contradicts(Follows):
+            info = dataclasses.replace(Follows.info, default_place=equipoise.Place.LAST_LAYER)
+
+
+def test_wrong_weights_are_named():
+    class Wrong(equipoise.WeightBalancer):
+        info = equipoise.MethodInfo(name="wrong", title="Wrong", paper="none", scale="any")
+        size: int = equipoise.hyper(default=7)
+        value: float = equipoise.hyper(default=1.0)
+
+        def weigh(self, inputs):
+            return torch.full((self.size,), self.value)
+
+    layer = torch.nn.Linear(2, 2)
+    losses = dict(zip("ab", layer(torch.ones(1, 2))[0], strict=True))
+    with pytest.raises(ValueError, match=r"`Wrong.weigh` should return .* each of the 2 tasks. Found `\[7\]`"):
+        Wrong().backward(losses, retain_graph=True)
+    with pytest.raises(equipoise.NonFiniteError, match="The weight of `a`, `b` is NaN"):
+        Wrong(size=2, value=float("nan")).backward(losses)
+    assert layer.weight.grad is None

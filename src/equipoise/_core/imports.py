@@ -27,7 +27,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.abc import ExecutionLoader
-from importlib.util import module_from_spec, spec_from_loader
+from importlib.util import find_spec, module_from_spec, spec_from_loader
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -123,7 +123,8 @@ def load(module: UserModule) -> ModuleType:
     """Import a module that was found before, here or in another process.
 
     A file is executed once per process. A changed version of the same file is executed anew, and what it registers
-    replaces what the former version has registered.
+    replaces what the former version has registered. Files that are loaded later can import it by its name, unless an
+    installed module has that name.
 
     Raises:
         UserModuleError: A module by name is not there any more, or the module raises an error while it is imported.
@@ -144,6 +145,8 @@ def load(module: UserModule) -> ModuleType:
         except (Exception, SystemExit) as error:
             del sys.modules[name], _current[module.name]
             raise _failure(error, module.origin) from error
+        if _is_free(module):
+            sys.modules[module.name] = loaded
         return loaded
 
 
@@ -233,6 +236,15 @@ class _Text(ExecutionLoader):
 
     def get_source(self, fullname: str) -> str:
         return self.text
+
+
+def _is_free(module: UserModule) -> bool:
+    """Whether no other module has the name of a user's file."""
+    present = sys.modules.get(module.name)
+    if present is not None:
+        return isinstance(getattr(present, "__loader__", None), _Text)
+    found = find_spec(module.name) if module.name.isidentifier() else None
+    return found is None or (found.origin is not None and Path(found.origin).resolve() == Path(module.origin).resolve())
 
 
 def _restore(name: str, origin: str, source: str | None, checksum: str | None) -> UserModule:

@@ -24,7 +24,7 @@ from equipoise.balancing.engine.step import Step
 from equipoise.balancing.engine.task_gradients import TaskGradients
 from equipoise.balancing.engine.update import StepInputs, Update
 from equipoise.balancing.errors import NonFiniteError
-from equipoise.balancing.hyper_parameters import check, hyper
+from equipoise.balancing.hyper_parameters import check, hyper, hyper_parameters
 from equipoise.balancing.info import MethodInfo, Place
 
 Features = TypeVar("Features", Tensor, Sequence[Tensor])
@@ -211,6 +211,8 @@ class Balancer(Declared, ABC):
                 raise
             return self._refuse(by_task, error.tasks, "loss or gradient")
         if not finite:
+            if update.weights is not None and (bad := not_finite(tasks, update.weights)):
+                return self._refuse(by_task, bad, "weight")
             if scaler is None:
                 return self._refuse(by_task, step.nonfinite_tasks(received), "gradient")
             return self._pass_on(by_task, received)
@@ -249,6 +251,10 @@ class Balancer(Declared, ABC):
             features: The tensor or tensors that you pass to `backward` as `features`.
         """
         return features
+
+    def extra_repr(self) -> str:
+        """Return the hyper-parameters for `print`."""
+        return ", ".join(f"{name}={getattr(self, name)!r}" for name in hyper_parameters(type(self)))
 
     # Checkpoints
 
@@ -328,12 +334,18 @@ class Balancer(Declared, ABC):
         return Balance(losses, skipped=True)
 
 
+def _name_of(method: type[Balancer]) -> str:
+    if not isinstance(getattr(method, "info", None), MethodInfo):
+        raise ValueError(f"Method `{method.__name__}` should have `info = equipoise.MethodInfo(name=..., ...)`.")
+    return method.info.name
+
+
 methods: Registry[Balancer] = Registry(
     "method",
     Balancer,
     package="equipoise.balancing.methods",
     group="equipoise.methods",
-    name_of=lambda method: method.info.name,
+    name_of=_name_of,
 )
 
 

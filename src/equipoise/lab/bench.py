@@ -10,9 +10,9 @@ from typing import Any
 from rich.console import Console
 
 from equipoise import config, data, studies
-from equipoise._core.errors import InputError, input_errors
+from equipoise._core.errors import InputError, input_errors, require
 from equipoise._core.text import choose
-from equipoise.config import Recipe
+from equipoise.config import ConfigError, Recipe
 from equipoise.data import DatasetError
 from equipoise.lab.study import Run, Study
 from equipoise.report.console.progress import StudyProgress, progress_bar
@@ -62,6 +62,7 @@ def bench(
     """
     output = Path(output)
     with input_errors():
+        require(jobs >= 1, "jobs", jobs, "be at least 1")
         recipe = read_recipe(recipe, overrides)
         directory = output / recipe.name
         # After the recipe, which may import the executor.
@@ -203,6 +204,8 @@ def read_recipe(recipe: Recipe | Mapping[str, Any] | Path | str, overrides: Sequ
     Raises:
         ConfigError: The file cannot be read, or the recipe is wrong.
     """
+    if isinstance(overrides, str | Mapping):
+        raise ConfigError(f"`overrides` should be a list such as `['training.epochs=5']`. Found `{overrides!r}`.")
     if isinstance(recipe, Path | str):
         return config.load(Path(recipe), Recipe, overrides)
     content = recipe.model_dump(mode="json") if isinstance(recipe, Recipe) else recipe

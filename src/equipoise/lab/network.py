@@ -36,7 +36,9 @@ class TrainedNetwork(nn.Module):
         assert result is not None
         config = result.config
         self.tasks: dict[str, Task] = config.data.tasks(config.tasks)
-        mean, std = data.dataset_class(config.data.name).statistics or ((0.0,), (1.0,))
+        statistics = data.dataset_class(config.data.name).statistics
+        self._normalises = statistics is not None
+        mean, std = statistics or ((0.0,), (1.0,))
         for name, values in (("_mean", mean), ("_std", std)):
             self.register_buffer(name, torch.tensor(values, device=device).view(1, -1, 1, 1), persistent=False)
         self.eval()
@@ -61,6 +63,14 @@ class TrainedNetwork(nn.Module):
 
         Args:
             images: `[B, 3, H, W]` in [0, 1].
+
+        Raises:
+            ValueError: The images are bytes, or a batch in another range.
         """
+        if self._normalises and (not images.is_floating_point() or float(images.max()) > 2):
+            raise ValueError(
+                "`images` should be floating-point numbers in [0, 1]. "
+                f"Found {images.dtype} up to {float(images.max()):g}. Divide bytes by 255."
+            )
         predictions = self(images)
         return {name: task.activate(predictions[name].float()) for name, task in self.tasks.items()}

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from equipoise import studies
-from equipoise._core.errors import input_errors
+from equipoise._core.errors import input_errors, require
 from equipoise._core.text import file_name
 from equipoise.config import Recipe
 from equipoise.lab.bench import Progress, check_runs, generate_data, make_runs, read_recipe, variant_label
@@ -124,6 +124,7 @@ def search(
     """
     output = Path(output)
     with input_errors():
+        require(jobs >= 1, "jobs", jobs, "be at least 1")
         recipe = read_recipe(recipe, overrides)
         # After the recipe, which may import the executor.
         executor = executors.create(executor, **executor_options) if isinstance(executor, str) else executor

@@ -1,8 +1,9 @@
 """Base classes of methods by their result: weights, weights from gradients, or a direction."""
 
+import dataclasses
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from equipoise.balancing.balancer import Balancer
 from equipoise.balancing.engine.update import StepInputs, Update
 from equipoise.balancing.hyper_parameters import hyper
-from equipoise.balancing.info import Place
+from equipoise.balancing.info import MethodInfo, Place
 
 MeasureAt = Literal["last_layer", "features", "shared"]
 """Values of the hyper-parameter `measure_at`."""
@@ -29,7 +30,14 @@ class WeightBalancer(Balancer):
 
     def decide(self, inputs: StepInputs) -> Update:
         """Weigh shared parameters and heads."""
-        weights = self.weigh(inputs).to(inputs.losses)
+        weights = self.weigh(inputs)
+        if not isinstance(weights, Tensor) or weights.shape != inputs.losses.shape:
+            found = list(weights.shape) if isinstance(weights, Tensor) else type(weights).__name__
+            raise ValueError(
+                f"`{type(self).__name__}.weigh` should return a tensor with a weight for each of the "
+                f"{len(inputs.tasks)} tasks. Found `{found}`."
+            )
+        weights = weights.to(inputs.losses)
         return Update(weights, head_weights=self.head_weights(inputs, weights))
 
 
@@ -44,6 +52,22 @@ class GradientBalancer(WeightBalancer):
 
     measure_at: MeasureAt = hyper(default="shared")
     scale_heads: bool = hyper(default=False)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        info = vars(cls).get("info")
+        if not isinstance(info, MethodInfo):
+            return
+        default: Any = next(field.default for field in dataclasses.fields(cls) if field.name == "measure_at")
+        if info.default_place is Place.LOSSES:
+            # It was left out.
+            cls.info = dataclasses.replace(info, default_place=Place[default.upper()])
+        elif info.default_place is not Place[default.upper()]:
+            raise TypeError(
+                f"`{cls.__name__}.info.default_place` should be the default of `measure_at`. Found "
+                f"`default_place = {info.default_place}` and `measure_at = {default!r}`. Declare "
+                "`measure_at: MeasureAt = hyper(default=...)` in the class, or change `default_place`."
+            )
 
     def place(self, tasks: Sequence[str]) -> Place:
         """Return the chosen place."""

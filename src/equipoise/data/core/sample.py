@@ -73,7 +73,7 @@ class Collate:
         if len(sizes) > 1:
             raise ValueError(
                 f"The images of a batch should have one size. Found sizes {sorted(sizes)}; "
-                "add `Resize`, `RandomCrop` or `Pad` to the transform."
+                "add `Resize`, `RandomCrop` or `Pad` to the transform; in a recipe, set `training.augmentation.size`."
             )
         batch = {"image": torch.stack([sample["image"] for sample in samples])}
         return batch | stack_targets(samples, self.tasks)
