@@ -100,6 +100,7 @@ def test_a_failed_run_stands_in_the_table_and_in_the_exit_code(call, recipe, tmp
     code, out, _ = call("bench", recipe, diverging)
     assert code == 1
     assert "diverging (seed 0): failed: NonFiniteError" in out
+    assert re.search(r"Traceback of a failed run: \S+failure\.json", out)
     assert "diverging (0/1 runs)" in out
     assert "uniform (seed 0): finished" in out
     results = json.loads((tmp_path / "studies" / "tiny" / "results.json").read_text())

@@ -66,6 +66,9 @@ def bench(
         count, seconds = drawn
         print_line(f"Figures: {count} in {study.directory / 'figures'}, drawn in {seconds:.0f} s.")
     print_line(f"Study: {study.directory} ({', '.join(sorted(path.name for path in study.directory.iterdir()))})")
+    for run in study.runs:
+        if run.status == "failed":
+            print_line(f"Traceback of a failed run: {run.directory / 'failure.json'}")
     if study.interrupted:
         errors.print("Stopped. Finished runs are kept; the same command continues from here.")
         raise typer.Exit(130)
