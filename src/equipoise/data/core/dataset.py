@@ -159,7 +159,10 @@ class Dataset(torch.utils.data.Dataset[Sample], ABC):
             DatasetError: The data are missing.
         """
         if root is None:
-            raise DatasetError(Path(cls.name), f"needs `root`, its directory. Get it from {cls.source}.")
+            raise DatasetError(
+                Path(cls.name),
+                f"needs `root`, its directory, or without files its own `fingerprint`. Get it from {cls.source}.",
+            )
         root = Path(root).expanduser()
         for missing in cls.missing(root):
             raise missing
