@@ -1,6 +1,6 @@
 """Making the runs of a recipe: whole studies, single networks, and dry runs."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -318,7 +318,7 @@ def make_runs(
 
 
 @contextmanager
-def _bar(description: str, progress: Progress) -> Iterator[Callable[[int, int], None]]:
+def _bar(description: str, progress: Progress) -> Generator[Callable[[int, int], None], None, None]:
     if progress is True:
         with progress_bar(Console(stderr=True), description) as show:
             yield show
