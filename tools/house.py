@@ -2,7 +2,8 @@
 
     python tools/house.py
 
-A hop is a file of `balancing` in which a function runs while `AvgNorm.backward` turns losses into `.grad`.
+A hop is a file of `balancing` in which a function runs while `AvgNorm.backward` turns losses into `.grad`. The argument
+checks of `_core/errors.py`, and what describes the step once the gradient has arrived, are not counted.
 """
 
 import ast

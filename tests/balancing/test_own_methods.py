@@ -177,3 +177,8 @@ def test_wrong_weights_are_named():
     with pytest.raises(equipoise.NonFiniteError, match="The weight of `a`, `b` is NaN"):
         Wrong(size=2, value=float("nan")).backward(losses)
     assert layer.weight.grad is None
+
+
+def test_printing_a_method_shows_its_options():
+    assert "c=0.3" in repr(equipoise.CAGrad(c=0.3))
+    assert "nonfinite='skip'" in repr(equipoise.Uniform(nonfinite="skip"))

@@ -177,8 +177,10 @@ class Balancer(Declared, ABC):
         context = context or Context()
         observer = probe if probe is not None and probe.due() else None
         self._warn_of_missing_calls()
-        begin = partial(Step.begin, losses, given, list(shared or ()), last_layer=last_layer, scaler=scaler)
-        begin = partial(begin, summed=self.between_tasks == "summed")
+        summed = self.between_tasks == "summed"
+        begin = partial(
+            Step.begin, losses, given, list(shared or ()), last_layer=last_layer, scaler=scaler, summed=summed
+        )
         step = begin(retain_graph=retain_graph, objectives=lambda: self.objectives(losses, given, context))
         tasks, values = step.tasks, step.values
         distributed.mean_(values)
